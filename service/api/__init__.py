@@ -1,0 +1,1 @@
+"""HTTP: the routes, the door before them, and the document about them."""

@@ -1,0 +1,192 @@
+"""Request bodies: bounded in size, time and depth, decoded into structs; what is wrong is named by its field."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Any, TypeVar
+
+import msgspec
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from service.api.keys import BODY_LIMITS
+from service.api.problems import RequestInvalid
+from service.errors import RequestRefused
+from service.model.text import Text
+
+T = TypeVar("T")
+
+BODY_TIMEOUT_S = 30.0
+UPLOAD_TIMEOUT_S = 120.0
+
+# What aiohttp raises where the transfer or content coding of a body is broken.
+BROKEN_BODY = (HttpProcessingError, web.RequestPayloadError)
+
+# Deeper than any real configuration, far from the interpreter's recursion limit.
+MAX_DEPTH = 32
+
+# `text/plain` is what a browser's fetch() sends with a string, `octet-stream` what some clients say for "no type".
+_JSON_TYPES = frozenset({"application/json", "text/json", "text/plain", "application/octet-stream"})
+
+_decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
+
+_AT_FIELD = re.compile(r" - at `(?P<path>[^`]*)`$")
+_NAMED_FIELD = re.compile(
+    r"Object (?P<case>contains unknown|missing required) field `(?P<name>.*?)`", re.DOTALL
+)
+_SHOWN_MAX_LENGTH = 200
+
+
+class BodyLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """How large a body may be, in bytes."""
+
+    json_bytes: int
+    upload_bytes: int
+
+
+async def read_json(request: web.Request, type: type[T]) -> T:
+    """Read the body as JSON of the given type.
+
+    Raises:
+        RequestInvalid: it is no JSON, or does not fit; `field` names the member.
+        RequestRefused: it is too large (`too_large`), or of another media type, or too slow.
+    """
+    body = await read_body(request)
+    if not body:
+        raise RequestInvalid(Text(zh="缺少请求内容，应为 JSON", en="The body is missing; it must be JSON"))
+    return decode_json(body, type)
+
+
+async def read_optional_json(request: web.Request, type: type[T]) -> T | None:
+    """The same for a route whose body may be left out: None where it is empty."""
+    body = await read_body(request)
+    return decode_json(body, type) if body.strip() else None
+
+
+async def read_body(request: web.Request) -> bytes:
+    """Read a JSON body's bytes, at most as many as the limit allows."""
+    if not request.body_exists:
+        return b""
+    if "Content-Type" in request.headers:
+        media_type = request.content_type
+        if media_type not in _JSON_TYPES and not media_type.endswith("+json"):
+            raise unsupported_media_type("application/json")
+    limit = request.app[BODY_LIMITS].json_bytes
+    if (request.content_length or 0) > limit:
+        raise too_large(limit)
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            while chunk := await request.content.readany():
+                body += chunk
+                if len(body) > limit:
+                    raise too_large(limit)
+    except TimeoutError:
+        raise too_slow() from None
+    except BROKEN_BODY as error:
+        raise unreadable(error) from error
+    return bytes(body)
+
+
+def decode_json(body: bytes, type: type[T]) -> T:
+    """Decode JSON into a type, saying in both languages what does not fit.
+
+    Raises:
+        RequestInvalid: as for `read_json`.
+    """
+    try:
+        value: T = _decoder(type).decode(body)
+    except msgspec.ValidationError as error:
+        raise _misfit(str(error)) from None
+    except UnicodeDecodeError:
+        raise RequestInvalid(Text(zh="请求内容不是 UTF-8 编码", en="The body is not valid UTF-8")) from None
+    except RecursionError:
+        raise _too_deep() from None
+    except (msgspec.DecodeError, ValueError) as error:
+        raise RequestInvalid(
+            Text(zh=f"请求内容不是有效的 JSON：{error}", en=f"The body is not valid JSON: {error}")
+        ) from None
+    return value
+
+
+def check_depth(value: Any) -> None:
+    """Refuse free-form JSON that is nested deeper than anything that has to handle it later could bear."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [child for item in level for child in _children(item)]
+        if not level:
+            return
+    raise _too_deep()
+
+
+def too_large(limit: int) -> RequestRefused:
+    """The error for a body above its limit, in bytes."""
+    return RequestRefused(
+        Text(
+            zh=f"请求内容超过 {limit / 1024:g} KiB 的上限",
+            en=f"The body is larger than the {limit / 1024:g} KiB that are allowed",
+        ),
+        code="too_large",
+        limit=limit,
+    )
+
+
+def too_slow() -> RequestRefused:
+    """The error for a body that does not arrive."""
+    return RequestRefused(
+        Text(zh="请求内容没有按时到达", en="The body did not arrive in time"), code="request_timeout"
+    )
+
+
+def unreadable(error: Exception) -> RequestInvalid:
+    """The error for a body whose transfer or content coding is broken."""
+    return RequestInvalid(Text(zh=f"请求内容无法读取：{error}", en=f"The body cannot be read: {error}"))
+
+
+def unsupported_media_type(expected: str) -> RequestRefused:
+    """The error for a body of a media type that the route does not take."""
+    return RequestRefused(
+        Text(zh=f"Content-Type 应为 {expected}", en=f"Content-Type must be {expected}"),
+        code="media_type_unsupported",
+    )
+
+
+def _decoder(type: Any) -> msgspec.json.Decoder[Any]:
+    decoder = _decoders.get(type)
+    if decoder is None:
+        decoder = _decoders[type] = msgspec.json.Decoder(type)
+    return decoder
+
+
+def _children(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []
+
+
+def _too_deep() -> RequestInvalid:
+    return RequestInvalid(Text(zh="JSON 嵌套过深", en="The JSON is nested too deeply"))
+
+
+def _misfit(message: str) -> RequestInvalid:
+    """msgspec says what is wrong as a sentence; the field is taken from it, for clients to point at."""
+    at = _AT_FIELD.search(message)
+    path = "" if at is None else at["path"].removeprefix("$").removeprefix(".")
+    reason = message if at is None else message[: at.start()]
+    named = _NAMED_FIELD.search(reason)
+    if named is not None:
+        path = f"{path}.{named['name']}".removeprefix(".")[:_SHOWN_MAX_LENGTH]
+        if named["case"] == "contains unknown":
+            text = Text(zh=f"未知字段 {path}", en=f"The field {path} is unknown")
+        else:
+            text = Text(zh=f"缺少字段 {path}", en=f"The field {path} is missing")
+        return RequestInvalid(text, field=path)
+    path, reason = path[:_SHOWN_MAX_LENGTH], reason[:_SHOWN_MAX_LENGTH]
+    if not path:
+        return RequestInvalid(
+            Text(zh=f"请求内容的类型不对（{reason}）", en=f"The body has the wrong type ({reason})")
+        )
+    return RequestInvalid(
+        Text(zh=f"字段 {path} 有误（{reason}）", en=f"The field {path} is wrong ({reason})"), field=path
+    )

@@ -1,0 +1,71 @@
+"""The configuration of plugins: of one, and all of it as one document."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from aiohttp import web
+
+from service.api.body import check_depth, read_json
+from service.api.changes import carry_through
+from service.api.keys import OPERATIONS
+from service.api.language import say
+from service.api.messages import ConfigExport, ConfigImported, ImportConfig, PluginConfig, PluginConfigured
+from service.api.params import plugin_in_path
+from service.api.responses import json_response
+from service.model.text import Text
+
+
+async def get_config(request: web.Request) -> web.Response:
+    """Read a plugin's configuration: the stored values over the schema's defaults.
+
+    A password reads as `********`; sending that back keeps the stored one.
+    """
+    return json_response(PluginConfig(config=request.app[OPERATIONS].get_config(plugin_in_path(request))))
+
+
+async def put_config(request: web.Request) -> web.Response:
+    """Replace a plugin's configuration, which starts a new generation with it.
+
+    An empty string means not set. Unknown keys are kept and named in `warnings`.
+    """
+    plugin = plugin_in_path(request)
+    values = await read_json(request, dict[str, Any])
+    check_depth(values)
+    stored = await carry_through(request, request.app[OPERATIONS].put_config(plugin, values))
+    return json_response(
+        PluginConfigured(
+            config=stored.config, warnings=[say_warning(request, item) for item in stored.warnings]
+        )
+    )
+
+
+async def export_config(request: web.Request) -> web.Response:
+    """Read the configuration of all plugins, passwords included."""
+    return json_response(
+        ConfigExport(
+            config=request.app[OPERATIONS].export_config(),
+            timestamp=datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        )
+    )
+
+
+async def import_config(request: web.Request) -> web.Response:
+    """Take over the configuration of many plugins at once, as an export gave it.
+
+    Entries of plugins that are not there are kept for later. Either every entry fits or nothing is changed.
+    """
+    body = await read_json(request, ImportConfig)
+    check_depth(body.config)
+    count = await carry_through(request, request.app[OPERATIONS].import_config(body.config))
+    message = Text(
+        zh=f"配置导入成功，已重新加载 {count} 个插件",
+        en=f"The configuration was imported and {count} plugins were reloaded",
+    )
+    return json_response(ConfigImported(reloaded_count=count, message=say(request, message)))
+
+
+def say_warning(request: web.Request, warning: str | Text) -> str:
+    """A warning in the language of the request, where it knows both."""
+    return say(request, warning) if isinstance(warning, Text) else warning

@@ -1,0 +1,377 @@
+"""The door: who may talk to the server at all. Every request passes it, the WebSocket's and unknown paths' included.
+
+In order: the `Host` must be a loopback name or a listed one; an `Origin` must be the server's own or a listed one;
+and unless everything about the connection is loopback, the token must be shown.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from typing import NoReturn
+from urllib.parse import parse_qs, urlsplit
+
+from aiohttp import web
+
+from service.api.authority import (
+    DEFAULT_PORTS,
+    Authority,
+    is_loopback_address,
+    is_loopback_name,
+    parse_authority,
+    parse_origin,
+    with_port,
+)
+from service.api.keys import CORS_ORIGIN
+from service.errors import PlugbayError, RequestRefused
+from service.model.text import Text
+
+COOKIE_MAX_AGE_S = 30 * 24 * 3600
+PREFLIGHT_MAX_AGE_S = 600
+
+# Answered without the token: it tells a supervisor that the process lives, and nothing else.
+TOKEN_FREE_PATHS = frozenset({"/livez"})
+
+_CACHED_VERDICTS = 256
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_CORS_METHODS = "GET, HEAD, POST, PUT, DELETE, OPTIONS"
+_CORS_REQUEST_HEADERS = "Authorization, Content-Type, Accept-Language, If-Match, Last-Event-ID"
+_CORS_RESPONSE_HEADERS = "ETag, Retry-After, X-Request-ID"
+
+# Headers by which a proxy speaks for somebody else; all that begin with `x-forwarded` are added to these.
+_FORWARDING = (
+    "forwarded via x-real-ip x-client-ip x-cluster-client-ip x-original-forwarded-for x-original-host "
+    "x-original-url x-rewrite-url x-proxyuser-ip x-envoy-external-address cf-connecting-ip cf-connecting-ipv6 "
+    "cf-ray true-client-ip fastly-client-ip x-appengine-user-ip x-azure-clientip x-arr-clientip"
+)
+_HOST, _ORIGIN, _FORWARDED, _SITE, _MODE = range(5)
+_HEADERS: dict[bytes, int] = {
+    b"host": _HOST,
+    b"origin": _ORIGIN,
+    b"sec-fetch-site": _SITE,
+    b"sec-fetch-mode": _MODE,
+    **{name.encode(): _FORWARDED for name in _FORWARDING.split()},
+}
+
+
+class DoorRefused(RequestRefused):
+    """The request may not come in; `code` says by which rule."""
+
+
+class _HostVerdict:
+    """What is known of one spelling of `Host`: its authority, and whether it is a loopback name."""
+
+    __slots__ = ("authority", "loopback", "origins")
+
+    def __init__(self, authority: Authority, loopback: bool) -> None:
+        self.authority = authority
+        self.loopback = loopback
+        # Origins already judged under this Host: True for the server's own, False for a listed one.
+        self.origins: dict[str, bool] = {}
+
+
+class Door:
+    """The rules, made once from the settings.
+
+    Args:
+        listen_host: the address that the server listens on, as configured.
+        allowed_hosts: names, with or without a port, by which clients may address the server; `*.name` stands for
+            every name below `name`.
+        allowed_origins: origins (`https://name:port`) whose pages may use it; they get CORS.
+        token: what those show who do not come by loopback; None refuses all of them.
+
+    Raises:
+        PlugbayError: an entry of a list is not a host or not an origin.
+    """
+
+    def __init__(
+        self,
+        *,
+        listen_host: str,
+        allowed_hosts: list[str],
+        allowed_origins: list[str],
+        token: str | None,
+    ) -> None:
+        self._listens_on_loopback = is_loopback_name(listen_host.strip("[]").lower())
+        self._allowed_hosts = {_listed_host(item) for item in allowed_hosts if not item.startswith("*.")}
+        self._allowed_domains = [_listed_host(item[2:]) for item in allowed_hosts if item.startswith("*.")]
+        self._allowed_origins = {_listed_origin(item) for item in allowed_origins}
+        self._token = token
+        self._token_digest = None if token is None else _digest(token)
+        self._hosts: dict[bytes, _HostVerdict] = {}
+
+    def examine(self, request: web.BaseRequest) -> web.Response | None:
+        """Let a request in (None), or answer it here (a preflight, a sign-in).
+
+        Raises:
+            DoorRefused: it may not come in.
+        """
+        host: bytes | None = None
+        origin: bytes | None = None
+        site = mode = b""
+        forwarded = False
+        for name, value in request.raw_headers:
+            lowered = name.lower()
+            kind = _HEADERS.get(lowered)
+            if kind is None:
+                if lowered.startswith(b"x-forwarded"):
+                    forwarded = True
+            elif kind == _HOST:
+                if host is not None:
+                    _refuse_host("more than one", "多个")
+                host = value
+            elif kind == _ORIGIN:
+                if origin is not None:
+                    _refuse_origin()
+                origin = value
+            elif kind == _FORWARDED:
+                forwarded = True
+            elif kind == _SITE:
+                site = value
+            else:
+                mode = value
+
+        verdict = None if host is None else self._hosts.get(host)
+        if verdict is None:
+            verdict = self._judge_host(host)
+        target = request.raw_path
+        if not target.startswith("/") and target != "*":
+            _check_absolute_target(target, verdict.authority)
+
+        if origin is not None:
+            self._check_origin(request, verdict, origin)
+            if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
+                return _preflight(request)
+        elif site in (b"cross-site", b"same-site"):
+            _check_fetch_metadata(request, site, mode)
+
+        needs_token = not (
+            self._listens_on_loopback
+            and verdict.loopback
+            and not forwarded
+            and is_loopback_address(request.remote or "")
+        )
+        if target.startswith("/?") and request.method in ("GET", "HEAD"):
+            signed_in = self._sign_in(request, needs_token)
+            if signed_in is not None:
+                return signed_in
+        if needs_token:
+            self._check_token(request)
+        return None
+
+    def _judge_host(self, header: bytes | None) -> _HostVerdict:
+        text = "" if header is None else header.decode("latin-1")
+        authority = parse_authority(text)
+        if authority is None:
+            _refuse_host(text[:100])
+        loopback = is_loopback_name(authority.host)
+        if not loopback and not self._is_listed(authority):
+            _refuse_host(text[:100])
+        verdict = _HostVerdict(authority, loopback)
+        if len(self._hosts) >= _CACHED_VERDICTS:
+            # Only ports and letter case vary among names that are let in: no client does this in earnest.
+            self._hosts.clear()
+        assert header is not None
+        self._hosts[header] = verdict
+        return verdict
+
+    def _is_listed(self, authority: Authority) -> bool:
+        if authority in self._allowed_hosts or Authority(authority.host, None) in self._allowed_hosts:
+            return True
+        return any(
+            authority.host.endswith(f".{domain.host}") and domain.port in (None, authority.port)
+            for domain in self._allowed_domains
+        )
+
+    def _check_origin(self, request: web.BaseRequest, verdict: _HostVerdict, header: bytes) -> None:
+        text = header.decode("latin-1")
+        own = verdict.origins.get(text)
+        if own is None:
+            origin = parse_origin(text)
+            scheme = request.scheme
+            if origin == (scheme, with_port(verdict.authority, scheme)):
+                own = True
+            elif origin in self._allowed_origins or text in self._allowed_origins:
+                own = False
+            else:
+                _refuse_origin(text[:100])
+            if len(verdict.origins) >= _CACHED_VERDICTS:
+                verdict.origins.clear()
+            verdict.origins[text] = own
+        if not own:
+            request[CORS_ORIGIN] = text
+
+    def _sign_in(self, request: web.BaseRequest, needs_token: bool) -> web.Response | None:
+        """`/?token=`: leave the cookie and go on to `/`, so that the token stays in no address bar or history."""
+        given = parse_qs(urlsplit(request.raw_path).query).get("token")
+        if given is None:
+            return None
+        right = len(given) == 1 and self._is_token(given[0])
+        if not right and needs_token:
+            _refuse_wrong_token()
+        response = web.Response(
+            status=303,
+            headers={"Location": "/", "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"},
+        )
+        if right and self._token is not None:
+            response.set_cookie(
+                cookie_name(self._token),
+                cookie_value(self._token),
+                max_age=COOKIE_MAX_AGE_S,
+                path="/",
+                secure=request.scheme == "https",
+                httponly=True,
+                samesite="Strict",
+            )
+        return response
+
+    def _check_token(self, request: web.BaseRequest) -> None:
+        bearers = request.headers.getall("Authorization", [])
+        if bearers:
+            scheme, _, credentials = bearers[0].partition(" ")
+            if len(bearers) == 1 and scheme.lower() == "bearer" and self._is_token(credentials.strip()):
+                return
+        elif self._token is not None:
+            cookie = request.cookies.get(cookie_name(self._token))
+            if cookie is not None and hmac.compare_digest(_bytes(cookie), _bytes(cookie_value(self._token))):
+                return
+        if request.rel_url.path in TOKEN_FREE_PATHS:
+            return
+        if bearers:
+            _refuse_wrong_token()
+        raise DoorRefused(
+            Text(
+                zh="需要访问令牌：请打开服务器启动时打印的登录地址，或发送 Authorization: Bearer 令牌",
+                en="A token is required: open the sign-in address that the server printed at its start, "
+                "or send Authorization: Bearer TOKEN",
+            ),
+            code="token_required",
+        )
+
+    def _is_token(self, given: str) -> bool:
+        # Digests are compared, so that not even the length of the token shows in the time it takes.
+        return self._token_digest is not None and hmac.compare_digest(_digest(given), self._token_digest)
+
+
+def cors_headers(origin: str) -> dict[str, str]:
+    """What lets a page of a listed origin read a response."""
+    return {
+        "Access-Control-Allow-Origin": origin,
+        "Access-Control-Allow-Credentials": "true",
+        "Access-Control-Expose-Headers": _CORS_RESPONSE_HEADERS,
+    }
+
+
+def _listed_host(item: str) -> Authority:
+    host = parse_authority(item)
+    if host is None:
+        raise PlugbayError(
+            Text(
+                zh=f"server.allowed_hosts 中的 {item} 不是主机名，应写作 name、name:port、[::1] 或 *.name",
+                en=f"{item} in server.allowed_hosts is no host; write name, name:port, [::1] or *.name",
+            ),
+            code="settings_invalid",
+        )
+    return host
+
+
+def _listed_origin(item: str) -> tuple[str, Authority] | str:
+    """Origins of other schemes (`chrome-extension://id`) have no port to normalise and are kept as they are."""
+    origin = parse_origin(item.rstrip("/"))
+    if origin is not None:
+        return origin
+    scheme, separator, rest = item.partition("://")
+    if not (separator and scheme and rest) or scheme.lower() in DEFAULT_PORTS:
+        raise PlugbayError(
+            Text(
+                zh=f"server.allowed_origins 中的 {item} 不是来源，应写作 https://name 或 https://name:port",
+                en=f"{item} in server.allowed_origins is no origin; write https://name or https://name:port",
+            ),
+            code="settings_invalid",
+        )
+    return item
+
+
+def cookie_name(token: str) -> str:
+    """The name of the sign-in cookie.
+
+    Cookies are shared by all ports of a host: with a name of its own, each server there keeps its sign-in.
+    """
+    return f"plugbay_{_derived(token, b'plugbay cookie name')[:8]}"
+
+
+def cookie_value(token: str) -> str:
+    """What the sign-in cookie holds: it proves knowledge of the token and does not reveal it."""
+    return _derived(token, b"plugbay cookie value")
+
+
+def _derived(token: str, purpose: bytes) -> str:
+    return hmac.new(_bytes(token), purpose, hashlib.sha256).hexdigest()
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(_bytes(text)).digest()
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _preflight(request: web.BaseRequest) -> web.Response:
+    """Say what a page may send. Browsers ask without credentials, so no token is wanted here."""
+    headers = {
+        "Access-Control-Allow-Methods": _CORS_METHODS,
+        "Access-Control-Allow-Headers": _CORS_REQUEST_HEADERS,
+        "Access-Control-Max-Age": str(PREFLIGHT_MAX_AGE_S),
+    }
+    if request.headers.get("Access-Control-Request-Private-Network") == "true":
+        headers["Access-Control-Allow-Private-Network"] = "true"
+    return web.Response(status=204, headers=headers)
+
+
+def _check_absolute_target(target: str, authority: Authority) -> None:
+    """`GET http://name/path`: the name in the target must be the one in `Host`, else rules and routes would differ."""
+    try:
+        parts = urlsplit(target)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in ("http", "https") or parse_authority(parts.netloc) != authority:
+        _refuse_host(parts.netloc[:100] or target[:100])
+
+
+def _check_fetch_metadata(request: web.BaseRequest, site: bytes, mode: bytes) -> None:
+    """Browsers leave `Origin` out of some requests that other pages cause; what they say instead counts."""
+    if request.method not in _SAFE_METHODS:
+        _refuse_origin(site.decode("latin-1"))
+    if site == b"cross-site" and mode == b"no-cors" and request.raw_path.startswith("/api/"):
+        _refuse_origin(site.decode("latin-1"))
+
+
+def _refuse_host(name: str, name_zh: str | None = None) -> NoReturn:
+    raise DoorRefused(
+        Text(
+            zh=f"拒绝 Host（{name_zh or name}）：请用 localhost 访问，或在设置 server.allowed_hosts 中加入该名称",
+            en=f"This Host is refused ({name}): use localhost, or add the name to server.allowed_hosts",
+        ),
+        code="host_refused",
+    )
+
+
+def _refuse_origin(name: str = "null") -> NoReturn:
+    raise DoorRefused(
+        Text(
+            zh=f"拒绝来源 {name}：只接受本站页面，或设置 server.allowed_origins 中列出的来源",
+            en=f"Origin {name} is refused: only the server's own pages and those in server.allowed_origins may do this",
+        ),
+        code="origin_refused",
+    )
+
+
+def _refuse_wrong_token() -> NoReturn:
+    raise DoorRefused(
+        Text(
+            zh="访问令牌不正确：请使用服务器启动时打印的登录地址，令牌也保存在 data/token 中",
+            en="The token is wrong: use the sign-in address that the server printed, the token is also in data/token",
+        ),
+        code="token_wrong",
+    )

@@ -1,0 +1,53 @@
+"""Whether the server lives, whether it is ready, and its figures."""
+
+from __future__ import annotations
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from service.api.keys import HEALTH, METRICS, REGISTRY
+from service.api.language import say
+from service.api.messages import Live, PartView, Ready
+from service.api.responses import json_response
+from service.errors import PlugbayError
+from service.model.text import Text
+
+
+class NotReady(PlugbayError):
+    """The first scan of the plugins is not through."""
+
+    code = "not_ready"
+
+
+async def livez(request: web.Request) -> web.Response:
+    """Say that the process answers, and how late its event loop is.
+
+    The only route that never wants the token.
+    """
+    return json_response(Live(loop_lag_ms=round(request.app[HEALTH].loop_lag_ms, 3)))
+
+
+async def readyz(request: web.Request) -> web.Response:
+    """Say whether plugins are served, and how each part of the server is.
+
+    503 until the first scan of the plugins is through.
+    """
+    parts = {
+        name: PartView(ok=part.ok, message=say(request, part.text))
+        for name, part in request.app[HEALTH].parts().items()
+    }
+    if not request.app[REGISTRY].ready.is_set():
+        raise NotReady(
+            Text(
+                zh="插件首次扫描尚未完成，请稍候",
+                en="The first scan of the plugins is not through; wait a moment",
+            ),
+            parts=parts,
+        )
+    whole = all(part.ok for part in parts.values())
+    return json_response(Ready(status="ready" if whole else "degraded", parts=parts))
+
+
+async def metrics(request: web.Request) -> web.Response:
+    """Read the server's figures as Prometheus text."""
+    return web.Response(body=request.app[METRICS].text(), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -1,0 +1,42 @@
+"""What the application holds: one typed key for each resource, and those that a request carries."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+if TYPE_CHECKING:
+    from service.api.body import BodyLimits
+    from service.api.changes import Changes
+    from service.api.door import Door
+    from service.api.metrics import Metrics
+    from service.host.calls import Caller
+    from service.host.config_store import ConfigStore
+    from service.host.health import Health
+    from service.host.install import Installer
+    from service.host.operations import Operations
+    from service.host.plugin_logs import PluginLogs
+    from service.host.registry import Registry
+    from service.live.event_log import EventLog
+    from service.live.hub import Hub
+
+REGISTRY: web.AppKey[Registry] = web.AppKey("registry")
+OPERATIONS: web.AppKey[Operations] = web.AppKey("operations")
+CALLER: web.AppKey[Caller] = web.AppKey("caller")
+INSTALLER: web.AppKey[Installer] = web.AppKey("installer")
+CONFIG: web.AppKey[ConfigStore] = web.AppKey("config")
+PLUGIN_LOGS: web.AppKey[PluginLogs] = web.AppKey("plugin_logs")
+EVENT_LOG: web.AppKey[EventLog] = web.AppKey("event_log")
+HUB: web.AppKey[Hub] = web.AppKey("hub")
+HEALTH: web.AppKey[Health] = web.AppKey("health")
+
+DOOR: web.AppKey[Door] = web.AppKey("door")
+BODY_LIMITS: web.AppKey[BodyLimits] = web.AppKey("body_limits")
+CHANGES: web.AppKey[Changes] = web.AppKey("changes")
+METRICS: web.AppKey[Metrics] = web.AppKey("metrics")
+OPENAPI: web.AppKey[bytes] = web.AppKey("openapi")
+
+REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id")
+CORS_ORIGIN: web.RequestKey[str] = web.RequestKey("cors_origin")
+PREPARED: web.RequestKey[bool] = web.RequestKey("prepared")

@@ -1,0 +1,279 @@
+"""The bodies of requests and responses. The API document is generated from these."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from service.model.identity import PluginType
+from service.model.plugin import LoadError, PluginView
+from service.model.states import PluginState
+
+Url = Annotated[str, Meta(min_length=1, max_length=4096)]
+PluginName = Annotated[str, Meta(min_length=1, max_length=255)]
+Sha256 = Annotated[str, Meta(pattern="^[0-9a-fA-F]{64}$")]
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The root of all request bodies: a member that nobody knows is refused by name."""
+
+
+# Plugins
+
+
+class PluginList(msgspec.Struct, frozen=True, kw_only=True):
+    """All plugins by type, and the position in the event log that they are as of."""
+
+    search: list[PluginView]
+    download: list[PluginView]
+    parser: list[PluginView]
+    epoch: str
+    seq: str
+
+
+class InstallByUrl(Request, frozen=True, kw_only=True):
+    """Install a plugin from an address."""
+
+    url: Url
+    plugin_type: PluginType
+    sha256: Sha256 | None = None
+    replace: bool = False
+    keep: bool = False
+    dry_run: bool = False
+    grant: bool = False
+
+
+class Installed(msgspec.Struct, frozen=True, kw_only=True):
+    """The plugin is installed; `hot_loaded` is false where it was kept although it does not load."""
+
+    status: Literal["success"] = "success"
+    plugin_name: str
+    hot_loaded: bool
+    message: str
+    plugin: PluginView
+
+
+class PlannedPlugin(msgspec.Struct, frozen=True, kw_only=True):
+    """What an install would put in place."""
+
+    type: PluginType
+    name: str | None
+    version: str | None
+    file: str | None
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What an install would do; nothing was changed."""
+
+    status: Literal["plan"] = "plan"
+    plugin: PlannedPlugin | None
+    dependencies: dict[str, Any]
+    conflicts: list[Any]
+    replaces: Any
+    permissions: dict[str, Any]
+    error: LoadError | None
+
+
+class DeletePlugin(Request, frozen=True, kw_only=True):
+    """Delete a plugin, and with `purge` its data folder too."""
+
+    plugin_type: PluginType
+    plugin_name: PluginName
+    purge: bool = False
+
+
+class Deleted(msgspec.Struct, frozen=True, kw_only=True):
+    """The plugin is gone; `running_calls` of it are still finishing."""
+
+    status: Literal["success"] = "success"
+    hot_unloaded: bool = True
+    message: str
+    running_calls: int
+
+
+class ReloadOne(Request, frozen=True, kw_only=True):
+    """Reload one plugin. An empty body, or an empty object, reloads all."""
+
+    plugin_type: PluginType | None = None
+    plugin_name: PluginName | None = None
+
+
+class ReloadedPlugin(msgspec.Struct, frozen=True, kw_only=True):
+    """How the reload of one plugin ended."""
+
+    id: str
+    ok: bool
+    state: PluginState
+    generation: int
+    ms: float
+    error: LoadError | UnsetType = UNSET
+
+
+class Reloaded(msgspec.Struct, frozen=True, kw_only=True):
+    """How a reload ended, also where some plugins failed."""
+
+    status: Literal["success"] = "success"
+    success_count: int
+    fail_count: int
+    message: str
+    results: list[ReloadedPlugin]
+
+
+class Toggled(msgspec.Struct, frozen=True, kw_only=True):
+    """The plugin is switched on or off."""
+
+    status: Literal["success"] = "success"
+    enabled: bool
+
+
+class LogLineView(msgspec.Struct, frozen=True, kw_only=True):
+    """One line that a plugin printed or logged."""
+
+    at: str
+    level: str
+    generation: int
+    message: str
+
+
+class LogLines(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest lines of a plugin's log, oldest first."""
+
+    lines: list[LogLineView]
+
+
+# Configuration
+
+
+class PluginConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """A plugin's configuration: stored values over defaults, passwords masked."""
+
+    config: dict[str, Any]
+
+
+class PluginConfigured(msgspec.Struct, frozen=True, kw_only=True):
+    """The configuration that is now in force; `warnings` name what was kept although nothing asks for it."""
+
+    status: Literal["success"] = "success"
+    config: dict[str, Any]
+    warnings: list[str]
+
+
+class ConfigExport(msgspec.Struct, frozen=True, kw_only=True):
+    """The configuration of all plugins, with real values."""
+
+    status: Literal["success"] = "success"
+    config: dict[str, dict[str, Any]]
+    timestamp: str
+
+
+class ImportConfig(Request, frozen=True, kw_only=True):
+    """Configuration to take over. An export may be sent as it is."""
+
+    config: dict[str, dict[str, Any]]
+    status: str | UnsetType = UNSET
+    timestamp: str | UnsetType = UNSET
+
+
+class ConfigImported(msgspec.Struct, frozen=True, kw_only=True):
+    """The configuration is taken over."""
+
+    status: Literal["success"] = "success"
+    reloaded_count: int
+    message: str
+
+
+# Calls
+
+
+class SearchResult(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that a search plugin found."""
+
+    title: str
+    url: str
+    thumbnail: str | None = None
+    duration: str | float | None = None
+    platform: str | None = None
+    description: str | None = None
+    metadata: dict[str, Any] | None = None
+
+
+class SearchResults(msgspec.Struct, frozen=True, kw_only=True):
+    """What a plugin found."""
+
+    results: list[SearchResult]
+
+
+class VideoInfo(Request, frozen=True, kw_only=True):
+    """Ask a search plugin what is behind an address."""
+
+    url: Url
+    plugin_name: PluginName
+
+
+class Parse(Request, frozen=True, kw_only=True):
+    """Take an address apart, by the named parsers or by all that can."""
+
+    url: Url
+    plugins: Annotated[list[PluginName], Meta(max_length=100)] | None = None
+
+
+class Parsed(msgspec.Struct, frozen=True, kw_only=True):
+    """One result of one parser; it may have more members."""
+
+    plugin: str
+    name: str
+    url: str
+
+
+class ParseFailure(msgspec.Struct, frozen=True, kw_only=True):
+    """A parser that gave no results."""
+
+    plugin: str
+    code: str
+    message: str
+
+
+class ParseResults(msgspec.Struct, frozen=True, kw_only=True):
+    """What the parsers gave, in the order of their names, and which of them failed."""
+
+    results: list[Parsed]
+    errors: list[ParseFailure]
+
+
+# Health
+
+
+class Live(msgspec.Struct, frozen=True, kw_only=True):
+    """The process answers; `loop_lag_ms` is how late its event loop is."""
+
+    status: Literal["ok"] = "ok"
+    loop_lag_ms: float
+
+
+class PartView(msgspec.Struct, frozen=True, kw_only=True):
+    """One part of the server."""
+
+    ok: bool
+    message: str
+
+
+class Ready(msgspec.Struct, frozen=True, kw_only=True):
+    """Plugins are served; `degraded` where some part is not as it should be."""
+
+    status: Literal["ready", "degraded"]
+    parts: dict[str, PartView]
+
+
+# Errors
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """An error (RFC 9457). `code` never changes with the language; some codes add members of their own."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str

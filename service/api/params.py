@@ -1,0 +1,96 @@
+"""What a request names in its path and query: the plugin, a number, a yes or no, a text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from service.api.keys import REGISTRY
+from service.api.problems import RequestInvalid
+from service.errors import PluginNotFound
+from service.model.identity import PluginType
+from service.model.text import Text
+
+if TYPE_CHECKING:
+    from service.host.registry import Plugin
+
+_TYPES = {type.value: type for type in PluginType}
+
+# A file's stem may be longer than a name, but no file name is longer than this.
+_NAME_MAX_LENGTH = 255
+_SHOWN_MAX_LENGTH = 64
+
+
+def plugin_in_path(request: web.Request) -> Plugin:
+    """The plugin that `{type}/{name}` of the path names.
+
+    Raises:
+        RequestInvalid: there is no such type.
+        PluginNotFound: there is no such plugin.
+    """
+    match = request.match_info
+    return find_plugin(request.app, plugin_type(match["type"], "type"), match["name"])
+
+
+def plugin_type(text: str, field: str) -> PluginType:
+    """Read a plugin's type; `field` is what the error calls it."""
+    found = _TYPES.get(text)
+    if found is None:
+        raise RequestInvalid(
+            Text(
+                zh=f"{field} 必须是 search、download 或 parser",
+                en=f"{field} must be search, download or parser",
+            ),
+            field=field,
+        )
+    return found
+
+
+def find_plugin(app: web.Application, type: PluginType, name: str) -> Plugin:
+    """Find a plugin by its name or its file's stem. What could be no name is not even looked up."""
+    if len(name) > _NAME_MAX_LENGTH or not name.isprintable():
+        shown = "".join(char if char.isprintable() else "?" for char in name[:_SHOWN_MAX_LENGTH])
+        raise PluginNotFound(type.value, shown)
+    return app[REGISTRY].find(type, name)
+
+
+def text_in_query(request: web.Request, name: str) -> str:
+    """A text that must be in the query, once, and not be empty."""
+    values = request.query.getall(name, [])
+    if len(values) != 1 or not values[0].strip():
+        raise _wrong(name, "必须给出一次且不能为空", "must be given once and not be empty")
+    return _clean(name, values[0])
+
+
+def flag_in_query(request: web.Request, name: str) -> bool:
+    """A yes or no that must be in the query: `true` or `false`."""
+    values = [value.lower() for value in request.query.getall(name, [])]
+    if values == ["true"]:
+        return True
+    if values == ["false"]:
+        return False
+    raise _wrong(name, "必须是 true 或 false", "must be true or false")
+
+
+def number_in_query(request: web.Request, name: str, *, default: int, low: int, high: int) -> int:
+    """A whole number in the query, or the default."""
+    values = request.query.getall(name, [])
+    if not values:
+        return default
+    text = values[0]
+    if len(values) == 1 and len(text) <= 9 and text.isascii() and text.isdigit() and low <= int(text) <= high:
+        return int(text)
+    raise _wrong(name, f"必须是 {low} 到 {high} 的整数", f"must be a whole number from {low} to {high}")
+
+
+def _clean(name: str, value: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise _wrong(name, "不是 UTF-8 编码", "is not valid UTF-8") from None
+    return value
+
+
+def _wrong(name: str, zh: str, en: str) -> RequestInvalid:
+    return RequestInvalid(Text(zh=f"参数 {name} {zh}", en=f"The parameter {name} {en}"), field=name)

@@ -1,0 +1,168 @@
+"""The API as a whole: what every request passes on its way in and out, and which handler it comes to.
+
+    request ─► observe: request id ─► door ─► handler ─┐
+    response ◄── security headers ◄── problem, metrics ┘
+
+One middleware does all of it: each further layer would cost every request.
+"""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from pathlib import Path
+from time import perf_counter
+
+import msgspec
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from service.api.body import BodyLimits
+from service.api.changes import changes_context
+from service.api.door import Door, cors_headers
+from service.api.keys import (
+    BODY_LIMITS,
+    CORS_ORIGIN,
+    DOOR,
+    EVENT_LOG,
+    HEALTH,
+    HUB,
+    METRICS,
+    OPENAPI,
+    PREPARED,
+    REGISTRY,
+    REQUEST_ID,
+)
+from service.api.metrics import Facts, Metrics
+from service.api.openapi import build_openapi
+from service.api.problems import problem_of, problem_of_http, problem_of_unexpected
+from service.api.routes import ROUTES
+from service.api.static import BUILT_FOLDER, add_static_routes
+from service.api.websocket import say_goodbye
+from service.errors import PlugbayError
+
+UNMATCHED = "unmatched"
+
+_HEADERS = {
+    "Server": "plugbay",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+# A handler that serves pages says otherwise.
+_HEADERS_UNLESS_SET = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+def add_api(
+    app: web.Application,
+    *,
+    door: Door,
+    limits: BodyLimits,
+    version: str,
+    front_end: Path = BUILT_FOLDER,
+) -> None:
+    """Add the API and the dashboard to an application: middleware, headers, routes.
+
+    The other keys of `service.api.keys` must be set before the first request.
+
+    Args:
+        app: the application.
+        door: who may come in; it guards every route of the application, whoever added it.
+        limits: how large bodies may be.
+        version: the server's version, for the API document.
+        front_end: the folder of the built dashboard; it need not be there.
+    """
+    metrics = Metrics()
+    app[DOOR] = door
+    app[BODY_LIMITS] = limits
+    app[METRICS] = metrics
+    app[OPENAPI] = msgspec.json.encode(build_openapi(ROUTES, version=version))
+    metrics.facts = Facts(
+        plugins=lambda: app[REGISTRY].all(),
+        event_head=lambda: app[EVENT_LOG].head,
+        clients=lambda: app[HUB].clients,
+        loop_lag_ms=lambda: app[HEALTH].loop_lag_ms,
+    )
+    app.cleanup_ctx.append(changes_context)
+    app.middlewares.append(observing(door, metrics))
+    app.on_response_prepare.append(_add_headers)
+    for route in ROUTES:
+        if route.method == "GET":
+            app.router.add_get(route.path, route.handler, expect_handler=expect)
+        else:
+            app.router.add_route(route.method, route.path, route.handler, expect_handler=expect)
+    add_static_routes(app, front_end)
+    app.on_shutdown.append(say_goodbye)
+
+
+def observing(door: Door, metrics: Metrics) -> Middleware:
+    """The one middleware: names the request, asks the door, turns errors into problems, counts."""
+    start = secrets.token_hex(4)
+    numbers = itertools.count(1)
+
+    @web.middleware
+    async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
+        started_s = perf_counter()
+        request[REQUEST_ID] = f"{start}-{next(numbers)}"
+        response: web.StreamResponse
+        try:
+            answered = door.examine(request)
+            response = await handler(request) if answered is None else answered
+        except PlugbayError as error:
+            response = problem_of(request, error)
+        except web.HTTPException as error:
+            if error.status < 400:
+                raise
+            response = problem_of_http(request, error)
+        except Exception as error:
+            if isinstance(error, ConnectionError) and (
+                request.transport is None or request.transport.is_closing()
+            ):
+                raise
+            response = problem_of_unexpected(request, error)
+            if PREPARED in request:
+                # Part of another answer is already on its way: all that is left is to cut it off.
+                raise
+        resource = request.match_info.route.resource
+        metrics.count_request(
+            UNMATCHED if resource is None else resource.canonical,
+            request.method,
+            response.status,
+            perf_counter() - started_s,
+        )
+        return response
+
+    return observe
+
+
+async def expect(request: web.Request) -> web.StreamResponse | None:
+    """Answer `Expect: 100-continue`. The door is asked first: nobody is told to go on who may not come in."""
+    if request.headers["Expect"].lower() != "100-continue":
+        return problem_of_http(request, web.HTTPExpectationFailed())
+    try:
+        request.app[DOOR].examine(request)
+    except PlugbayError as error:
+        return problem_of(request, error)
+    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    # aiohttp takes bytes that were written for the beginning of the answer.
+    request.writer.output_size = 0
+    return None
+
+
+async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    headers = response.headers
+    headers.update(_HEADERS)
+    for name, value in _HEADERS_UNLESS_SET.items():
+        headers.setdefault(name, value)
+    request_id = request.get(REQUEST_ID)
+    if request_id is not None:
+        headers["X-Request-ID"] = request_id
+        request[PREPARED] = True
+    origin = request.get(CORS_ORIGIN)
+    if origin is not None:
+        headers.update(cors_headers(origin))
+        headers.add("Vary", "Origin")

@@ -1,0 +1,137 @@
+"""`GET /api/ws`: live events over a WebSocket. What is said on it is the hub's business; here is only the socket."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from service.api.authority import is_loopback_address
+from service.api.keys import HUB
+from service.api.language import language_of
+from service.errors import PlugbayError, RequestRefused
+from service.live.client import Client
+from service.live.frames import close_frame, empty_close_frame, pong_frame
+from service.live.hub import Hub, HubClosed, TooManyClients
+from service.live.session import Session
+from service.model.text import Text
+
+# Frames above the limit are read and refused up to here, so that the connection lives; beyond, nothing is read at all.
+_READ_LIMITS = 16
+_NO_CODE = 0
+
+
+class _Socket(web.WebSocketResponse[Literal[False]]):
+    """A WebSocket whose end goes by the hub's clock, not by how fast the other side reads."""
+
+    fence: Callable[[], None] | None = None
+
+    async def close(self, *, code: int = WSCloseCode.OK, message: bytes = b"", drain: bool = True) -> bool:
+        # aiohttp closes by itself after a frame that breaks the protocol. Nothing may follow its close frame, and a
+        # client that does not read must not hold it up.
+        if self.fence is not None:
+            self.fence()
+        return await super().close(code=code, message=message, drain=False)
+
+
+async def websocket_handler(request: web.Request) -> web.StreamResponse:
+    """Live events: JSON-RPC control frames in, CloudEvents out.
+
+    Raises:
+        RequestRefused: this is no WebSocket handshake.
+        PlugbayError: there are too many connections from the address, or the server is shutting down.
+    """
+    hub = request.app[HUB]
+    limits = hub.limits
+    await hub.turns.take()
+    socket = _Socket(
+        # After a broken frame: what is still on its way is read and dropped, so that the close frame is not lost.
+        timeout=limits.close_s / 2,
+        autoclose=False,
+        autoping=False,
+        compress=False,
+        # One more, since a message of exactly this size is refused.
+        max_msg_size=limits.frame_bytes * _READ_LIMITS + 1,
+        decode_text=False,
+    )
+    if not socket.can_prepare(request):
+        raise RequestRefused(
+            Text(
+                zh="该地址只接受 WebSocket 连接；普通请求可用 /api/events",
+                en="This address takes WebSocket connections only; /api/events is for plain requests",
+            ),
+            code="upgrade_required",
+        )
+    address = _counted_address(request)
+    _check_room(hub, address)
+    transport = request.transport
+    writer = await socket.prepare(request)
+    if transport is None or transport.is_closing():
+        return socket
+    client = hub.attach(transport, writer.drain, address)
+    socket.fence = lambda: hub.fence(client)
+    try:
+        await _listen(socket, hub, client, Session(hub, client, language_of(request)))
+    finally:
+        hub.detach(client)
+    return socket
+
+
+async def say_goodbye(app: web.Application) -> None:
+    """For `on_shutdown`: aiohttp waits for handlers after it, and those of clients end with their connections."""
+    await app[HUB].close()
+
+
+async def _listen(socket: _Socket, hub: Hub, client: Client, session: Session) -> None:
+    """Carry out the client's frames until the connection ends. Pings see to it that it does."""
+    while True:
+        message = await socket.receive()
+        hub.alive(client)
+        match message.type:
+            case WSMsgType.PONG:
+                continue
+            case WSMsgType.CLOSE:
+                # Either the answer to our own, and then this does nothing, or to be answered likewise.
+                code = message.data
+                hub.close_client(client, empty_close_frame() if code == _NO_CODE else close_frame(code))
+                return
+            case WSMsgType.TEXT | WSMsgType.BINARY | WSMsgType.PING:
+                if client.closing:
+                    continue
+                await hub.turns.take()
+                await hub.room(client)
+                if message.type is WSMsgType.TEXT:
+                    await session.text(message.data)
+                elif message.type is WSMsgType.BINARY:
+                    session.binary()
+                else:
+                    hub.send(client, pong_frame(message.data))
+            case _:
+                return
+
+
+def _check_room(hub: Hub, address: str | None) -> None:
+    try:
+        hub.check_room(address)
+    except HubClosed:
+        raise PlugbayError(
+            Text(zh="服务器正在关闭，请稍后重连", en="The server is shutting down; reconnect in a moment"),
+            code="shutting_down",
+        ) from None
+    except TooManyClients:
+        limit = hub.limits.clients_per_address
+        raise PlugbayError(
+            Text(
+                zh=f"来自 {address} 的连接已达上限 {limit} 个，请先关闭一些",
+                en=f"{address} has as many connections as one address may have ({limit}); close some first",
+            ),
+            code="too_many_clients",
+            limit=limit,
+        ) from None
+
+
+def _counted_address(request: web.Request) -> str | None:
+    """The address of the connection itself, whatever a header says; None for loopback, which is not counted."""
+    address = request.remote
+    return None if address is None or is_loopback_address(address) else address

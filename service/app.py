@@ -1,0 +1,282 @@
+"""The composition root: the only place that constructs, one `cleanup_ctx` and one key for each resource.
+
+Resources are made in the order below and let go of in reverse.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import structlog
+from aiohttp import web
+
+from service import __version__
+from service.api import keys
+from service.api.access_log import AccessLog, protocol_logger
+from service.api.body import BodyLimits
+from service.api.door import Door
+from service.api.server import add_api
+from service.api.token import ensure_token
+from service.host import descriptors
+from service.host.calls import Caller
+from service.host.config_store import ConfigStore
+from service.host.health import Health
+from service.host.install import Installer
+from service.host.kernel import Kernel, KernelLimits
+from service.host.loader import LoadLimits
+from service.host.plugin_logs import PluginLogs
+from service.host.reconciler import ReconcilerLimits
+from service.host.store import Store
+from service.live.event_log import EventLog
+from service.live.hub import Hub
+from service.live.limits import LiveLimits
+from service.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+STORE: web.AppKey[Store] = web.AppKey("store", Store)
+KERNEL: web.AppKey[Kernel] = web.AppKey("kernel", Kernel)
+
+Resource = Callable[[web.Application], AsyncIterator[None]]
+_MIB = 1024 * 1024
+
+
+def build_app(settings: Settings, home: Path) -> web.Application:
+    """The whole server as an application.
+
+    Args:
+        settings: as loaded.
+        home: the home folder; it must be prepared.
+    """
+    app = web.Application(client_max_size=settings.limits.upload_mib * _MIB)
+    server = settings.server
+    listens_on_loopback = server.host in ("127.0.0.1", "::1", "[::1]", "localhost")
+    door = Door(
+        listen_host=server.host,
+        allowed_hosts=list(server.allowed_hosts),
+        allowed_origins=list(server.allowed_origins),
+        token=server.token or (None if listens_on_loopback else ensure_token(home)),
+    )
+    for resource in (
+        _events(settings),
+        _config(home),
+        _store(home),
+        _plugin_logs(settings, home),
+        _kernel(settings, home),
+        _health(),
+    ):
+        app.cleanup_ctx.append(resource)
+    add_api(
+        app,
+        door=door,
+        limits=BodyLimits(
+            json_bytes=settings.limits.request_body_kib * 1024,
+            upload_bytes=settings.limits.upload_mib * _MIB,
+        ),
+        version=__version__,
+    )
+    return app
+
+
+def _events(settings: Settings) -> Resource:
+    async def context(app: web.Application) -> AsyncIterator[None]:
+        live = settings.live
+        events = EventLog(
+            max_events=live.log_events, max_bytes=live.log_mib * _MIB, node=socket.gethostname() or "local"
+        )
+        hub = Hub(
+            events,
+            LiveLimits(
+                client_queue=live.client_queue,
+                frame_bytes=live.frame_kib * 1024,
+                heartbeat_s=live.heartbeat_s,
+                clients_per_address=live.clients_per_address,
+            ),
+        )
+        app[keys.EVENT_LOG], app[keys.HUB] = events, hub
+        runner = asyncio.create_task(hub.run(), name="live events")
+        yield
+        await hub.close()
+        runner.cancel()
+        await asyncio.gather(runner, return_exceptions=True)
+
+    return context
+
+
+async def close_live(app: web.Application) -> None:
+    """Say goodbye to the clients before the server waits for their handlers to end."""
+    await app[keys.HUB].close()
+
+
+def _config(home: Path) -> Resource:
+    async def context(app: web.Application) -> AsyncIterator[None]:
+        config = app[keys.CONFIG] = ConfigStore(home / "config" / "plugins.json")
+        await config.load()
+        yield
+        await config.close()
+
+    return context
+
+
+def _store(home: Path) -> Resource:
+    async def context(app: web.Application) -> AsyncIterator[None]:
+        store = app[STORE] = Store(home / "data" / "plugbay.db")
+        await store.open()
+        yield
+        await store.close()
+
+    return context
+
+
+def _plugin_logs(settings: Settings, home: Path) -> Resource:
+    async def context(app: web.Application) -> AsyncIterator[None]:
+        logs = app[keys.PLUGIN_LOGS] = PluginLogs(
+            home / "data" / "logs",
+            max_bytes=settings.logs.plugin_mib * _MIB,
+            line_bytes=settings.logs.line_kib * 1024,
+            on_record=lambda key, record: app[KERNEL].announce_log(key, record),
+        )
+        runner = asyncio.create_task(logs.run(), name="plugin logs")
+        yield
+        await logs.close()
+        runner.cancel()
+        await asyncio.gather(runner, return_exceptions=True)
+
+    return context
+
+
+def _kernel(settings: Settings, home: Path) -> Resource:
+    async def context(app: web.Application) -> AsyncIterator[None]:
+        limits = settings.limits
+        kernel = app[KERNEL] = Kernel(
+            home,
+            events=app[keys.EVENT_LOG],
+            config=app[keys.CONFIG],
+            store=app[STORE],
+            logs=app[keys.PLUGIN_LOGS],
+            limits=_kernel_limits(settings),
+        )
+        app[keys.REGISTRY] = kernel.registry
+        app[keys.OPERATIONS] = kernel.operations
+        app[keys.CALLER] = Caller(kernel.registry, call_s=limits.call_s, search_s=limits.search_s)
+        app[keys.INSTALLER] = Installer(
+            kernel,
+            store=app[STORE],
+            config=app[keys.CONFIG],
+            events=app[keys.EVENT_LOG],
+            max_bytes=limits.plugin_file_kib * 1024,
+            timeout_s=settings.install.timeout_s,
+            redirects=settings.install.redirects,
+            allowed_hosts=list(settings.install.allowed_hosts),
+        )
+        # The port is open while plugins load: what they are is told by their state.
+        start = asyncio.create_task(kernel.start(), name="start")
+        yield
+        start.cancel()
+        await asyncio.gather(start, return_exceptions=True)
+        await app[keys.INSTALLER].close()
+        await kernel.close(settings.server.shutdown_s)
+
+    return context
+
+
+def _kernel_limits(settings: Settings) -> KernelLimits:
+    limits = settings.limits
+    frame_bytes = limits.frame_mib * _MIB
+    return KernelLimits(
+        load=LoadLimits(limits.load_s, limits.start_s, limits.self_check_s),
+        reconciler=ReconcilerLimits(
+            settle_s=settings.watch.settle_ms / 1000,
+            load_s=limits.load_s,
+            draining_generations=limits.draining_generations,
+            plugin_file_bytes=limits.plugin_file_kib * 1024,
+            crash_backoff_min_s=limits.crash_backoff_min_s,
+            crash_backoff_max_s=limits.crash_backoff_max_s,
+            crashes_before_failed=limits.crashes_before_failed,
+            crash_window_s=limits.crash_window_s,
+        ),
+        worker={
+            "memory_bytes": limits.memory_mib * _MIB,
+            "open_files": limits.open_files,
+            "threads": limits.threads,
+            "frame_bytes": frame_bytes,
+            "load_s": limits.load_s,
+            "start_s": limits.start_s,
+            "self_check_s": limits.self_check_s,
+            "stop_s": limits.stop_s,
+            "settle_s": limits.call_s,
+        },
+        frame_bytes=frame_bytes,
+        plugin_file_bytes=limits.plugin_file_kib * 1024,
+        line_bytes=settings.logs.line_kib * 1024,
+        call_s=limits.call_s,
+        stop_s=limits.stop_s,
+        scan_s=settings.watch.scan_s,
+        spares=settings.workers.spares,
+    )
+
+
+def _health() -> Resource:
+    async def context(app: web.Application) -> AsyncIterator[None]:
+        kernel, config = app[KERNEL], app[keys.CONFIG]
+        limit = descriptors.raise_limit()
+        health = app[keys.HEALTH] = Health(
+            {
+                "workers": lambda: kernel.workers_problem,
+                "watcher": lambda: kernel.watcher.problem,
+                "config": lambda: config.problem,
+                "descriptors": lambda: descriptors.shortage(limit, len(kernel.registry.all())),
+            }
+        )
+        health.start()
+        yield
+        await health.close()
+
+    return context
+
+
+async def serve(settings: Settings, home: Path) -> None:
+    """Run the server until SIGINT or SIGTERM; a second one ends it at once.
+
+    Raises:
+        OSError: the address cannot be listened on.
+    """
+    descriptors.raise_limit()
+    app = build_app(settings, home)
+    app.on_shutdown.append(close_live)
+    runner = web.AppRunner(
+        app,
+        access_log_class=AccessLog,
+        logger=protocol_logger(),
+        shutdown_timeout=settings.server.shutdown_s,
+        handler_cancellation=True,
+    )
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            # The template sees the end of its socket and takes every worker with it.
+            os._exit(130)
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, on_signal)
+    try:
+        await runner.setup()
+        site = web.TCPSite(runner, settings.server.host.strip("[]"), settings.server.port)
+        await site.start()
+        host, port, *_ = runner.addresses[0]
+        log.info("server.listening", host=host, port=port, home=str(home))
+        await stop.wait()
+        log.info("server.stopping")
+    finally:
+        await runner.cleanup()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+    log.info("server.stopped")

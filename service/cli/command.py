@@ -1,0 +1,89 @@
+"""What the client commands share: where the server is, how they print, what status they end with."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import click
+
+from service.cli.client import Client, ClientError
+from service.cli.language import say
+from service.cli.output import PLUGIN_TYPES, Output
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+DONE, REFUSED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+
+Action = Callable[..., Coroutine[Any, Any, int | None]]
+
+
+def over_api(action: Action) -> Callable[..., None]:
+    """Makes a click command body of `action(client, output, **arguments)`, which may return an exit status.
+
+    Adds `--url`, `--token` and `--json`. A `ClientError` is printed and ends the command with 1.
+    """
+
+    @click.option(
+        "--url",
+        envvar="PLUGBAY_URL",
+        default=DEFAULT_URL,
+        show_default=True,
+        show_envvar=True,
+        help=say("服务器地址", "Where the server is."),
+    )
+    @click.option(
+        "--token",
+        envvar="PLUGBAY_TOKEN",
+        show_envvar=True,
+        help=say("访问令牌", "The token, where it asks for one."),
+    )
+    @click.option("--json", "as_json", is_flag=True, help=say("输出 JSON", "Print JSON."))
+    @functools.wraps(action)
+    def command(url: str, token: str | None, as_json: bool, **arguments: Any) -> None:
+        output = Output(as_json)
+
+        async def run() -> int | None:
+            async with Client(url, token) as client:
+                return await action(client, output, **arguments)
+
+        try:
+            status = asyncio.run(run())
+        except ClientError as error:
+            output.failure(error)
+            status = REFUSED
+        except KeyboardInterrupt:
+            status = INTERRUPTED
+        sys.exit(status or DONE)
+
+    return command
+
+
+class PluginId(click.ParamType[tuple[str, str]]):
+    """`TYPE/NAME`, such as `search/demo`."""
+
+    name = "T/NAME"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """The type and the name."""
+        if isinstance(value, tuple):
+            return value
+        type, slash, name = str(value).partition("/")
+        if not slash or not name or type not in PLUGIN_TYPES:
+            types = ", ".join(PLUGIN_TYPES)
+            self.fail(
+                say(
+                    f"{value!r} 应写作 类型/名称，如 search/demo；类型为 {types}",
+                    f"{value!r} should be TYPE/NAME, such as search/demo; TYPE is one of {types}",
+                ),
+                param,
+                ctx,
+            )
+        return type, name
+
+
+PLUGIN_ID = PluginId()

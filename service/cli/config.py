@@ -1,0 +1,189 @@
+"""`plugbay config get`, `set`, `export` and `import`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from service.cli.client import Client, ClientError
+from service.cli.command import PLUGIN_ID, over_api
+from service.cli.language import say
+from service.cli.output import Output
+
+STANDARD_STREAM = "-"
+
+
+@click.group(help=say("读取和修改插件配置", "Read and change the configuration of plugins."))
+def config() -> None:
+    """The noun of the commands below."""
+
+
+@config.command("get", help=say("显示一个插件的配置", "Show the configuration of a plugin."))
+@click.argument("plugin", metavar="T/NAME", type=PLUGIN_ID)
+@over_api
+async def get(client: Client, output: Output, *, plugin: tuple[str, str]) -> None:
+    """Every field with its value and its label."""
+    answer = await client.config(*plugin)
+    if output.as_json:
+        output.json(answer)
+        return
+    fields = {field["name"]: field for field in (await client.plugin(*plugin)).get("config_schema", [])}
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column(say("名称", "name"), no_wrap=True)
+    table.add_column(say("值", "value"), overflow="fold")
+    table.add_column(say("说明", "meaning"), overflow="fold", style="dim")
+    values: dict[str, Any] = answer.get("config", {})
+    for name in [*fields, *(name for name in values if name not in fields)]:
+        field = fields.get(name, {})
+        label = str(field.get("label") or field.get("description") or "")
+        required = say("（必填）", " (required)") if field.get("required") else ""
+        table.add_row(Text(name), Text(_shown(values.get(name))), Text(label + required))
+    if table.row_count:
+        output.console.print(table)
+    else:
+        output.console.print(say("这个插件没有配置项", "This plugin has nothing to configure"))
+
+
+@config.command(
+    "set",
+    help=say(
+        "修改一个插件的配置：KEY=VALUE；只写 KEY 则隐藏输入（适合密码）；KEY= 清空。其余各项不变",
+        "Change the configuration of a plugin: KEY=VALUE, KEY alone to be asked for it unseen (for passwords), "
+        "KEY= to unset it. All else stays as it is.",
+    ),
+)
+@click.argument("plugin", metavar="T/NAME", type=PLUGIN_ID)
+@click.argument("assignments", metavar="[KEY=VALUE]...", nargs=-1)
+@click.option(
+    "--file",
+    type=click.File("r", encoding="utf-8"),
+    help=say("从 JSON 文件读取（- 为标准输入）", "Read a JSON object from a file, - for standard input."),
+)
+@over_api
+async def set_(
+    client: Client, output: Output, *, plugin: tuple[str, str], assignments: tuple[str, ...], file: Any
+) -> None:
+    """Lays the given values over those that are stored."""
+    if not assignments and file is None:
+        raise click.UsageError(say("请给出 KEY=VALUE 或 --file", "Give KEY=VALUE or --file"))
+    for assignment in assignments:
+        if assignment.startswith("="):
+            raise click.UsageError(
+                say(f"{assignment!r} 应写作 KEY=VALUE", f"{assignment!r} should be KEY=VALUE")
+            )
+    given: dict[str, Any] = _object(await asyncio.to_thread(file.read), file.name) if file is not None else {}
+    types = {
+        field["name"]: field.get("type") for field in (await client.plugin(*plugin)).get("config_schema", [])
+    }
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals:
+            text = await asyncio.to_thread(
+                click.prompt, key, hide_input=True, default="", show_default=False, err=True
+            )
+        given[key] = _value(text, types.get(key))
+    stored = (await client.config(*plugin)).get("config", {})
+    answer = await client.set_config(*plugin, {**stored, **given})
+    output.answer(
+        answer,
+        Text(say(f"已保存 {'/'.join(plugin)} 的配置", f"The configuration of {'/'.join(plugin)} is saved")),
+    )
+    if not output.as_json:
+        for warning in answer.get("warnings") or []:
+            output.note(str(warning))
+
+
+@config.command(
+    "export",
+    help=say(
+        "导出全部插件的配置（含密码原文）；写入的文件只有本人可读",
+        "Export the configuration of all plugins, passwords included; a file is readable by its owner only.",
+    ),
+)
+@click.argument("file", default=STANDARD_STREAM, metavar="[FILE]")
+@over_api
+async def export(client: Client, output: Output, *, file: str) -> None:
+    """JSON, to a file or to standard output."""
+    answer = await client.export_config()
+    if file == STANDARD_STREAM:
+        output.json(answer)
+        return
+    try:
+        await asyncio.to_thread(
+            _write_private, Path(file), json.dumps(answer, ensure_ascii=False, indent=2) + "\n"
+        )
+    except OSError as error:
+        raise ClientError(
+            say(f"无法写入 {file}：{error.strerror}", f"{file} cannot be written: {error.strerror}")
+        ) from error
+    text = say(
+        f"已导出 {len(answer.get('config', {}))} 个插件的配置到 {file}",
+        f"Exported the configuration of {len(answer.get('config', {}))} plugins to {file}",
+    )
+    output.answer({"status": "success", "file": file}, Text(text))
+
+
+@config.command(
+    "import",
+    help=say("导入 export 写出的配置（- 为标准输入）", "Import what export wrote; - for standard input."),
+)
+@click.argument("file", type=click.File("r", encoding="utf-8"))
+@over_api
+async def import_(client: Client, output: Output, *, file: Any) -> None:
+    """Takes the export as it is, or the object of plugins alone."""
+    document = _object(await asyncio.to_thread(file.read), file.name)
+    inner = document.get("config")
+    output.answer(await client.import_config(inner if isinstance(inner, dict) else document))
+
+
+def _object(text: str, name: str) -> dict[str, Any]:
+    """A JSON object; anything else is wrong usage."""
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise click.BadParameter(
+            say(
+                f"{name} 第 {error.lineno} 行第 {error.colno} 列不是有效的 JSON：{error.msg}",
+                f"{name} is no JSON at line {error.lineno}, column {error.colno}: {error.msg}",
+            )
+        ) from error
+    if not isinstance(value, dict):
+        raise click.BadParameter(say(f"{name} 应为 JSON 对象", f"{name} should be a JSON object"))
+    return value
+
+
+def _value(text: str, type: object) -> Any:
+    """What a field of that type gets: text as it is, everything else as JSON where it reads as such."""
+    if type in ("text", "password", "select") or not text:
+        return text
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Never readable by others, not for a moment; a file that is there is replaced whole."""
+    staging = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        staging.replace(path)
+    except BaseException:
+        staging.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,86 @@
+"""The home folder: `plugins/`, `config/` and `data/`, and what a new one begins with."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from service.errors import PlugbayError
+from service.model.text import Text
+
+PLUGIN_FOLDERS = ("search", "download", "parser")
+
+# The names of what is copied are given in full: a checkout that is a home has its owner's plugins in the same folders.
+BUNDLED_FILES = (
+    "plugins/search/files_plugin.py",
+    "plugins/search/plugin_template.py",
+    "plugins/download/http_plugin.py",
+    "plugins/download/plugin_template.py",
+    "plugins/parser/page_plugin.py",
+    "plugins/parser/plugin_template.py",
+    "config/service.toml",
+)
+
+
+class HomeError(PlugbayError):
+    """The home folder cannot be used, so the server does not start."""
+
+    code = "home_unusable"
+
+
+def bundled_folder() -> Path:
+    """Where the bundled files lie: in the package when installed, else in the checkout."""
+    package = Path(__file__).resolve().parent
+    bundled = package / "_bundled"
+    return bundled if bundled.is_dir() else package.parent
+
+
+def prepare_home(home: Path) -> bool:
+    """Makes the folders that are missing; a home without `plugins/` also gets the bundled plugins and settings.
+
+    Files that are there already are left as they are. Blocks: call it before the event loop runs.
+
+    Returns:
+        whether the bundled plugins were put there.
+
+    Raises:
+        HomeError: a folder cannot be made or a file cannot be written.
+    """
+    try:
+        fresh = not (home / "plugins").exists()
+        if fresh:
+            _copy_bundled(home)
+        for folder in ("config", "data", *(f"plugins/{name}" for name in PLUGIN_FOLDERS)):
+            (home / folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HomeError(
+            Text(
+                zh=f"无法使用目录 {home}：{error.strerror}。请用 --home 指定可写的目录，或修改其权限",
+                en=f"{home} cannot be used as home: {error.strerror}. Name a writable folder with --home, "
+                "or change its permissions",
+            )
+        ) from error
+    return fresh
+
+
+def _copy_bundled(home: Path) -> None:
+    """Copies all of `plugins/` or nothing: put together aside and renamed, so that a cut start can be repeated."""
+    source = bundled_folder()
+    staging = home / f".plugins-{os.getpid()}"
+    shutil.rmtree(staging, ignore_errors=True)
+    try:
+        for name in BUNDLED_FILES:
+            if not (source / name).is_file():
+                continue
+            target = (
+                home / name if name.startswith("config/") else staging / Path(name).relative_to("plugins")
+            )
+            if target.exists():
+                continue
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source / name, target)
+        staging.mkdir(parents=True, exist_ok=True)
+        staging.rename(home / "plugins")
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)

@@ -1,0 +1,291 @@
+"""The host's end of a worker's socket: the load, calls in flight, streams, and what happens when it breaks."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import msgspec
+
+from service.wire import messages
+from service.wire.frames import FrameDecoder, FrameError, encode
+
+_STREAM_CREDIT = 32
+_STUCK_AFTER_SECONDS = 2.0
+
+
+class Stage(msgspec.Struct, tag=messages.STAGE, tag_field="t"):
+    """A later step of the load has begun."""
+
+    stage: str
+
+
+class Hello(msgspec.Struct, tag=messages.HELLO, tag_field="t"):
+    """The plugin is ready; the manifest is the frame's body."""
+
+    protocol: int
+    load_ms: float
+    modules: list[str]
+
+
+class Failed(msgspec.Struct, tag=messages.FAILED, tag_field="t"):
+    """The plugin did not load; the error is the frame's body."""
+
+    imports: list[str]
+
+
+class Imports(msgspec.Struct, tag=messages.IMPORTS, tag_field="t"):
+    """The plugin-side modules that the plugin imports or names."""
+
+    modules: list[str]
+
+
+class Item(msgspec.Struct, tag=messages.ITEM, tag_field="t"):
+    """One result of a stream."""
+
+    id: int
+
+
+class Result(msgspec.Struct, tag=messages.RESULT, tag_field="t"):
+    """A call's result."""
+
+    id: int
+
+
+class Error(msgspec.Struct, tag=messages.ERROR, tag_field="t"):
+    """A call raised."""
+
+    id: int
+
+
+class Stopped(msgspec.Struct, tag=messages.STOPPED, tag_field="t"):
+    """Nothing is left to wait for."""
+
+
+_decoder = msgspec.json.Decoder(Stage | Hello | Failed | Imports | Item | Result | Error | Stopped)
+_encoder = msgspec.json.Encoder()
+
+
+class ChannelClosed(Exception):
+    """The worker's end is gone. `status` is the process's wait status, `None` if nobody could tell."""
+
+    def __init__(self, status: int | None) -> None:
+        super().__init__(f"the worker ended with status {status}")
+        self.status = status
+
+
+class MethodRaised(Exception):
+    """The plugin's method raised; `error` is the description that the worker gave."""
+
+    def __init__(self, error: dict[str, Any]) -> None:
+        super().__init__(str(error.get("message")))
+        self.error = error
+
+
+class _Call:
+    """A call in flight: where its answer goes."""
+
+    __slots__ = ("answer", "items")
+
+    def __init__(self, answer: asyncio.Future[bytes], items: asyncio.Queue[bytes] | None) -> None:
+        self.answer = answer
+        self.items = items
+
+
+class Channel(asyncio.Protocol):
+    """One worker's socket.
+
+    Attributes:
+        closed: done when the worker's end is gone, with the wait status.
+        on_imports: called with the names of the plugin-side modules that the plugin imports.
+        on_stuck: called when a call that was cancelled goes on all the same.
+        on_lost: called when the worker closes its end.
+    """
+
+    def __init__(self, max_frame_bytes: int) -> None:
+        loop = asyncio.get_running_loop()
+        self._loop = loop
+        self._frames = FrameDecoder(max_frame_bytes)
+        self._transport: asyncio.Transport | None = None
+        self._calls: dict[int, _Call] = {}
+        self._next_id = 0
+        self._load: asyncio.Queue[tuple[Stage | Hello | Failed, bytes]] = asyncio.Queue()
+        self._watchers: dict[int, asyncio.TimerHandle] = {}
+        self.closed: asyncio.Future[int | None] = loop.create_future()
+        self.on_imports: Callable[[list[str]], None] | None = None
+        self.on_stuck: Callable[[], None] | None = None
+        self.on_lost: Callable[[], None] | None = None
+
+    @classmethod
+    async def open(cls, sock: socket.socket, max_frame_bytes: int) -> Channel:
+        """A channel on a connected, non-blocking socket."""
+        loop = asyncio.get_running_loop()
+        _, channel = await loop.create_unix_connection(lambda: cls(max_frame_bytes), sock=sock)
+        return channel
+
+    # -- asyncio.Protocol ----------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came from the worker; a worker that breaks the protocol loses its channel."""
+        try:
+            for header, body in self._frames.feed(data):
+                self._take(_decoder.decode(header), body)
+        except (FrameError, msgspec.MsgspecError, KeyError):
+            self.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The worker is ending, or shut its end; how it ended is told by whoever waits for the process."""
+        self._transport = None
+        if self.on_lost is not None:
+            self.on_lost()
+
+    # -- sending -------------------------------------------------------------------------------------------------
+
+    def send(self, header: dict[str, Any], body: bytes = b"") -> None:
+        """Put a message on the wire; nothing happens where the other end is gone."""
+        if self._transport is not None:
+            self._transport.write(encode(_encoder.encode(header), body))
+
+    async def loading(self) -> tuple[Stage | Hello | Failed, bytes]:
+        """The next message about the load.
+
+        Raises:
+            ChannelClosed: the worker ended instead.
+        """
+        receive = asyncio.ensure_future(self._load.get())
+        try:
+            await asyncio.wait((receive, self.closed), return_when=asyncio.FIRST_COMPLETED)
+            if receive.done():
+                return receive.result()
+            raise ChannelClosed(self.closed.result())
+        finally:
+            receive.cancel()
+
+    async def call(self, method: str, params: bytes, timeout_s: float | None) -> bytes:
+        """Call a method of the plugin.
+
+        Args:
+            method: its name.
+            params: a JSON object.
+            timeout_s: seconds until it is given up, `None` for no limit.
+
+        Returns:
+            the result as JSON, as the worker encoded it.
+
+        Raises:
+            MethodRaised, ChannelClosed, TimeoutError
+        """
+        call_id, call = self._begin(method, params, credit=0)
+        try:
+            if timeout_s is None:
+                return await call.answer
+            async with asyncio.timeout(timeout_s):
+                return await call.answer
+        finally:
+            self._end(call_id, call)
+
+    async def stream(self, method: str, params: bytes) -> AsyncIterator[bytes]:
+        """Call a method and give each of its results as it comes; the consumer's pace is the plugin's.
+
+        Raises:
+            MethodRaised, ChannelClosed
+        """
+        call_id, call = self._begin(method, params, credit=_STREAM_CREDIT)
+        assert call.items is not None
+        try:
+            while True:
+                receive = asyncio.ensure_future(call.items.get())
+                try:
+                    await asyncio.wait((receive, call.answer), return_when=asyncio.FIRST_COMPLETED)
+                    if not receive.done():
+                        break
+                    yield receive.result()
+                finally:
+                    receive.cancel()
+                self.send({"t": messages.CREDIT, "id": call_id, "n": 1})
+            rest = msgspec.json.decode(call.answer.result(), type=list[msgspec.Raw] | None)
+            for item in rest or ():
+                yield bytes(item)
+        finally:
+            self._end(call_id, call)
+
+    def abort(self) -> None:
+        """Cut the channel; the worker ends when it sees that."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def close(self, status: int | None) -> None:
+        """The process is gone: fail what is in flight. Calling it twice is safe."""
+        if self._transport is not None:
+            self._transport.close()
+        if not self.closed.done():
+            self.closed.set_result(status)
+        for watcher in self._watchers.values():
+            watcher.cancel()
+        self._watchers.clear()
+        calls, self._calls = self._calls, {}
+        for call in calls.values():
+            if not call.answer.done():
+                call.answer.set_exception(ChannelClosed(status))
+                call.answer.exception()  # marked as seen: a caller that gave up does not come for it
+
+    # -- calls ---------------------------------------------------------------------------------------------------
+
+    def _begin(self, method: str, params: bytes, *, credit: int) -> tuple[int, _Call]:
+        if self.closed.done():
+            raise ChannelClosed(self.closed.result())
+        call_id = self._next_id = self._next_id + 1
+        call = _Call(self._loop.create_future(), asyncio.Queue() if credit else None)
+        self._calls[call_id] = call
+        self.send({"t": messages.CALL, "id": call_id, "method": method, "credit": credit}, params)
+        return call_id, call
+
+    def _end(self, call_id: int, call: _Call) -> None:
+        """Let go of a call; one that has no answer yet is cancelled, and watched until it has ended."""
+        if call_id not in self._calls:
+            return
+        self.send({"t": messages.CANCEL, "id": call_id})
+        self._watchers[call_id] = self._loop.call_later(_STUCK_AFTER_SECONDS, self._still_running, call_id)
+
+    def _still_running(self, call_id: int) -> None:
+        self._watchers.pop(call_id, None)
+        if call_id in self._calls and self.on_stuck is not None:
+            self.on_stuck()
+
+    def _take(
+        self, message: Stage | Hello | Failed | Imports | Item | Result | Error | Stopped, body: bytes
+    ) -> None:
+        if isinstance(message, Result):
+            msgspec.json.decode(body, type=msgspec.Raw)  # it is passed on undecoded, so it must be JSON
+            self._answer(message.id, body, None)
+        elif isinstance(message, Error):
+            error = msgspec.json.decode(body, type=dict[str, Any])
+            self._answer(message.id, b"", MethodRaised(error))
+        elif isinstance(message, Item):
+            call = self._calls.get(message.id)
+            if call is not None and call.items is not None:
+                call.items.put_nowait(body)
+        elif isinstance(message, Imports):
+            if self.on_imports is not None:
+                self.on_imports(message.modules)
+        elif isinstance(message, Stage | Hello | Failed):
+            self._load.put_nowait((message, body))
+
+    def _answer(self, call_id: int, body: bytes, error: Exception | None) -> None:
+        call = self._calls.pop(call_id, None)
+        if (watcher := self._watchers.pop(call_id, None)) is not None:
+            watcher.cancel()
+        if call is None or call.answer.done():
+            return
+        if error is None:
+            call.answer.set_result(body)
+        else:
+            call.answer.set_exception(error)
+            call.answer.exception()

@@ -1,0 +1,125 @@
+"""One generation of a plugin: its worker, its manifest, its state and the calls that hold it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import structlog
+
+from service.host.processes import WorkerProcess
+from service.host.sources import Snapshot
+from service.model.plugin import Manifest
+from service.model.states import GENERATION_TRANSITIONS, GenerationState
+from service.model.text import Text
+from service.wire import messages
+
+log = structlog.get_logger(__name__)
+
+
+class Generation:
+    """One loaded worker. Calls hold it by leases; it is stopped when the last lease is given back.
+
+    Args:
+        number: counts from 1 for each plugin.
+        snapshot: its code.
+        manifest: what the worker said of the plugin.
+        worker: the process.
+        load_ms: how long the load took.
+    """
+
+    def __init__(
+        self, number: int, snapshot: Snapshot, manifest: Manifest, worker: WorkerProcess, load_ms: float
+    ) -> None:
+        self.number = number
+        self.snapshot = snapshot
+        self.manifest = manifest
+        self.worker = worker
+        self.load_ms = load_ms
+        self.imports: frozenset[str] = frozenset()
+        self.asked: dict[str, Any] | None = None
+        self.leases = 0
+        self.stuck = False
+        self.on_imports: Callable[[frozenset[str]], None] | None = None
+        self._state = GenerationState.READY
+        self._idle = asyncio.Event()
+        self._idle.set()
+        worker.channel.on_imports = self._take_imports
+
+    @property
+    def state(self) -> GenerationState:
+        """Where it is in its life."""
+        return self._state
+
+    def set_state(self, state: GenerationState) -> None:
+        """Go on to another state.
+
+        Raises:
+            ValueError: that state cannot follow this one.
+        """
+        if state not in GENERATION_TRANSITIONS[self._state]:
+            raise ValueError(f"generation {self.number}: {self._state} cannot become {state}")
+        log.debug(
+            "generation.state", plugin=self.manifest.name, generation=self.number, old=self._state, new=state
+        )
+        self._state = state
+
+    @contextlib.contextmanager
+    def lease(self) -> Iterator[Generation]:
+        """Hold it: while any lease is held its worker is not stopped."""
+        self.leases += 1
+        self._idle.clear()
+        try:
+            yield self
+        finally:
+            self.leases -= 1
+            if self.leases == 0:
+                self._idle.set()
+
+    async def stop(self, *, patience_s: float) -> bool:
+        """Let the calls finish, then stop the worker; a draining generation only.
+
+        Args:
+            patience_s: seconds that the worker has to stop once its last call is over.
+
+        Returns:
+            whether it had to be forced.
+        """
+        channel = self.worker.channel
+        channel.send({"t": messages.DRAIN})
+        idle = asyncio.ensure_future(self._idle.wait())
+        try:
+            # A call that was given up and goes on all the same holds no lease any more, and nothing will end it.
+            await asyncio.wait((idle, self.worker.exited), return_when=asyncio.FIRST_COMPLETED)
+            if not self.worker.exited.done() and not self.stuck:
+                channel.send({"t": messages.STOP})
+                await asyncio.wait((self.worker.exited,), timeout=patience_s)
+        finally:
+            idle.cancel()
+            forced = self.worker.exited.done() is False
+            self.worker.kill()
+        await self.worker.exited
+        return forced or self.worker.exited.result() != 0
+
+    def _take_imports(self, modules: list[str]) -> None:
+        self.imports = frozenset(modules)
+        if self.on_imports is not None:
+            self.on_imports(self.imports)
+
+
+def describe_exit(status: int | None) -> Text:
+    """How a process ended, from its wait status."""
+    if status is None:
+        return Text(zh="宿主进程结束", en="its parent process ended")
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        try:
+            name = signal.Signals(number).name
+        except ValueError:
+            name = str(number)
+        return Text(zh=f"收到信号 {name}", en=f"killed by {name}")
+    return Text(zh=f"以状态 {os.WEXITSTATUS(status)} 退出", en=f"exited with status {os.WEXITSTATUS(status)}")

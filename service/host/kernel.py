@@ -1,0 +1,176 @@
+"""The parts that make files run, put together: eyes, watcher, reconciler, loader, workers.
+
+watcher ─► eyes ─► reconciler ─► loader ─► nursery
+                        │
+                        └─► registry, retirement
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from service.host.config_store import ConfigStore
+from service.host.eyes import Eyes
+from service.host.loader import Loader, LoadLimits
+from service.host.operations import Operations
+from service.host.output import OutputLines
+from service.host.plugin_logs import LogRecord, PluginLogs
+from service.host.processes import Nursery
+from service.host.reconciler import Reconciler, ReconcilerLimits
+from service.host.registry import Plugin, Registry
+from service.host.retirement import Retirement
+from service.host.sources import SourceFile, SourceTree
+from service.host.store import Store
+from service.host.watcher import Watcher
+from service.live.event_log import EventLog
+from service.model.events import LogLine
+from service.model.states import GenerationState
+from service.model.text import Text
+
+log = structlog.get_logger(__name__)
+
+_MIB = 1024 * 1024
+_LAST_WORDS_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class KernelLimits:
+    """What the kernel is given of the settings."""
+
+    load: LoadLimits
+    reconciler: ReconcilerLimits
+    worker: dict[str, Any]
+    frame_bytes: int
+    plugin_file_bytes: int
+    line_bytes: int
+    call_s: float
+    stop_s: float
+    scan_s: float
+    spares: int
+
+
+class Kernel:
+    """Builds the parts and starts and ends them together.
+
+    Args:
+        home: the home folder.
+        events: where changes are published.
+        config: the stored configuration.
+        store: what is remembered of plugins.
+        logs: takes what plugins print.
+        limits: from the settings.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        events: EventLog,
+        config: ConfigStore,
+        store: Store,
+        logs: PluginLogs,
+        limits: KernelLimits,
+    ) -> None:
+        self._events = events
+        self._config = config
+        self._store = store
+        self._logs = logs
+        self._limits = limits
+        self.workers_problem: Text | None = Text(zh="正在启动", en="starting")
+        self.tree = SourceTree()
+        self.registry = Registry(events, call_s=limits.call_s)
+        self.nursery = Nursery(limits.worker, spares=limits.spares, frame_bytes=limits.frame_bytes)
+        self.loader = Loader(self.nursery, home, limits.load)
+        self.retirement = Retirement(events, settle_s=limits.call_s, stop_s=limits.stop_s)
+        self.reconciler = Reconciler(
+            self.registry,
+            self.tree,
+            self.loader,
+            self.retirement,
+            config,
+            output=self.output,
+            remember=store.remember_manifest,
+            limits=limits.reconciler,
+        )
+        self._loop = asyncio.get_running_loop()
+        self.eyes = Eyes(self.loader.plugins_dir, limits.plugin_file_bytes, self._report)
+        self.watcher = Watcher(
+            self.eyes, home / "config" / "plugins.json", self._config_changed, scan_s=limits.scan_s
+        )
+        self.operations = Operations(
+            self.registry, self.reconciler, self.tree, self.eyes, self.loader, config, store, events
+        )
+        self._rereading: asyncio.Task[None] | None = None
+        self._reread_again = False
+
+    async def start(self) -> None:
+        """Start the workers' template, look at the files and watch them."""
+        try:
+            self.reconciler.know(await self._store.manifests(), await self._store.origins())
+            await asyncio.gather(self.nursery.start(), self.watcher.start())
+            self.workers_problem = None
+        except (OSError, TimeoutError) as error:
+            self.workers_problem = Text(
+                zh=f"插件进程无法启动：{error}", en=f"Workers cannot be started: {error}"
+            )
+            log.error("kernel.start_failed", reason=str(error))
+
+    async def close(self, seconds: float) -> None:
+        """Stop every plugin, politely for so many seconds; calling it twice is safe."""
+        await self.watcher.close()
+        if self._rereading is not None:
+            self._rereading.cancel()
+            await asyncio.gather(self._rereading, return_exceptions=True)
+        await self.reconciler.close()
+        for plugin in self.registry.all():
+            generation = self.registry.retire(plugin)
+            if generation is not None and generation.state is GenerationState.DRAINING:
+                self.retirement.begin(plugin, generation)
+        await self.retirement.close(max(0.0, seconds - _LAST_WORDS_SECONDS))
+        await self.operations.close()
+        await self.nursery.close()
+
+    def output(self, plugin: Plugin, number: int) -> Callable[[bytes], None]:
+        """What takes the output of one generation."""
+        key = (plugin.unit.type.value, plugin.unit.stem)
+        lines = OutputLines(
+            self._limits.line_bytes, lambda level, line: self._logs.append(key, number, level, line)
+        )
+        return lines.feed
+
+    def announce_log(self, key: tuple[str, str], record: LogRecord) -> None:
+        """Tell clients of a line in a plugin's log."""
+        type_, stem = key
+        plugin = self.registry.at(f"{type_}/{stem}.py") or self.registry.at(f"{type_}/{stem}")
+        if plugin is not None:
+            self._events.publish(
+                LogLine(
+                    id=str(plugin.identity),
+                    at=record.at,
+                    level=record.level,
+                    generation=record.generation,
+                    message=record.message,
+                )
+            )
+
+    def _report(self, seen: list[tuple[str, SourceFile | None]]) -> None:
+        self._loop.call_soon_threadsafe(self.reconciler.observe, seen)
+
+    def _config_changed(self) -> None:
+        """The configuration file may have changed; one rereading at a time, and one more if it comes meanwhile."""
+        self._reread_again = True
+        if self._rereading is None or self._rereading.done():
+            self._rereading = asyncio.create_task(self._reread(), name="reread configuration")
+
+    async def _reread(self) -> None:
+        while self._reread_again:
+            self._reread_again = False
+            changed = await self._config.reread()
+            if changed:
+                await self.operations.apply_config(changed)

@@ -1,0 +1,271 @@
+"""What a request may have done to plugins: reload, delete, switch, configure. Each asks for a reconcile and waits."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from service.errors import PlugbayError, PluginDisabled, PluginNotFound, PluginUnavailable
+from service.host import config_schema
+from service.host.config_store import ConfigStore
+from service.host.desks import Change, Outcome
+from service.host.eyes import Eyes
+from service.host.loader import Loader
+from service.host.reconciler import Reconciler
+from service.host.registry import Plugin, Registry
+from service.host.sources import SourceTree
+from service.host.store import Store
+from service.live.event_log import EventLog
+from service.model.events import Cause, ConfigImported, RegistryReloaded
+from service.model.plugin import LoadError, Manifest, PluginView
+from service.model.states import PluginState
+from service.model.text import Text
+
+# A load has deadlines of its own, and drains and grace come on top; this is for what should not happen.
+_PATIENCE_SECONDS = 90.0
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadResult:
+    """How one plugin's reload ended."""
+
+    id: str
+    ok: bool
+    state: PluginState
+    generation: int
+    ms: float
+    error: LoadError | None
+
+
+@dataclass(frozen=True, slots=True)
+class PutConfig:
+    """What was stored, passwords masked, and what is odd about it."""
+
+    config: dict[str, Any]
+    warnings: list[Any]
+
+
+class FilesNotDeleted(PlugbayError):
+    """The plugin's files could not be deleted; nothing was changed."""
+
+    code = "files_not_deleted"
+
+
+class Operations:
+    """See the module."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        reconciler: Reconciler,
+        tree: SourceTree,
+        eyes: Eyes,
+        loader: Loader,
+        config: ConfigStore,
+        store: Store,
+        events: EventLog,
+    ) -> None:
+        self._registry = registry
+        self._reconciler = reconciler
+        self._tree = tree
+        self._eyes = eyes
+        self._loader = loader
+        self._config = config
+        self._store = store
+        self._events = events
+        self._purges: set[asyncio.Task[None]] = set()
+
+    async def close(self) -> None:
+        """Wait for data folders that are being deleted; calling it twice is safe."""
+        if self._purges:
+            await asyncio.wait(self._purges, timeout=5.0)
+
+    async def reload(self, plugin: Plugin) -> ReloadResult:
+        """Load the newest files of one plugin, also where they are as before.
+
+        Raises:
+            PluginDisabled
+        """
+        if not plugin.enabled:
+            raise PluginDisabled(str(plugin.identity))
+        for path in self._tree.files_of(plugin.unit):
+            await asyncio.to_thread(self._eyes.look_at, path, may_be_open=False)
+        return await self._reload(plugin)
+
+    async def reload_all(self) -> list[ReloadResult]:
+        """Load the newest files of all plugins that are switched on."""
+        await asyncio.to_thread(self._eyes.look_everywhere)
+        await asyncio.sleep(0)  # what was just read is taken in first
+        plugins = [plugin for plugin in self._registry.all() if plugin.enabled]
+        results = await asyncio.gather(*(self._reload(plugin) for plugin in plugins))
+        succeeded = sum(result.ok for result in results)
+        self._events.publish(RegistryReloaded(success_count=succeeded, fail_count=len(results) - succeeded))
+        return results
+
+    async def delete(self, plugin: Plugin, *, purge: bool) -> int:
+        """Delete a plugin's files, its requirements file and its configuration.
+
+        Args:
+            plugin: which.
+            purge: delete its data folder too, once its running calls are over.
+
+        Returns:
+            how many calls are still running.
+
+        Raises:
+            FilesNotDeleted
+        """
+        if plugin.removed:
+            raise PluginNotFound(plugin.identity.type.value, plugin.identity.name)
+        paths = await self._delete(plugin)
+        await self._config.forget(plugin.identity.config_key)
+        await self._store.set_origin(plugin.file, None)
+        running = (plugin.serving.leases if plugin.serving else 0) + sum(
+            one.leases for one in plugin.draining
+        )
+        self._reconciler.observe([(path, None) for path in paths])
+        await self._done(plugin, self._reconciler.request(plugin, Change(Cause.API)))
+        if purge:
+            self._purge(plugin)
+        return running
+
+    async def remove_files(self, plugin: Plugin) -> None:
+        """Delete the files of a plugin whose place another file has taken.
+
+        Raises:
+            FilesNotDeleted
+        """
+        for path in await self._delete(plugin):
+            self._tree.apply(path, None)
+
+    async def _delete(self, plugin: Plugin) -> list[str]:
+        paths = self._tree.files_of(plugin.unit)
+        try:
+            await asyncio.to_thread(self._delete_files, plugin.unit.path, paths)
+        except OSError as error:
+            raise FilesNotDeleted(
+                Text(
+                    zh=f"无法删除 {plugin.file}：{error.strerror}，请检查权限",
+                    en=f"{plugin.file} cannot be deleted: {error.strerror}; check its permissions",
+                )
+            ) from error
+        return paths
+
+    async def set_enabled(self, plugin: Plugin, enabled: bool) -> PluginView:
+        """Switch a plugin on or off, for good."""
+        await self._config.set_enabled(plugin.identity.config_key, enabled)
+        change = Change(Cause.API, kind="enabled" if enabled else "loaded")
+        outcome = await self._done(plugin, self._reconciler.request(plugin, change))
+        return outcome.plugin or plugin.view()
+
+    def get_config(self, plugin: Plugin) -> dict[str, Any]:
+        """The stored values over the schema's defaults, passwords masked."""
+        manifest = _manifest_of(plugin)
+        values = self._config.values(plugin.identity.config_key)
+        return config_schema.mask(manifest, config_schema.with_defaults(manifest.config_schema, values))
+
+    async def put_config(self, plugin: Plugin, values: Mapping[str, Any]) -> PutConfig:
+        """Check and store a plugin's configuration, and start a generation that has it.
+
+        Raises:
+            ConfigInvalid: a value does not fit; nothing is stored.
+        """
+        manifest = _manifest_of(plugin)
+        key = plugin.identity.config_key
+        checked = await config_schema.check(manifest, values, self._config.values(key))
+        changed = checked.values != self._config.values(key)
+        await self._config.put(key, checked.values)
+        if changed and plugin.enabled:
+            change = Change(Cause.CONFIG, kind="configured", force=True)
+            await self._done(plugin, self._reconciler.request(plugin, change))
+        elif changed:
+            self._registry.publish(plugin, "configured", Cause.CONFIG)
+        return PutConfig(self.get_config(plugin), list(checked.warnings))
+
+    def export_config(self) -> dict[str, Any]:
+        """The configuration of all plugins, real values."""
+        return self._config.export()
+
+    async def import_config(self, entries: Mapping[str, Mapping[str, Any]]) -> int:
+        """Take over the configuration of many plugins.
+
+        Returns:
+            how many plugins got a new generation.
+        """
+        changed = await self._config.replace_all(entries)
+        count = await self.apply_config(changed)
+        self._events.publish(ConfigImported(reloaded_count=count))
+        return count
+
+    async def apply_config(self, keys: set[str]) -> int:
+        """Have the plugins whose stored configuration changed follow it.
+
+        Returns:
+            how many there are.
+        """
+        plugins = [plugin for plugin in self._registry.all() if plugin.identity.config_key in keys]
+        waits = []
+        for plugin in plugins:
+            enabled = self._config.enabled(plugin.identity.config_key)
+            if enabled or plugin.enabled:
+                kind = "configured" if plugin.enabled else "enabled"
+                change = Change(Cause.CONFIG, kind=kind, force=True)  # type: ignore[arg-type]  # two literals
+                waits.append(self._done(plugin, self._reconciler.request(plugin, change)))
+        await asyncio.gather(*waits)
+        return len(waits)
+
+    async def _reload(self, plugin: Plugin) -> ReloadResult:
+        future = self._reconciler.request(plugin, Change(Cause.API, force=True))
+        outcome = await self._done(plugin, future)
+        view = outcome.plugin or plugin.view()
+        return ReloadResult(
+            view.id, outcome.error is None, view.state, view.generation, outcome.ms, outcome.error
+        )
+
+    async def _done(self, plugin: Plugin, future: asyncio.Future[Outcome]) -> Outcome:
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                return await future
+        except (TimeoutError, asyncio.CancelledError):
+            if not future.cancelled() and future.done():
+                raise
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise
+            raise PluginUnavailable(
+                str(plugin.identity),
+                Text(zh="更改没有在期限内完成", en="the change did not end in time"),
+                5.0,
+            ) from None
+
+    def _delete_files(self, unit_path: str, paths: list[str]) -> None:
+        root = self._loader.plugins_dir
+        target = root / unit_path
+        # A link is deleted itself, never what it leads to.
+        if target.is_dir() and not target.is_symlink():
+            shutil.rmtree(target)
+        else:
+            target.unlink(missing_ok=True)
+        for path in paths:
+            (root / path).unlink(missing_ok=True)
+
+    def _purge(self, plugin: Plugin) -> None:
+        folder = self._loader.data_dir(plugin.unit.type.value, plugin.unit.short_name)
+        task = asyncio.create_task(self._purge_when_idle(plugin, folder), name=f"purge {plugin.identity}")
+        self._purges.add(task)
+        task.add_done_callback(self._purges.discard)
+
+    async def _purge_when_idle(self, plugin: Plugin, folder: Path) -> None:
+        while plugin.draining:
+            await plugin.wait_for_change(_PATIENCE_SECONDS)
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+
+def _manifest_of(plugin: Plugin) -> Manifest:
+    if plugin.manifest is not None:
+        return plugin.manifest
+    # One that never loaded has no schema: what is stored for it is kept as it is.
+    return Manifest(type=plugin.identity.type, name=plugin.identity.name)

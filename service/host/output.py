@@ -1,0 +1,44 @@
+"""What workers print, cut into lines and levels for the plugin's log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+# sd-daemon(3): a line may begin with `<N>`, N being a priority of syslog(3).
+_LEVELS = {b"0": "critical", b"1": "critical", b"2": "critical", b"3": "error", b"4": "warning", b"5": "info"}
+_LEVELS |= {b"6": "info", b"7": "debug"}
+_PRINTED = "info"
+
+
+class OutputLines:
+    """Takes what one worker prints and hands on whole lines.
+
+    Args:
+        line_bytes: a longer line is handed on in parts.
+        on_line: takes level and line.
+    """
+
+    def __init__(self, line_bytes: int, on_line: Callable[[str, bytes], object]) -> None:
+        self._line_bytes = line_bytes
+        self._on_line = on_line
+        self._rest = b""
+
+    def feed(self, data: bytes) -> None:
+        """Take some output; none at all means that no more will come."""
+        if not data:
+            rest, self._rest = self._rest, b""
+            if rest:
+                self._emit(rest)
+            return
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            self._emit(line)
+        if len(self._rest) > self._line_bytes:
+            rest, self._rest = self._rest, b""
+            self._emit(rest)
+
+    def _emit(self, line: bytes) -> None:
+        level = _PRINTED
+        if len(line) >= 3 and line[:1] == b"<" and line[2:3] == b">":
+            level, line = _LEVELS.get(line[1:2], _PRINTED), line[3:]
+        self._on_line(level, line)

@@ -1,0 +1,338 @@
+"""What runs: every known plugin with its generations. Each change is published in the step that makes it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+
+from service.errors import PluginDisabled, PluginNotFound, PluginUnavailable
+from service.host.generation import Generation
+from service.host.sources import Unit
+from service.live.event_log import EventLog
+from service.model.events import Cause, PluginChange, PluginChanged, Timings
+from service.model.identity import Identity, PluginType
+from service.model.plugin import Draining, LoadError, Manifest, Origin, Permissions, PluginView
+from service.model.states import GenerationState, PluginState
+from service.model.text import Text
+
+log = structlog.get_logger(__name__)
+
+DEFAULT_PERMISSIONS: dict[str, Any] = {"network": True}
+_WAIT_WHILE_STARTING_SECONDS = 2.0
+
+
+class Plugin:
+    """One plugin: where it lies, who it is, and which of its generations are alive.
+
+    Its state is not kept but follows from these facts, see `state`.
+    """
+
+    def __init__(self, unit: Unit, identity: Identity) -> None:
+        self.unit = unit
+        self.identity = identity
+        self.manifest: Manifest | None = None
+        self.enabled = True
+        self.serving: Generation | None = None
+        self.draining: list[Generation] = []
+        self.error: LoadError | None = None
+        self.removed = False
+        self.generation_count = 0
+        self.loaded_at: datetime | None = None
+        self.origin = Origin(kind="file", sha256="")
+        self.asked: dict[str, Any] = DEFAULT_PERMISSIONS
+        self.granted: dict[str, Any] = DEFAULT_PERMISSIONS
+        self.restart_at: float | None = None
+        self.switching = False
+        self._changed: asyncio.Future[None] | None = None
+
+    @property
+    def stem(self) -> str:
+        """The file's stem, or the folder's name."""
+        return self.unit.stem
+
+    @property
+    def file(self) -> str:
+        """The file or folder, relative to home."""
+        return f"plugins/{self.unit.path}"
+
+    @property
+    def state(self) -> PluginState:
+        """What clients are told of it."""
+        if not self.enabled:
+            return PluginState.DISABLED
+        if self.serving is not None:
+            return PluginState.DEGRADED if self.error is not None else PluginState.ACTIVE
+        return PluginState.FAILED if self.error is not None else PluginState.LOADING
+
+    def view(self) -> PluginView:
+        """Itself as clients see it."""
+        manifest, serving = self.manifest, self.serving
+        extra: dict[str, Any] = {}
+        if manifest is not None and manifest.config_json_schema is not None:
+            extra["config_json_schema"] = manifest.config_json_schema
+        if self.identity.type is PluginType.DOWNLOAD:
+            extra["supported_protocols"] = (manifest.supported_protocols or []) if manifest else []
+        return PluginView(
+            id=str(self.identity),
+            type=self.identity.type,
+            name=self.identity.name,
+            version=manifest.version if manifest else "",
+            description=manifest.description if manifest else "",
+            config_schema=manifest.config_schema if manifest else [],
+            enabled=self.enabled,
+            state=self.state,
+            generation=serving.number if serving else self.generation_count,
+            revision=serving.snapshot.revision if serving else None,
+            file=self.file,
+            loaded_at=self.loaded_at.isoformat().replace("+00:00", "Z") if self.loaded_at else None,
+            load_ms=round(serving.load_ms, 2) if serving else None,
+            error=self.error,
+            running_calls=serving.leases if serving else 0,
+            draining=[Draining(one.number, one.leases) for one in self.draining],
+            origin=self.origin,
+            permissions=Permissions(self.asked, self.granted),
+            config_missing=manifest.config_missing if manifest else [],
+            **extra,
+        )
+
+    def changed(self) -> None:
+        """Wake whoever waits for a change."""
+        if self._changed is not None and not self._changed.done():
+            self._changed.set_result(None)
+        self._changed = None
+
+    async def wait_for_change(self, seconds: float) -> bool:
+        """Wait until something about it changes; `False` after that many seconds without."""
+        if self._changed is None:
+            self._changed = asyncio.get_running_loop().create_future()
+        done, _ = await asyncio.wait((self._changed,), timeout=seconds)
+        return bool(done)
+
+
+class Registry:
+    """All plugins.
+
+    Args:
+        events: where changes are published.
+        call_s: seconds that a call waits for an exclusive plugin to change over.
+
+    Attributes:
+        ready: set when the first scan is through.
+    """
+
+    def __init__(self, events: EventLog, *, call_s: float) -> None:
+        self._events = events
+        self._call_s = call_s
+        self._by_identity: dict[Identity, Plugin] = {}
+        self._by_path: dict[str, Plugin] = {}
+        self.ready = asyncio.Event()
+
+    # -- looking up ----------------------------------------------------------------------------------------------
+
+    def all(self) -> list[Plugin]:
+        """Every plugin, sorted by type and name."""
+        return [self._by_identity[identity] for identity in sorted(self._by_identity)]
+
+    def at(self, path: str) -> Plugin | None:
+        """The plugin whose file or folder this is, relative to the plugin folder."""
+        return self._by_path.get(path)
+
+    def get(self, identity: Identity) -> Plugin | None:
+        """The plugin of that identity."""
+        return self._by_identity.get(identity)
+
+    def find(self, type: PluginType, name: str) -> Plugin:
+        """The plugin that a request names: by its exact name first, then by its file's stem.
+
+        Raises:
+            PluginNotFound
+        """
+        exact = self._by_identity.get(Identity(type, name))
+        if exact is not None:
+            return exact
+        for plugin in self.all():
+            if plugin.identity.type is type and name in (plugin.unit.stem, plugin.unit.short_name):
+                return plugin
+        raise PluginNotFound(type.value, name)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Every plugin by type, with the position in the event log that this is the state at."""
+        views: dict[str, Any] = {type_.value: [] for type_ in PluginType}
+        for plugin in self.all():
+            views[plugin.identity.type.value].append(plugin.view())
+        return {**views, "epoch": self._events.epoch, "seq": str(self._events.head)}
+
+    # -- serving -------------------------------------------------------------------------------------------------
+
+    async def serving(self, plugin: Plugin) -> Generation:
+        """The generation that a new call begins in; take its lease before the next `await`.
+
+        A call that comes while the plugin starts anew waits a little for it.
+
+        Raises:
+            PluginNotFound, PluginDisabled, PluginUnavailable
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _WAIT_WHILE_STARTING_SECONDS
+        while True:
+            if plugin.removed:
+                raise PluginNotFound(plugin.identity.type.value, plugin.identity.name)
+            if not plugin.enabled:
+                raise PluginDisabled(str(plugin.identity))
+            generation = plugin.serving
+            if generation is not None and not generation.worker.has_ended():
+                return generation
+            if plugin.switching:
+                deadline = max(deadline, loop.time() + self._call_s)
+            elif generation is None and plugin.error is not None:
+                raise PluginUnavailable(str(plugin.identity), plugin.error.text, 5.0)
+            restart_in = (plugin.restart_at or 0.0) - loop.time()
+            left = deadline - loop.time()
+            if restart_in > left or left <= 0 or not await plugin.wait_for_change(left):
+                raise PluginUnavailable(
+                    str(plugin.identity),
+                    Text(zh="正在启动，请稍后重试", en="it is starting; try again in a moment"),
+                    max(1.0, restart_in),
+                )
+
+    # -- changing ------------------------------------------------------------------------------------------------
+
+    def add(self, unit: Unit) -> Plugin:
+        """Make a plugin known, though not listed: most say their own name before anybody has to be told another."""
+        plugin = Plugin(unit, self._free_identity(unit))
+        self._by_path[unit.path] = plugin
+        return plugin
+
+    def list(self, plugin: Plugin, identity: Identity | None = None) -> None:
+        """List a plugin; until it says another, its name is its file's."""
+        if not self.lists(plugin):
+            plugin.identity = identity or self._free_identity(plugin.unit)
+            self._by_identity[plugin.identity] = plugin
+
+    def lists(self, plugin: Plugin) -> bool:
+        """Whether clients know of it."""
+        return self._by_identity.get(plugin.identity) is plugin
+
+    def rename(self, plugin: Plugin, identity: Identity, cause: Cause) -> None:
+        """List a plugin by another name from now on; the entry of the old one ends with `unloaded`."""
+        if self.lists(plugin):
+            if plugin.identity == identity:
+                return
+            self.publish(plugin, "unloaded", cause)
+            self._by_identity.pop(plugin.identity)
+        plugin.identity = identity
+        self._by_identity[identity] = plugin
+
+    def take_over(self, plugin: Plugin, older: Plugin, cause: Cause) -> None:
+        """Continue an identity under another file: the older entry's generations become this one's."""
+        if self.lists(plugin):
+            self.publish(plugin, "unloaded", cause)
+            self._by_identity.pop(plugin.identity)
+        self._by_path.pop(older.unit.path, None)
+        plugin.identity = older.identity
+        plugin.generation_count = max(plugin.generation_count, older.generation_count)
+        plugin.serving, older.serving = older.serving, None
+        plugin.draining = older.draining
+        older.removed = True
+        older.changed()
+        self._by_identity[plugin.identity] = plugin
+
+    def make_way(self, plugin: Plugin, identity: Identity) -> None:
+        """List a plugin that has a name by its file only under another one: a plugin that says that name came."""
+        plugin.identity = self._free_identity(plugin.unit)
+        self._by_identity[plugin.identity] = plugin
+        self._by_identity.pop(identity)
+
+    def swap(
+        self, plugin: Plugin, generation: Generation, error: LoadError | None = None
+    ) -> Generation | None:
+        """Let a ready generation serve.
+
+        Args:
+            plugin: whose it is.
+            generation: which shall serve.
+            error: why the newest file does not, where this is an older one that was started again.
+
+        Returns:
+            the one that served before, which drains now.
+        """
+        older = plugin.serving
+        generation.set_state(GenerationState.SERVING)
+        plugin.serving = generation
+        plugin.manifest = generation.manifest
+        plugin.generation_count = generation.number
+        plugin.error = error
+        plugin.restart_at = None
+        plugin.loaded_at = datetime.now(UTC)
+        plugin.asked = generation.asked or DEFAULT_PERMISSIONS
+        plugin.origin = self._origin(plugin, generation)
+        self._drain(plugin, older)
+        return older
+
+    def retire(self, plugin: Plugin) -> Generation | None:
+        """Let nothing serve; the generation that did drains now."""
+        older, plugin.serving = plugin.serving, None
+        self._drain(plugin, older)
+        return older
+
+    def remove(self, plugin: Plugin) -> Generation | None:
+        """Know a plugin no more; the generation that served drains now."""
+        older = self.retire(plugin)
+        plugin.removed = True
+        if self.lists(plugin):
+            self._by_identity.pop(plugin.identity)
+        self._by_path.pop(plugin.unit.path, None)
+        plugin.changed()
+        return older
+
+    def publish(
+        self, plugin: Plugin, change: PluginChange, cause: Cause, timings: Timings | None = None
+    ) -> None:
+        """Tell everybody, and wake whoever waits for this plugin."""
+        plugin.changed()
+        view = plugin.view()
+        self._events.publish(PluginChanged(change=change, plugin=view, cause=cause, timings=timings))
+        level = (
+            log.warning if change in ("failed", "crashed") else log.debug if change == "loading" else log.info
+        )
+        level(
+            f"plugin.{change}",
+            plugin=view.id,
+            generation=view.generation,
+            cause=cause.value,
+            ms=round(timings.total_ms, 1) if timings else None,
+            error=f"{view.error.file}:{view.error.line}: {view.error.message}" if view.error else None,
+        )
+
+    @contextmanager
+    def switching(self, plugin: Plugin) -> Iterator[None]:
+        """While an exclusive plugin changes over, new calls wait instead of failing."""
+        plugin.switching = True
+        try:
+            yield
+        finally:
+            plugin.switching = False
+            plugin.changed()
+
+    def _drain(self, plugin: Plugin, older: Generation | None) -> None:
+        if older is not None and older.state is GenerationState.SERVING:
+            older.set_state(GenerationState.DRAINING)
+            plugin.draining = [*plugin.draining, older]
+
+    def _origin(self, plugin: Plugin, generation: Generation) -> Origin:
+        digest = generation.snapshot.sha256
+        known = plugin.origin
+        return known if known.sha256 == digest else Origin(kind="file", sha256=digest)
+
+    def _free_identity(self, unit: Unit) -> Identity:
+        # A stem with the suffix cannot be the name of a plugin's file, a path cannot be a name at all.
+        for name in (unit.short_name, unit.stem, unit.path.rpartition("/")[2]):
+            identity = Identity(unit.type, name)
+            if identity not in self._by_identity:
+                return identity
+        return Identity(unit.type, unit.path)

@@ -1,0 +1,192 @@
+"""What clients are told of, one class an event; each docstring is the event's description in the documents."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, ClassVar, Literal
+
+import msgspec
+
+from service.model.plugin import PluginView
+
+
+class Cause(StrEnum):
+    """Why a plugin changed."""
+
+    STARTUP = "startup"
+    FILE = "file"
+    API = "api"
+    CONFIG = "config"
+    ROLLBACK = "rollback"
+    CRASH = "crash"
+
+
+class Timings(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a change took, in milliseconds: from the save to its notice, of the load, and of all."""
+
+    detect_ms: float
+    load_ms: float
+    total_ms: float
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """The root of all events: `data` as the struct's own fields, `type` and `subject` beside them.
+
+    `passing` events have no place in the log: they are never replayed.
+    """
+
+    passing: ClassVar[bool] = False
+
+    @property
+    def type(self) -> str:
+        """The CloudEvents `type`."""
+        raise NotImplementedError
+
+    @property
+    def subject(self) -> str:
+        """The CloudEvents `subject`, which topics are matched against."""
+        raise NotImplementedError
+
+    @property
+    def data(self) -> Any:
+        """The CloudEvents `data`, ready to be encoded."""
+        raise NotImplementedError
+
+    @property
+    def conflate_key(self) -> str | None:
+        """Of events that share a key, a slow client needs only the newest."""
+        return None
+
+
+PluginChange = Literal[
+    "loading", "loaded", "reloaded", "failed", "unloaded", "enabled", "disabled", "configured", "crashed"
+]
+
+
+class PluginChanged(Event, frozen=True, kw_only=True):
+    """A plugin was loaded, reloaded, failed, unloaded, enabled, disabled, configured or crashed.
+
+    `loading` only announces a change; exactly one of the others ends it.
+    """
+
+    change: PluginChange
+    plugin: PluginView
+    cause: Cause
+    timings: Timings | None = None
+
+    @property
+    def type(self) -> str:
+        return f"plugbay.plugin.{self.change}"
+
+    @property
+    def subject(self) -> str:
+        return f"plugins/{self.plugin.id}"
+
+    @property
+    def data(self) -> Any:
+        data: dict[str, Any] = {"plugin": self.plugin, "cause": self.cause}
+        if self.timings is not None:
+            data["timings"] = self.timings
+        return data
+
+
+class PluginInstalling(Event, frozen=True, kw_only=True):
+    """An install has come to a stage; `subject` names the plugin as far as it is known."""
+
+    id: str
+    stage: str
+    url: str | None
+
+    @property
+    def type(self) -> str:
+        return "plugbay.plugin.installing"
+
+    @property
+    def subject(self) -> str:
+        return f"plugins/{self.id}"
+
+    @property
+    def data(self) -> Any:
+        return {"stage": self.stage, "url": self.url}
+
+
+class GenerationDrained(Event, frozen=True, kw_only=True):
+    """The last call of a retired generation has ended and its worker is gone."""
+
+    id: str
+    generation: int
+    drain_ms: float
+    forced: bool
+
+    @property
+    def type(self) -> str:
+        return "plugbay.generation.drained"
+
+    @property
+    def subject(self) -> str:
+        return f"plugins/{self.id}"
+
+    @property
+    def data(self) -> Any:
+        return {"generation": self.generation, "drain_ms": self.drain_ms, "forced": self.forced}
+
+
+class RegistryReloaded(Event, frozen=True, kw_only=True):
+    """All plugins were reloaded by request."""
+
+    success_count: int
+    fail_count: int
+
+    @property
+    def type(self) -> str:
+        return "plugbay.registry.reloaded"
+
+    @property
+    def subject(self) -> str:
+        return "registry"
+
+    @property
+    def data(self) -> Any:
+        return {"success_count": self.success_count, "fail_count": self.fail_count}
+
+
+class ConfigImported(Event, frozen=True, kw_only=True):
+    """The configuration of all plugins was replaced by an import."""
+
+    reloaded_count: int
+
+    @property
+    def type(self) -> str:
+        return "plugbay.config.imported"
+
+    @property
+    def subject(self) -> str:
+        return "config"
+
+    @property
+    def data(self) -> Any:
+        return {"reloaded_count": self.reloaded_count}
+
+
+class LogLine(Event, frozen=True, kw_only=True):
+    """A plugin printed or logged a line."""
+
+    passing: ClassVar[bool] = True
+
+    id: str
+    at: str
+    level: str
+    generation: int
+    message: str
+
+    @property
+    def type(self) -> str:
+        return "plugbay.log"
+
+    @property
+    def subject(self) -> str:
+        return f"logs/{self.id}"
+
+    @property
+    def data(self) -> Any:
+        return {"at": self.at, "level": self.level, "generation": self.generation, "message": self.message}

@@ -1,0 +1,34 @@
+"""The messages between the server and a worker, by the `t` of their header.
+
+    server → worker                                          worker → server
+    load    what to load; body: the sources, end to end      stage   a later step of the load has begun
+    call    id, method, credit; body: parameters             hello   ready; body: the manifest
+    cancel  id                                               failed  the load failed; body: the error
+    credit  id, n: n more items may be sent                  imports plugin-side modules that the plugin names
+    drain   a newer generation serves: end what start began  item    id; body: one result of a stream
+    stop    no call will come: finish, stop, exit            result  id; body: the result
+                                                             error   id; body: what the method raised
+                                                             stopped nothing is left to wait for
+
+A call has exactly one `result` or `error`; a call with credit above 0 has any number of `item` before it.
+"""
+
+from __future__ import annotations
+
+PROTOCOL = 1
+
+LOAD = "load"
+CALL = "call"
+CANCEL = "cancel"
+CREDIT = "credit"
+DRAIN = "drain"
+STOP = "stop"
+
+STAGE = "stage"
+HELLO = "hello"
+FAILED = "failed"
+IMPORTS = "imports"
+ITEM = "item"
+RESULT = "result"
+ERROR = "error"
+STOPPED = "stopped"

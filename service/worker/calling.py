@@ -1,0 +1,272 @@
+"""Calls of a worker: running them, streaming what they yield, cancelling them, and waiting for what they began."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import dataclasses
+import inspect
+import json
+import threading
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from service.wire import messages
+
+OWNED_BY_START = "start"
+_owner: contextvars.ContextVar[str] = contextvars.ContextVar("plugbay_owner", default=OWNED_BY_START)
+
+Send = Callable[[dict[str, Any], bytes], None]
+
+
+class ResultRefused(Exception):
+    """What the plugin returned is not what its method is meant to return."""
+
+
+class OwnedTasks:
+    """Knows of every task whether it was begun by `start()` (or the import) or by a call.
+
+    Installed as the loop's task factory; the owner is inherited through the context.
+    """
+
+    def __init__(self) -> None:
+        self.begun_by_start: set[asyncio.Task[Any]] = set()
+        self.ours: set[asyncio.Task[Any]] = set()
+
+    def factory(
+        self, loop: asyncio.AbstractEventLoop, coro: Coroutine[Any, Any, Any], **options: Any
+    ) -> asyncio.Task[Any]:
+        """Make a task, as `loop.set_task_factory` asks for it."""
+        task: asyncio.Task[Any] = asyncio.Task(coro, loop=loop, **options)
+        if _owner.get() == OWNED_BY_START:
+            self.begun_by_start.add(task)
+            task.add_done_callback(self.begun_by_start.discard)
+        return task
+
+    def begun_by_calls(self) -> set[asyncio.Task[Any]]:
+        """The tasks that calls began and that still run."""
+        return asyncio.all_tasks() - self.begun_by_start - self.ours
+
+
+class Calls:
+    """The calls under way.
+
+    Args:
+        plugin: the instance that is called.
+        plugin_type: `search`, `download` or `parser`.
+        send: puts a message on the wire.
+        describe: turns an exception into what the caller is told.
+        owned: who began which task.
+        threads: how many plain methods may run at once.
+        max_result: the largest result, in bytes.
+    """
+
+    def __init__(
+        self,
+        plugin: Any,
+        send: Send,
+        describe: Callable[[BaseException], dict[str, Any]],
+        owned: OwnedTasks,
+        *,
+        threads: int,
+        max_result: int,
+    ) -> None:
+        self._plugin = plugin
+        self._send = send
+        self._describe = describe
+        self._owned = owned
+        self._max_result = max_result
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="plugin-call")
+        self._running: dict[int, asyncio.Task[None]] = {}
+        self._credit: dict[int, asyncio.Semaphore] = {}
+        self._threads_before = set(threading.enumerate())
+
+    def begin(self, call_id: int, method: str, params: Mapping[str, Any], credit: int) -> None:
+        """Start a call; its result or error goes out by itself."""
+        if credit:
+            self._credit[call_id] = asyncio.Semaphore(credit)
+        context = contextvars.copy_context()
+        context.run(_owner.set, f"call-{call_id}")
+        task = asyncio.get_running_loop().create_task(self._run(call_id, method, params), context=context)
+        self._running[call_id] = task
+        self._owned.ours.add(task)
+        task.add_done_callback(self._owned.ours.discard)
+
+    def cancel(self, call_id: int) -> None:
+        """Ask a call to end; a plain method goes on in its thread."""
+        if (task := self._running.get(call_id)) is not None:
+            task.cancel()
+
+    def add_credit(self, call_id: int, count: int) -> None:
+        """Let a stream send this many items more."""
+        if (semaphore := self._credit.get(call_id)) is not None:
+            for _ in range(count):
+                semaphore.release()
+
+    async def settle(self, seconds: float) -> None:
+        """Wait for the calls and for the tasks and threads that they began; cancel the tasks that take longer."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while (left := deadline - loop.time()) > 0:
+            pending = set(self._running.values()) | self._owned.begun_by_calls()
+            if not pending:
+                break
+            await asyncio.wait(pending, timeout=left)
+        for task in set(self._running.values()) | self._owned.begun_by_calls():
+            task.cancel()
+        for thread in set(threading.enumerate()) - self._threads_before:
+            if thread.daemon or thread.name.startswith("plugin-call"):
+                continue
+            left = max(0.0, deadline - loop.time())
+            await loop.run_in_executor(self._pool, thread.join, left)
+
+    async def _run(self, call_id: int, method: str, params: Mapping[str, Any]) -> None:
+        try:
+            body = await self._result(call_id, method, params)
+            if len(body) > self._max_result:
+                raise ResultRefused(
+                    f"the result of {method} has {len(body)} bytes, over the limit of {self._max_result}"
+                )
+        except asyncio.CancelledError as error:
+            self._answer(messages.ERROR, call_id, self._describe(error) | {"cancelled": True})
+        except (
+            BaseException
+        ) as error:  # a plugin's SystemExit or KeyboardInterrupt is its call's fault, no more
+            self._answer(messages.ERROR, call_id, self._describe(error))
+        else:
+            self._send({"t": messages.RESULT, "id": call_id}, body)
+        finally:
+            self._running.pop(call_id, None)
+            self._credit.pop(call_id, None)
+
+    def _answer(self, kind: str, call_id: int, value: Any) -> None:
+        self._send({"t": kind, "id": call_id}, to_json(value))
+
+    async def _result(self, call_id: int, method: str, params: Mapping[str, Any]) -> bytes:
+        value = await self.invoke(getattr(self._plugin, method), params)
+        check = _CHECKS.get(method)
+        if inspect.isasyncgen(value) or hasattr(value, "__aiter__"):
+            semaphore = self._credit.get(call_id)
+            items = []
+            async for item in value:
+                checked = check([item])[0] if check else item
+                if semaphore is None:
+                    items.append(checked)
+                else:
+                    await semaphore.acquire()
+                    self._answer(messages.ITEM, call_id, checked)
+            return to_json(items)
+        if inspect.isgenerator(value):
+            value = list(value)
+        return to_json(check(value) if check else value)
+
+    async def invoke(self, method: Callable[..., Any], params: Mapping[str, Any]) -> Any:
+        """Call a method of the plugin, plain or `async`, with the parameters that it takes."""
+        function = getattr(method, "__func__", method)
+        if inspect.iscoroutinefunction(function):
+            return await method(**_positional(method, params))
+        if inspect.isasyncgenfunction(function):
+            return method(**_positional(method, params))
+        context = contextvars.copy_context()
+        arguments = _positional(method, params)
+        value = await asyncio.get_running_loop().run_in_executor(
+            self._pool, lambda: context.run(lambda: _listed(method(**arguments)))
+        )
+        return await value if inspect.isawaitable(value) else value
+
+
+def _listed(value: Any) -> Any:
+    """A plain generator runs in the thread of its call, not on the loop."""
+    return list(value) if inspect.isgenerator(value) else value
+
+
+def _positional(method: Callable[..., Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The parameters under the names that the method itself gives them: authors choose their own."""
+    try:
+        signature = inspect.signature(method)
+    except (ValueError, TypeError):
+        return params
+    if all(name in signature.parameters for name in params):
+        return params
+    own = [
+        one.name
+        for one in signature.parameters.values()
+        if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)
+    ]
+    return dict(zip(own, params.values(), strict=False))
+
+
+def _results(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    if isinstance(value, str | bytes | Mapping) or not hasattr(value, "__iter__"):
+        raise ResultRefused(f"search must give a list of SearchResult, not {type(value).__name__}")
+    return [_search_result(item) for item in value]
+
+
+def _search_result(item: Any) -> Any:
+    dumped = _plain(item)
+    if not isinstance(dumped, Mapping) or not isinstance(dumped.get("title"), str):
+        raise ResultRefused(f"search gave {type(item).__name__} where a SearchResult with a title belongs")
+    return {**_EMPTY_RESULT, **dumped}
+
+
+_EMPTY_RESULT: dict[str, Any] = {
+    "title": "",
+    "url": "",
+    "thumbnail": None,
+    "duration": None,
+    "platform": None,
+    "description": None,
+    "metadata": {},
+}
+
+
+def _links(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    if isinstance(value, str | bytes | Mapping) or not hasattr(value, "__iter__"):
+        raise ResultRefused(f"parse_url must give a list of dictionaries, not {type(value).__name__}")
+    links = [_plain(item) for item in value]
+    for link in links:
+        if not isinstance(link, Mapping):
+            raise ResultRefused(f"parse_url gave {type(link).__name__} where a dictionary belongs")
+    return links
+
+
+_CHECKS: dict[str, Callable[[Any], Any]] = {
+    "search": _results,
+    "parse_url": _links,
+    "get_video_info": lambda value: None if value is None else _search_result(value),
+    "can_parse": bool,
+}
+
+
+def to_json(value: Any) -> bytes:
+    """UTF-8 JSON of what plugins return: models, dataclasses, sets, paths and dates included."""
+    text = json.dumps(
+        value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain_or_text
+    )
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "model_dump"):
+        return value.model_dump()
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    return value
+
+
+def _plain_or_text(value: Any) -> Any:
+    plain = _plain(value)
+    if plain is not value:
+        return plain
+    if isinstance(value, set | frozenset | tuple):
+        return list(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return str(value)

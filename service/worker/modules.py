@@ -1,0 +1,147 @@
+"""Plugin-side modules, imported from the snapshot that the server sent and never from the disk.
+
+A generation keeps its own code: a helper that is imported late is the one that the snapshot holds, whatever has
+become of the file by then. So names below `plugins` are answered here or not at all.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import NamedTuple
+
+ROOT_PACKAGE = "plugins"
+
+
+class SourceModule(NamedTuple):
+    """One module of the snapshot."""
+
+    path: str
+    is_package: bool
+    source: bytes
+
+
+class SnapshotImporter:
+    """Finder and loader of the snapshot's modules, for `sys.meta_path`.
+
+    Args:
+        modules: dotted name to module.
+        root: the real folder of `plugins`, for the `__path__` of packages.
+    """
+
+    def __init__(self, modules: Mapping[str, SourceModule], root: str) -> None:
+        self._modules = modules
+        self._root = Path(root)
+        self._packages = {name.rpartition(".")[0] for name in modules}
+        for name in list(self._packages):
+            while name := name.rpartition(".")[0]:
+                self._packages.add(name)
+
+    def module(self, fullname: str) -> SourceModule | None:
+        """The snapshot's module of that name."""
+        return self._modules.get(fullname)
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """The module of that name, `None` for names that are not below `plugins`."""
+        if not _is_plugin_side(fullname):
+            return None
+        module = self._modules.get(fullname)
+        if module is not None:
+            spec = ModuleSpec(fullname, self, origin=module.path, is_package=module.is_package)  # type: ignore[arg-type]  # typeshed wants the ABC
+            spec.has_location = True
+            if module.is_package:
+                spec.submodule_search_locations = [str(Path(module.path).parent)]
+            return spec
+        if fullname in self._packages or fullname == ROOT_PACKAGE:
+            spec = ModuleSpec(fullname, None, is_package=True)
+            spec.submodule_search_locations = [str(self._root.joinpath(*fullname.split(".")[1:]))]
+            return spec
+        raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        """Have the default module made."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run the module's code."""
+        exec(self.get_code(module.__name__), module.__dict__)
+
+    def get_code(self, fullname: str) -> CodeType:
+        """Compile the module, under the path that it has on the disk."""
+        module = self._modules[fullname]
+        return compile(module.source, module.path, "exec", dont_inherit=True)
+
+    def get_source(self, fullname: str) -> str | None:
+        """The module's text, for tracebacks; `None` where it cannot be decoded."""
+        from importlib.util import decode_source
+
+        module = self._modules.get(fullname)
+        try:
+            return decode_source(module.source) if module is not None else None
+        except (SyntaxError, UnicodeDecodeError):
+            return None
+
+    def is_package(self, fullname: str) -> bool:
+        """Whether the module is a package."""
+        return self._modules[fullname].is_package
+
+    def get_data(self, path: str) -> bytes:
+        """A data file beside the module, as `pkgutil.get_data` asks for it."""
+        return Path(path).read_bytes()
+
+
+def named_imports(importer: SnapshotImporter, start: str) -> list[str]:
+    """Every plugin-side module that `start` imports or names in a string, followed through helpers.
+
+    Imports inside functions count. A name that is not in the snapshot is given too: when a file of that name appears,
+    the importer wants to be loaded again.
+    """
+    seen: set[str] = set()
+    pending = [start]
+    while pending:
+        name = pending.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        if (package := name.rpartition(".")[0]) and package != ROOT_PACKAGE:
+            pending.append(package)
+        if (module := importer.module(name)) is None:
+            continue
+        package = name if module.is_package else package
+        try:
+            pending.extend(_imports_of(ast.parse(module.source), package))
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            continue
+    seen.update(name for name in list(sys.modules) if importer.module(name) is not None)
+    seen.discard(start)
+    return sorted(seen)
+
+
+def _imports_of(tree: ast.Module, package: str) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if _is_plugin_side(alias.name))
+        elif isinstance(node, ast.ImportFrom):
+            name = _absolute_name(node.module or "", node.level, package)
+            if _is_plugin_side(name):
+                yield name
+                yield from (f"{name}.{alias.name}" for alias in node.names if alias.name != "*")
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _is_plugin_side(node.value):
+            yield node.value
+
+
+def _absolute_name(name: str, level: int, package: str) -> str:
+    if level == 0:
+        return name
+    parts = package.split(".")
+    base = ".".join(parts[: len(parts) - level + 1])
+    return f"{base}.{name}" if name else base
+
+
+def _is_plugin_side(name: str) -> bool:
+    return name == ROOT_PACKAGE or name.startswith(ROOT_PACKAGE + ".")

@@ -1,0 +1,95 @@
+"""From a fresh fork of the template to a worker: its descriptors, signals, limits and place in the process tree."""
+
+from __future__ import annotations
+
+import gc
+import os
+import resource
+import signal
+import socket
+import sys
+import threading
+from typing import Any, NoReturn
+
+from service.worker import linux
+
+_CHANNEL_FD = 3
+_THREAD_STACK_BYTES = 1024 * 1024
+_NICE_WHERE_IDLE_IS_A_TRAP = 5
+
+
+def become_worker(
+    channel_fd: int, output_fd: int, limits: dict[str, Any], template_pid: int, *, idle_scheduling: bool
+) -> NoReturn:
+    """Turn this process into a worker and serve until told to stop.
+
+    Args:
+        channel_fd: the worker's end of its channel to the server.
+        output_fd: the pipe that takes what is printed.
+        limits: `memory_bytes` and `open_files`, besides those that the runtime reads.
+        template_pid: who forked this process; if it is gone already, so is this process.
+        idle_scheduling: whether this user may leave SCHED_IDLE again; a higher nice value is used otherwise.
+    """
+    status = 70
+    try:
+        _leave_the_template(template_pid)
+        _arrange_descriptors(channel_fd, output_fd)
+        _limit_resources(limits)
+        if not idle_scheduling:
+            os.nice(_NICE_WHERE_IDLE_IS_A_TRAP)
+        from service.worker import runtime
+
+        status = runtime.serve(socket.socket(fileno=_CHANNEL_FD), limits, idle_scheduling=idle_scheduling)
+    finally:
+        try:
+            sys.stdout.flush()
+        except (OSError, ValueError, AttributeError):
+            pass
+        os._exit(status)
+
+
+def _leave_the_template(template_pid: int) -> None:
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGCHLD, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    # A session of its own: a plugin that signals its process group signals itself only.
+    os.setsid()
+    linux.become_subreaper()
+    linux.set_parent_death_signal(signal.SIGKILL)
+    if os.getppid() != template_pid:
+        os._exit(0)
+
+
+def _arrange_descriptors(channel_fd: int, output_fd: int) -> None:
+    null_fd = os.open(os.devnull, os.O_RDONLY)
+    # Out of the way first: what came in may have the numbers that are about to be overwritten.
+    first_free = 16
+    channel, output, null = (_duplicate_above(fd, first_free) for fd in (channel_fd, output_fd, null_fd))
+    for source, target in ((null, 0), (output, 1), (output, 2), (channel, _CHANNEL_FD)):
+        os.dup2(source, target, inheritable=target != _CHANNEL_FD)
+    os.closerange(_CHANNEL_FD + 1, os.sysconf("SC_OPEN_MAX"))
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115  # lives as long as the process
+    sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+    # The interpreter falls back on these where a plugin has replaced the others.
+    for name in ("stdin", "stdout", "stderr"):
+        setattr(sys, f"__{name}__", getattr(sys, name))
+
+
+def _duplicate_above(fd: int, lowest: int) -> int:
+    import fcntl
+
+    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, lowest)
+
+
+def _limit_resources(limits: dict[str, Any]) -> None:
+    gc.enable()
+    threading.stack_size(_THREAD_STACK_BYTES)
+    for kind, value in (
+        (resource.RLIMIT_DATA, limits["memory_bytes"]),
+        (resource.RLIMIT_NOFILE, limits["open_files"]),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        _, hard = resource.getrlimit(kind)
+        ceiling = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(kind, (ceiling, ceiling))

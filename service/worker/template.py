@@ -1,0 +1,167 @@
+"""The template process: imports what every plugin needs once, and forks workers on request.
+
+It runs as `python -P -m service.worker.template FD`, where FD is its end of a SOCK_SEQPACKET pair, one JSON object a
+packet:
+
+    server → template   {"fork": REQUEST, "limits": {…}}  with the worker's socket and its output pipe attached
+    template → server   {"ready": true, "idle_scheduling": BOOL}
+                        {"forked": REQUEST, "pid": PID}   with a pidfd attached
+                        {"exited": PID, "status": WAIT STATUS}, once the worker and all that it started are gone
+
+It ends with the server: at the end of the stream it kills its workers and whatever descends from them.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import sys
+from typing import Any, NoReturn
+
+from service.worker import linux, process
+
+# What plugins on the standard library import most: loaded once, shared by all workers until written to.
+_PRELOADED = (
+    "asyncio abc base64 collections concurrent.futures contextlib copy csv dataclasses datetime email.message enum "
+    "functools gzip hashlib hmac html html.parser http.client http.cookiejar inspect io itertools json logging math "
+    "pathlib queue random re shutil socket ssl string subprocess tempfile textwrap threading time traceback typing "
+    "urllib.error urllib.parse urllib.request uuid xml.etree.ElementTree zlib service.sdk service.worker.runtime"
+).split()
+
+_PACKET_SIZE = 64 * 1024
+_SWEEP_INTERVAL_MS = 20
+
+
+class Template:
+    """The loop of the template process.
+
+    Args:
+        control: this end of the control socket.
+    """
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._workers: set[int] = set()
+        self._exits: list[tuple[int, int]] = []
+        self._idle_scheduling = False
+
+    def run(self) -> NoReturn:
+        """Serve until the server's end of the socket is closed."""
+        linux.become_subreaper()
+        wake_reader, wake_writer = socket.socketpair()
+        wake_reader.setblocking(False)
+        wake_writer.setblocking(False)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(wake_writer.fileno(), warn_on_full_buffer=False)
+        self._idle_scheduling = _may_leave_idle_scheduling()
+        gc.collect()
+        gc.freeze()
+        self._send({"ready": True, "idle_scheduling": self._idle_scheduling})
+        poll = select.poll()
+        poll.register(self._control, select.POLLIN)
+        poll.register(wake_reader, select.POLLIN)
+        while True:
+            ready = dict(poll.poll(_SWEEP_INTERVAL_MS if self._exits else None))
+            if wake_reader.fileno() in ready:
+                wake_reader.recv(4096)
+            self._reap()
+            if self._control.fileno() in ready and not self._serve_request():
+                self._end()
+
+    def _serve_request(self) -> bool:
+        packet, descriptors, _, _ = socket.recv_fds(self._control, _PACKET_SIZE, 2)
+        if not packet:
+            return False
+        request = json.loads(packet)
+        channel_fd, output_fd = descriptors
+        pid = os.fork()
+        if pid == 0:
+            process.become_worker(
+                channel_fd, output_fd, request["limits"], os.getppid(), idle_scheduling=self._idle_scheduling
+            )
+        self._workers.add(pid)
+        os.close(channel_fd)
+        os.close(output_fd)
+        pidfd = os.pidfd_open(pid)
+        try:
+            self._send({"forked": request["fork"], "pid": pid}, [pidfd])
+        finally:
+            os.close(pidfd)
+        return True
+
+    def _reap(self) -> None:
+        """Collect what ended, kill what a dead worker left behind, then report the workers' ends."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                break
+            if pid == 0:
+                break
+            if pid in self._workers:
+                self._workers.discard(pid)
+                self._exits.append((pid, status))
+        if not self._exits:
+            return
+        orphans = linux.children() - self._workers
+        for pid in orphans:
+            _kill(pid)
+        if not orphans:
+            exits, self._exits = self._exits, []
+            for pid, status in exits:
+                self._send({"exited": pid, "status": status})
+
+    def _send(self, message: dict[str, Any], descriptors: list[int] | None = None) -> None:
+        try:
+            socket.send_fds(self._control, [json.dumps(message).encode()], descriptors or [])
+        except OSError:  # the server is gone; the end of the stream is handled in the loop
+            pass
+
+    def _end(self) -> NoReturn:
+        while True:
+            for pid in linux.children():
+                _kill(pid)
+            try:
+                os.waitpid(-1, 0)
+            except ChildProcessError:
+                os._exit(0)
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def _may_leave_idle_scheduling() -> bool:
+    """Whether a process of this user may take up SCHED_IDLE and leave it again; tried in a child."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        except OSError:
+            os._exit(1)
+        os._exit(0)
+    return os.waitpid(pid, 0)[1] == 0
+
+
+def main() -> NoReturn:
+    """The program."""
+    control = socket.socket(fileno=int(sys.argv[1]))
+    for name in _PRELOADED:
+        importlib.import_module(name)
+    if len(os.listdir("/proc/self/task")) > 1:
+        sys.exit("the template has more than one thread and cannot fork safely")
+    Template(control).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,328 @@
+"""A real server on a temporary home, and a real browser looking at it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, BrowserContext, Locator, Page, async_playwright, expect
+
+ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+START_S = 30
+STOP_S = 15
+SHOWN_MS = 15_000
+
+expect.set_options(timeout=SHOWN_MS)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+            if CHROMIUM is None:
+                item.add_marker(pytest.mark.skip(reason="no Chromium on this machine: apt install chromium"))
+
+
+def search_plugin(name: str = "demo", version: str = "1.0.0", description: str = "A demo") -> str:
+    """The source of a search plugin whose results name its version."""
+    return f"""from service.sdk import SearchPlugin, SearchResult
+
+
+class Demo(SearchPlugin):
+    name = {name!r}
+    version = {version!r}
+    description = {description!r}
+
+    async def search(self, keyword, **kwargs):
+        return [SearchResult(title=keyword + " by " + self.version, url="https://example.com/")]
+"""
+
+
+def parser_plugin(name: str, description: str = "A parser") -> str:
+    """The source of a parser plugin."""
+    return f"""from service.sdk import ParserPlugin
+
+
+class Parser(ParserPlugin):
+    name = {name!r}
+    version = "0.1"
+    description = {description!r}
+
+    def parse_url(self, url):
+        return [{{"name": "one", "url": url}}]
+"""
+
+
+class Server:
+    """`plugbay serve` as a process of its own, which can be stopped and started again on the same port."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.port = _free_port()
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def start(self) -> None:
+        """Starts it and waits until every plugin has been scanned."""
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("PLUGBAY_")},
+            "PYTHONPATH": str(ROOT),
+        }
+        with (self.home / "server.log").open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "service", "serve"),
+                *("--home", str(self.home), "--host", "127.0.0.1", "--port", str(self.port)),
+                env=environment,
+                cwd=ROOT,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        async with asyncio.timeout(START_S), aiohttp.ClientSession() as session:
+            while not await self._is_ready(session):
+                await asyncio.sleep(0.05)
+
+    async def _is_ready(self, session: aiohttp.ClientSession) -> bool:
+        process = self._process
+        if process is None or process.returncode is not None:
+            raise RuntimeError(f"the server ended:\n{self.log()}")
+        try:
+            async with session.get(f"{self.url}/readyz") as response:
+                return response.status == 200
+        except aiohttp.ClientConnectionError:
+            return False
+
+    async def stop(self) -> None:
+        """Stops it as a supervisor would; twice is safe."""
+        process, self._process = self._process, None
+        if process is None or process.returncode is not None:
+            return
+        process.send_signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(STOP_S):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+            raise
+
+    def log(self) -> str:
+        return (self.home / "server.log").read_text(encoding="utf-8", errors="replace")
+
+    def path(self, relative: str) -> Path:
+        return self.home / "plugins" / relative
+
+    def save(self, relative: str, source: str) -> None:
+        """Writes a plugin file as an editor does: open, write, close."""
+        path = self.path(relative)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source, encoding="utf-8")
+
+    async def search(self, name: str = "demo") -> tuple[int, Any]:
+        """Calls the search plugin: status and answer."""
+        async with aiohttp.ClientSession() as session:
+            async with session.get(f"{self.url}/api/search/{name}", params={"keyword": "word"}) as response:
+                return response.status, await response.json()
+
+
+class Relay:
+    """A TCP relay in front of the server, so that a test can cut the page off and let it come back."""
+
+    def __init__(self, target_port: int) -> None:
+        self._target_port = target_port
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._cut = False
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def start(self) -> None:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def cut(self) -> None:
+        """Ends every connection, and refuses new ones until `mend()`."""
+        self._cut = True
+        tasks = [*self._tasks]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def mend(self) -> None:
+        self._cut = False
+
+    async def close(self) -> None:
+        await self.cut()
+        if self._server is not None:
+            self._server.close()
+            await self._server.wait_closed()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if self._cut or task is None:
+            writer.transport.abort()
+            return
+        self._tasks.add(task)
+        onward: asyncio.StreamWriter | None = None
+        try:
+            back, onward = await asyncio.open_connection("127.0.0.1", self._target_port)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_pump(reader, onward))
+                group.create_task(_pump(back, writer))
+        except (asyncio.CancelledError, ExceptionGroup, OSError):
+            # However it ended, both ends are told below; nobody waits for this task.
+            pass
+        finally:
+            self._tasks.discard(task)
+            for end in (writer, onward):
+                if end is not None:
+                    end.transport.abort()
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+    raise ConnectionResetError
+
+
+class View:
+    """The page in one tab, with what it complained of."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.complaints: list[str] = []
+        page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
+        page.on("console", lambda message: self._note(message.type, message.text))
+        page.on("dialog", lambda dialog: self.complaints.append(f"dialog: {dialog.message}"))
+
+    def _note(self, kind: str, text: str) -> None:
+        # The browser itself reports answers such as 409 and 422, and a server that is gone.
+        if kind in ("error", "warning") and "Failed to load resource" not in text and "WebSocket" not in text:
+            self.complaints.append(f"{kind}: {text}")
+
+    def row(self, id: str) -> Locator:
+        return self.page.locator(f'[data-plugin="{id}"]')
+
+    async def is_live(self) -> None:
+        await expect(self.page.locator('[data-connection="live"]')).to_be_visible()
+
+    async def has_state(self, id: str, state: str) -> None:
+        await expect(self.row(id)).to_have_attribute("data-state", state)
+
+    async def generation(self, id: str) -> int:
+        return int(await self.row(id).get_attribute("data-generation") or 0)
+
+    def button(self, name: str) -> Locator:
+        return self.page.get_by_role("button", name=name, exact=True)
+
+    async def overflow(self) -> int:
+        """How many pixels the page is wider than its window."""
+        return int(await self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth"))
+
+
+Opener = Callable[..., Awaitable[View]]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A home with one search plugin and one parser plugin."""
+    server = Server(tmp_path)
+    server.save("search/demo_plugin.py", search_plugin())
+    server.save("parser/page_plugin.py", parser_plugin("page"))
+    return tmp_path
+
+
+@pytest_asyncio.fixture
+async def server(home: Path) -> AsyncIterator[Server]:
+    server = Server(home)
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest_asyncio.fixture
+async def relay(server: Server) -> AsyncIterator[Relay]:
+    relay = Relay(server.port)
+    await relay.start()
+    yield relay
+    await relay.close()
+
+
+@pytest_asyncio.fixture
+async def browser() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
+        yield browser
+        await browser.close()
+
+
+@pytest_asyncio.fixture
+async def open_page(browser: Browser, server: Server) -> AsyncIterator[Opener]:
+    """Opens the dashboard in a window of its own. After the test no page may have complained of anything."""
+    contexts: list[BrowserContext] = []
+    views: list[View] = []
+
+    async def open_page(
+        url: str = server.url,
+        *,
+        locale: str = "en-GB",
+        theme: str = "light",
+        width: int = 1280,
+        wait: bool = True,
+    ) -> View:
+        context = await browser.new_context(
+            locale=locale,
+            color_scheme="dark" if theme == "dark" else "light",
+            viewport={"width": width, "height": 900},
+        )
+        contexts.append(context)
+        await context.add_init_script(
+            "window.violations = [];"
+            "document.addEventListener('securitypolicyviolation',"
+            " (event) => window.violations.push(event.violatedDirective + ' ' + event.blockedURI));"
+        )
+        view = View(await context.new_page())
+        views.append(view)
+        await view.page.goto(url)
+        if wait:
+            await view.is_live()
+        return view
+
+    yield open_page
+    violations = [violation for view in views for violation in await view.page.evaluate("window.violations")]
+    for context in contexts:
+        await context.close()
+    assert violations == []
+    assert [complaint for view in views for complaint in view.complaints] == []

@@ -1,0 +1,162 @@
+"""Hostile plugins inject nothing; the page is usable for all, on any screen, in both languages and appearances."""
+
+from __future__ import annotations
+
+import pytest
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import expect
+
+from tests.browser.conftest import Opener, Server, View, search_plugin
+
+IMAGE = "<img src=x onerror=\"window.owned='image'\">"
+SCRIPT = "<script>window.owned='script'</script>"
+HOSTILE = f"</bdi>{IMAGE}{SCRIPT}{{@html}}\u202e\"'`${{alert(1)}}"
+BROKEN = "def broken(:\n    pass\n"
+
+
+async def nothing_was_injected(view: View) -> None:
+    assert await view.page.evaluate("window.owned") is None
+    assert (
+        await view.page.evaluate("document.querySelectorAll('#app img, #app script, #app iframe').length")
+        == 0
+    )
+
+
+async def test_what_a_plugin_says_of_itself_is_only_text(server: Server, open_page: Opener) -> None:
+    server.save("search/demo_plugin.py", search_plugin(version=IMAGE, description=HOSTILE))
+    view = await open_page()
+    row = view.row("search/demo")
+    await expect(row).to_contain_text(IMAGE)
+    await expect(row).to_contain_text(SCRIPT)
+    await view.button("Details of demo").click()
+    await nothing_was_injected(view)
+
+
+async def test_what_a_plugin_raises_is_only_text(server: Server, open_page: Opener) -> None:
+    view = await open_page()
+    server.save("search/demo_plugin.py", search_plugin() + f"\nraise RuntimeError({HOSTILE!r})\n")
+    row = view.row("search/demo")
+    await view.has_state("search/demo", "degraded")
+    await expect(row).to_contain_text(IMAGE)
+    await row.locator("summary").click()
+    await expect(view.page.get_by_role("region", name="Activity", exact=True)).to_contain_text(IMAGE)
+    await nothing_was_injected(view)
+
+
+async def test_the_name_of_a_file_is_only_text(server: Server, open_page: Opener) -> None:
+    view = await open_page()
+    server.save(f"search/{IMAGE}_plugin.py", BROKEN)
+    row = view.page.locator("[data-plugin]").filter(has_text=IMAGE)
+    await expect(row).to_have_attribute("data-state", "failed")
+    await row.get_by_role("button", name="Delete").click()
+    await expect(view.page.get_by_role("dialog")).to_contain_text(IMAGE)
+    await nothing_was_injected(view)
+
+
+async def test_an_uploaded_file_is_only_text(server: Server, open_page: Opener) -> None:
+    view = await open_page()
+    await view.button("Install plugin").click()
+    await view.button("From file").click()
+    source = search_plugin("evil") + f"\nraise RuntimeError({HOSTILE!r})\n"
+    await view.page.set_input_files(
+        "input[type=file]", {"name": f"{IMAGE}.py", "mimeType": "text/html", "buffer": source.encode()}
+    )
+    dialog = view.page.get_by_role("dialog")
+    await expect(dialog).to_contain_text(IMAGE)
+    await dialog.get_by_role("button", name="Install", exact=True).click()
+    await expect(dialog.get_by_role("alert")).not_to_be_empty()
+    await nothing_was_injected(view)
+
+
+async def test_the_page_loads_nothing_from_elsewhere_and_little(server: Server, open_page: Opener) -> None:
+    view = await open_page(wait=False)
+    requested: list[str] = []
+    view.page.on("request", lambda request: requested.append(request.url))
+    await view.page.reload()
+    await view.is_live()
+    assert requested
+    assert all(url.startswith(server.url) for url in requested)
+    sent = await view.page.evaluate(
+        "performance.getEntriesByType('resource').concat(performance.getEntriesByType('navigation'))"
+        ".filter((entry) => !entry.name.includes('/api/')).reduce((sum, entry) => sum + entry.encodedBodySize, 0)"
+    )
+    assert 0 < sent <= 100_000
+
+
+async def test_an_inline_script_is_refused(server: Server, open_page: Opener) -> None:
+    view = await open_page()
+    await view.page.evaluate(
+        "const script = document.createElement('script'); script.textContent = 'window.owned = 1';"
+        "document.body.append(script); script.remove()"
+    )
+    assert await view.page.evaluate("window.owned") is None
+    assert len(await view.page.evaluate("window.violations")) == 1
+    # This one was meant, and so was what the console said of it.
+    await view.page.evaluate("window.violations = []")
+    view.complaints.clear()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("locale", ["zh-CN", "en-GB"])
+async def test_axe_finds_nothing(server: Server, open_page: Opener, locale: str, theme: str) -> None:
+    server.save("parser/wrong_plugin.py", BROKEN)
+    view = await open_page(locale=locale, theme=theme)
+    server.save("search/demo_plugin.py", BROKEN)
+    await view.has_state("search/demo", "degraded")
+    await view.has_state("parser/wrong", "failed")
+    # Contrast is that of a page at rest.
+    await view.page.emulate_media(reduced_motion="reduce")
+    await view.row("search/demo").locator("summary").click()
+    await view.row("search/demo").locator(".more").click()
+    await finds_nothing(view)
+    await view.page.locator(".button.primary").first.click()
+    await finds_nothing(view)
+    await view.page.get_by_role("dialog").locator(".tabs button").last.click()
+    await view.page.locator("dialog button[type=submit]").click()
+    await finds_nothing(view)
+
+
+async def finds_nothing(view: View) -> None:
+    await view.page.evaluate(
+        "Promise.all(document.getAnimations().map((one) => one.finished.catch(() => null)))"
+    )
+    report = await Axe().run(view.page)
+    found = [
+        (violation["impact"], violation["id"], [node["html"] for node in violation["nodes"]])
+        for violation in report.response["violations"]
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize("locale", ["zh-CN", "en-GB"])
+async def test_a_small_screen_needs_no_scrolling_sideways(
+    server: Server, open_page: Opener, locale: str
+) -> None:
+    long = "x" * 64
+    server.save("search/long_plugin.py", search_plugin(long, "1." * 60, "word" * 80))
+    server.save("search/broken_plugin.py", f"raise RuntimeError('{'y' * 300}')\n")
+    view = await open_page(locale=locale, width=360)
+    await view.has_state(f"search/{long}", "active")
+    await view.row("search/broken").locator(".more").click()
+    await view.row("search/broken").locator("summary").click()
+    assert await view.overflow() <= 0
+    await view.page.locator(".button.primary").first.click()
+    await expect(view.page.get_by_role("dialog")).to_be_visible()
+    assert await view.overflow() <= 0
+
+
+async def test_language_and_appearance_are_kept(server: Server, open_page: Opener) -> None:
+    view = await open_page(locale="zh-CN")
+    root = view.page.locator("html")
+    await expect(root).to_have_attribute("lang", "zh-CN")
+    await view.button("Switch to English").click()
+    await view.button("Dark").click()
+    dark = await view.page.evaluate("getComputedStyle(document.body).backgroundColor")
+    await view.page.reload()
+    await expect(root).to_have_attribute("lang", "en")
+    await expect(root).to_have_attribute("data-theme", "dark")
+    assert await view.page.evaluate("getComputedStyle(document.body).backgroundColor") == dark
+    await view.button("Light").click()
+    await view.page.wait_for_function(
+        "(dark) => getComputedStyle(document.body).backgroundColor !== dark", arg=dark
+    )

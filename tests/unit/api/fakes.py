@@ -1,0 +1,310 @@
+"""The host as the API sees it, without processes: everything behind the border is told what to answer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from aiohttp import web
+from aiohttp.log import web_logger
+from aiohttp.test_utils import TestClient, TestServer
+
+from service.api import keys
+from service.api.body import BodyLimits
+from service.api.door import Door
+from service.api.server import add_api
+from service.errors import PlugbayError, PluginDisabled, PluginNotFound
+from service.live.event_log import EventLog
+from service.live.hub import Hub
+from service.live.limits import LiveLimits
+from service.model.identity import Identity, PluginType
+from service.model.plugin import LoadError, Manifest, Origin, Permissions, PluginView, Stage
+from service.model.states import PluginState
+from service.model.text import Text
+
+TOKEN = "correct-horse-battery-staple"
+
+LOAD_ERROR = LoadError(
+    stage=Stage.IMPORT,
+    code="import_failed",
+    type="ValueError",
+    message="坏了",
+    file="plugins/search/broken_plugin.py",
+    line=3,
+    column=None,
+    traceback="Traceback…",
+    generation=2,
+    messages=Text(zh="坏了", en="It broke"),
+)
+
+
+@dataclass
+class FakePlugin:
+    identity: Identity
+    stem: str
+    manifest: Manifest | None
+    enabled: bool = True
+    error: LoadError | None = None
+
+    def view(self) -> PluginView:
+        return PluginView(
+            id=str(self.identity),
+            type=self.identity.type,
+            name=self.identity.name,
+            version="1.0",
+            description="",
+            config_schema=[],
+            enabled=self.enabled,
+            state=PluginState.ACTIVE if self.enabled else PluginState.DISABLED,
+            generation=1,
+            revision=None,
+            file=f"plugins/{self.identity.type}/{self.stem}.py",
+            loaded_at=None,
+            load_ms=None,
+            error=self.error,
+            running_calls=0,
+            draining=[],
+            origin=Origin(kind="file", sha256="0" * 64),
+            permissions=Permissions({}, {}),
+            config_missing=[],
+        )
+
+
+def plugin(type: PluginType, name: str, *methods: str, **more: Any) -> FakePlugin:
+    return FakePlugin(
+        Identity(type, name), f"{name}_plugin", Manifest(type=type, name=name, methods=list(methods)), **more
+    )
+
+
+class FakeRegistry:
+    def __init__(self, *plugins: FakePlugin) -> None:
+        self.plugins = list(plugins)
+        self.ready = asyncio.Event()
+        self.ready.set()
+
+    def all(self) -> list[FakePlugin]:
+        return sorted(self.plugins, key=lambda one: one.identity)
+
+    def find(self, type: PluginType, name: str) -> FakePlugin:
+        for one in self.plugins:
+            if one.identity.type is type and name in (one.identity.name, one.stem):
+                return one
+        raise PluginNotFound(type.value, name)
+
+
+class FakeCaller:
+    """Answers by plugin and method; an exception is raised, a function is called with the parameters."""
+
+    def __init__(self) -> None:
+        self.answers: dict[tuple[str, str], Any] = {}
+        self.calls: list[tuple[str, str, dict[str, Any]]] = []
+
+    async def call(
+        self, plugin: FakePlugin, method: str, params: dict[str, Any], *, timeout_s: float | None = None
+    ) -> msgspec.Raw:
+        self.calls.append((plugin.identity.name, method, params))
+        if not plugin.enabled:
+            raise PluginDisabled(str(plugin.identity))
+        answer = self.answers[plugin.identity.name, method]
+        if callable(answer):
+            answer = answer(**params)
+        if isinstance(answer, Exception):
+            raise answer
+        return msgspec.Raw(answer)
+
+
+@dataclass
+class Result:
+    id: str
+    ok: bool
+    state: PluginState = PluginState.ACTIVE
+    generation: int = 2
+    ms: float = 4.5
+    error: LoadError | None = None
+
+
+@dataclass
+class Stored:
+    config: dict[str, Any]
+    warnings: list[str]
+
+
+class FakeOperations:
+    def __init__(self, registry: FakeRegistry) -> None:
+        self.registry = registry
+        self.raises: Exception | None = None
+        self.results: list[Result] = []
+        self.done: list[tuple[Any, ...]] = []
+
+    def _do(self, *what: Any) -> None:
+        if self.raises is not None:
+            raise self.raises
+        self.done.append(what)
+
+    async def reload(self, plugin: FakePlugin) -> Result:
+        self._do("reload", plugin.identity)
+        return Result(str(plugin.identity), True)
+
+    async def reload_all(self) -> list[Result]:
+        self._do("reload_all")
+        return self.results
+
+    async def delete(self, plugin: FakePlugin, *, purge: bool) -> int:
+        self._do("delete", plugin.identity, purge)
+        return 3
+
+    async def set_enabled(self, plugin: FakePlugin, enabled: bool) -> PluginView:
+        self._do("enable", plugin.identity, enabled)
+        plugin.enabled = enabled
+        return plugin.view()
+
+    async def put_config(self, plugin: FakePlugin, values: dict[str, Any]) -> Stored:
+        self._do("config", plugin.identity, values)
+        return Stored(values, ["extra"])
+
+    def get_config(self, plugin: FakePlugin) -> dict[str, Any]:
+        return {"key": "********"}
+
+    async def import_config(self, entries: dict[str, Any]) -> int:
+        self._do("import", entries)
+        return len(entries)
+
+    def export_config(self) -> dict[str, Any]:
+        return {"search:demo": {"key": "secret"}}
+
+
+@dataclass
+class Installed:
+    plugin: PluginView
+    hot_loaded: bool = True
+
+
+class FakeInstaller:
+    def __init__(self) -> None:
+        self.requests: list[Any] = []
+        self.raises: PlugbayError | None = None
+        self.hot_loaded = True
+
+    async def install(self, request: Any) -> Installed:
+        self.requests.append(request)
+        if self.raises is not None:
+            raise self.raises
+        return Installed(plugin(request.plugin_type, "new").view(), self.hot_loaded)
+
+    async def plan(self, request: Any) -> dict[str, Any]:
+        self.requests.append(request)
+        return {"plugin": None, "conflicts": [], "error": None}
+
+
+@dataclass
+class Record:
+    at: str
+    level: str
+    generation: int
+    message: str
+
+
+class FakeLogs:
+    async def tail(self, key: tuple[str, str], lines: int) -> list[Record]:
+        return [Record("2026-01-01T00:00:00Z", "info", 1, f"{key[0]}/{key[1]} {lines}")]
+
+
+@dataclass
+class Part:
+    ok: bool
+    text: Text
+
+
+@dataclass
+class FakeHealth:
+    loop_lag_ms: float = 0.25
+    all_parts: dict[str, Part] = field(
+        default_factory=lambda: {"plugins": Part(True, Text(zh="已扫描", en="scanned"))}
+    )
+
+    def parts(self) -> dict[str, Part]:
+        return self.all_parts
+
+
+@dataclass
+class Api:
+    """A server of the API on a free loopback port, with everything behind it in reach."""
+
+    client: TestClient[web.Request, web.Application]
+    app: web.Application
+    registry: FakeRegistry
+    caller: FakeCaller
+    operations: FakeOperations
+    installer: FakeInstaller
+    health: FakeHealth
+    port: int
+
+
+def door(**changes: Any) -> Door:
+    settings: dict[str, Any] = {
+        "listen_host": "127.0.0.1",
+        "allowed_hosts": [],
+        "allowed_origins": [],
+        "token": TOKEN,
+    }
+    return Door(**settings | changes)
+
+
+@asynccontextmanager
+async def running_api(
+    front_end: Path,
+    *,
+    json_bytes: int = 64 * 1024,
+    upload_bytes: int = 256 * 1024,
+    logger: logging.Logger = web_logger,
+    **door_changes: Any,
+) -> AsyncIterator[Api]:
+    app = web.Application()
+    registry = FakeRegistry(
+        plugin(PluginType.SEARCH, "demo", "search", "get_video_info"),
+        plugin(PluginType.SEARCH, "broken", "search", error=LOAD_ERROR),
+        plugin(PluginType.DOWNLOAD, "http", "download"),
+        plugin(PluginType.PARSER, "page", "parse_url", "can_parse"),
+        plugin(PluginType.PARSER, "plain", "parse_url"),
+        plugin(PluginType.PARSER, "off", "parse_url", enabled=False),
+    )
+    log = EventLog(max_events=10, max_bytes=1 << 20, node="test")
+    fakes: dict[Any, Any] = {
+        keys.REGISTRY: registry,
+        keys.CALLER: FakeCaller(),
+        keys.OPERATIONS: FakeOperations(registry),
+        keys.INSTALLER: FakeInstaller(),
+        keys.PLUGIN_LOGS: FakeLogs(),
+        keys.HEALTH: FakeHealth(),
+        keys.HUB: Hub(log, LiveLimits()),
+        keys.EVENT_LOG: log,
+    }
+    for key, fake in fakes.items():
+        app[key] = fake
+    add_api(
+        app,
+        door=door(**door_changes),
+        limits=BodyLimits(json_bytes=json_bytes, upload_bytes=upload_bytes),
+        version="1.2.3",
+        front_end=front_end,
+    )
+    server = TestServer(app)
+    await server.start_server(logger=logger)
+    async with TestClient(server) as client:
+        assert client.port is not None
+        yield Api(
+            client,
+            app,
+            registry,
+            fakes[keys.CALLER],
+            fakes[keys.OPERATIONS],
+            fakes[keys.INSTALLER],
+            fakes[keys.HEALTH],
+            client.port,
+        )

@@ -1,0 +1,44 @@
+/** Words in two languages. A text is picked by key; `{name}` takes a value, `{n|one|many}` a form by its number. */
+
+import type { Language } from '../model';
+import { en } from './en';
+import { zh } from './zh';
+
+export type Key = keyof typeof zh;
+export type Params = Record<string, string | number>;
+export type Translate = (key: Key, params?: Params) => string;
+
+export const DICTIONARIES: Record<Language, Record<Key, string>> = { zh, en };
+
+const SLOT = /\{(\w+)(?:\|([^|{}]*)\|([^|{}]*))?\}/g;
+
+/** The text of `key` with its values put in. A value that is not given stays visible as its slot. */
+export function translate(language: Language, key: Key, params: Params = {}): string {
+  return DICTIONARIES[language][key].replace(SLOT, (slot, name: string, one?: string, many?: string) => {
+    const value = params[name];
+    if (value === undefined) return slot;
+    if (one === undefined || many === undefined) return String(value);
+    return Number(value) === 1 ? one : many;
+  });
+}
+
+/** A text with one slot left open, as what stands before and after it, so that a view can put an element there. */
+export function around(text: string, slot: string): [before: string, after: string] {
+  const place = text.indexOf(slot);
+  return place < 0 ? [text, ''] : [text.slice(0, place), text.slice(place + slot.length)];
+}
+
+/** The text of `prefix.name` where there is one, else `name` itself: names may come from a newer server. */
+export function named(language: Language, prefix: string, name: string): string {
+  const key = `${prefix}.${name}`;
+  return Object.hasOwn(DICTIONARIES[language], key) ? translate(language, key as Key) : name;
+}
+
+/** The language to begin with, by what the browser prefers. */
+export function preferredLanguage(languages: readonly string[]): Language {
+  for (const language of languages) {
+    if (/^zh\b/i.test(language)) return 'zh';
+    if (/^en\b/i.test(language)) return 'en';
+  }
+  return languages.length === 0 ? 'zh' : 'en';
+}

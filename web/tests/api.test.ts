@@ -1,0 +1,66 @@
+import { describe, expect, it, vi } from 'vitest';
+import { Api, ApiError } from '../src/lib/api';
+import { plugin } from './sample';
+
+function setup(answer: Response | Error) {
+  const fetcher = vi.fn<typeof fetch>(async () => {
+    if (answer instanceof Error) throw answer;
+    return answer;
+  });
+  const sent = (): [string, RequestInit] => fetcher.mock.calls[0] as [string, RequestInit];
+  return { api: new Api(() => 'en', fetcher), sent };
+}
+
+const json = (body: object, status = 200): Response => new Response(JSON.stringify(body), { status });
+
+async function failure(promise: Promise<unknown>): Promise<ApiError> {
+  const error = await promise.then(
+    () => null,
+    (reason: unknown) => reason,
+  );
+  expect(error).toBeInstanceOf(ApiError);
+  return error as ApiError;
+}
+
+describe('requests', () => {
+  it('name plugins safely and ask in the language of the reader', async () => {
+    const test = setup(json({ enabled: false }));
+    await test.api.toggle(plugin({ name: '../a?b#c/查' }), false);
+    const [path, init] = test.sent();
+    expect(path).toBe('/api/plugins/search/..%2Fa%3Fb%23c%2F%E6%9F%A5/toggle?enabled=false');
+    expect(new Headers(init.headers).get('Accept-Language')).toBe('en');
+  });
+
+  it('upload a file as a form', async () => {
+    const test = setup(json({}));
+    await test.api.install({ kind: 'file', file: new File(['x'], 'a_plugin.py') }, 'parser', true);
+    const form = test.sent()[1].body as FormData;
+    expect(form.get('plugin_type')).toBe('parser');
+    expect(form.get('replace')).toBe('true');
+    expect((form.get('file') as File).name).toBe('a_plugin.py');
+  });
+
+  it('install an address without what is not asked for', async () => {
+    const test = setup(json({}));
+    await test.api.install({ kind: 'url', url: 'https://x/a_plugin.py' }, 'search', false);
+    expect(JSON.parse(String(test.sent()[1].body))).toEqual({ url: 'https://x/a_plugin.py', plugin_type: 'search' });
+  });
+});
+
+describe('answers', () => {
+  it('that are problems are errors with all that they hold', async () => {
+    const body = { status: 422, code: 'plugin_invalid', title: 't', detail: 'd', error: { line: 3 } };
+    const error = await failure(setup(json(body, 422)).api.plugins());
+    expect(error).toMatchObject({ status: 422, code: 'plugin_invalid', message: 'd', loadError: { line: 3 } });
+  });
+
+  it('of something in between that is no JSON keep their status', async () => {
+    const error = await failure(setup(new Response('<h1>Bad gateway</h1>', { status: 502 })).api.plugins());
+    expect(error.status).toBe(502);
+  });
+
+  it('that never come have status 0', async () => {
+    const error = await failure(setup(new TypeError('failed to fetch')).api.plugins());
+    expect(error).toMatchObject({ status: 0, code: 'unreachable' });
+  });
+});

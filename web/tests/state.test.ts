@@ -1,0 +1,151 @@
+import { describe, expect, it } from 'vitest';
+import type { PlugbayEvent } from '../src/lib/events';
+import type { Plugin } from '../src/lib/model';
+import { ACTIVITY_LIMIT, countStates, type DashboardState, initialState, isAfter, pluginsOf, reduce } from '../src/lib/state';
+import { changed, event, loadError, plugin, snapshot } from './sample';
+
+function after(events: PlugbayEvent[], plugins: Plugin[] = [plugin()]): DashboardState {
+  const begun = reduce(initialState, { kind: 'snapshot', snapshot: snapshot(plugins) });
+  return events.reduce((state, one) => reduce(state, { kind: 'event', event: one }), begun);
+}
+
+describe('a snapshot', () => {
+  it('replaces all plugins and sets the position', () => {
+    const state = reduce(after([]), { kind: 'snapshot', snapshot: snapshot([plugin({ name: 'other' })], '20', 'e2') });
+    expect(Object.keys(state.plugins)).toEqual(['search/other']);
+    expect(state.position).toEqual({ epoch: 'e2', seq: '20' });
+    expect(state.ready).toBe(true);
+  });
+
+  it('ends what was announced before it', () => {
+    const announced = after([changed('loading', plugin(), { seq: '11' })]);
+    expect(announced.changing.has('search/demo')).toBe(true);
+    const state = reduce(announced, { kind: 'snapshot', snapshot: snapshot([plugin()], '12') });
+    expect(state.changing.size).toBe(0);
+  });
+});
+
+describe('a change of a plugin', () => {
+  it.each(['loaded', 'reloaded', 'failed', 'enabled', 'disabled', 'configured', 'crashed'])(
+    '%s takes the plugin as the event has it',
+    (change) => {
+      const next = plugin({ generation: 2, state: 'degraded', error: loadError() });
+      const state = after([changed(change, next, { seq: '11' })]);
+      expect(state.plugins['search/demo']).toBe(next);
+      expect(state.pulses['search/demo']).toBe(1);
+      expect(state.position?.seq).toBe('11');
+    },
+  );
+
+  it('unloaded removes it', () => {
+    const state = after([changed('unloaded', plugin(), { seq: '11' })]);
+    expect(state.plugins).toEqual({});
+    expect(state.activity[0]?.kind).toBe('unloaded');
+  });
+
+  it('is announced by loading, also of a plugin that is new, without a flash or a line', () => {
+    const fresh = plugin({ name: 'fresh', state: 'loading', generation: 0 });
+    const state = after([changed('loading', plugin(), { seq: '11' }), changed('loading', fresh, { seq: '12' })]);
+    expect([...state.changing]).toEqual(['search/demo', 'search/fresh']);
+    expect(state.plugins['search/fresh']).toBe(fresh);
+    expect(state.pulses).toEqual({});
+    expect(state.activity).toEqual([]);
+  });
+
+  it('ends the announcement', () => {
+    const state = after([changed('loading', plugin(), { seq: '11' }), changed('failed', plugin(), { seq: '12' })]);
+    expect(state.changing.size).toBe(0);
+  });
+});
+
+describe('positions', () => {
+  it('what the snapshot holds already is told but not applied', () => {
+    const state = after([changed('reloaded', plugin({ generation: 7 }), { seq: '9' })]);
+    expect(state.plugins['search/demo']?.generation).toBe(1);
+    expect(state.activity).toHaveLength(1);
+    expect(state.position?.seq).toBe('10');
+  });
+
+  it('an event that comes twice counts once', () => {
+    const one = changed('reloaded', plugin({ generation: 2 }), { seq: '11' });
+    const state = after([one, one]);
+    expect(state.pulses['search/demo']).toBe(1);
+    expect(state.activity).toHaveLength(1);
+  });
+
+  it('are compared as numbers, and another epoch is always newer', () => {
+    expect(isAfter({ epoch: 'a', seq: '10' }, { epoch: 'a', seq: '9' })).toBe(true);
+    expect(isAfter({ epoch: 'a', seq: '9' }, { epoch: 'a', seq: '9' })).toBe(false);
+    expect(isAfter({ epoch: 'b', seq: '1' }, { epoch: 'a', seq: '9' })).toBe(true);
+    expect(isAfter({ epoch: 'a', seq: '9007199254740993' }, { epoch: 'a', seq: '9007199254740992' })).toBe(true);
+  });
+
+  it('move on with heartbeats', () => {
+    expect(after([event('plugbay.heartbeat', 'heartbeat', {}, { seq: '15' })]).position?.seq).toBe('15');
+  });
+});
+
+describe('generations and calls', () => {
+  const draining = plugin({ draining: [{ generation: 1, calls: 2 }, { generation: 2, calls: 1 }] });
+
+  it('a drained generation is gone from its plugin', () => {
+    const data = { generation: 1, drain_ms: 12, forced: false };
+    const state = after([event('plugbay.generation.drained', 'plugins/search/demo', data, { seq: '11' })], [draining]);
+    expect(state.plugins['search/demo']?.draining).toEqual([{ generation: 2, calls: 1 }]);
+  });
+
+  it('a drained generation of an unknown plugin changes nothing', () => {
+    const data = { generation: 1, drain_ms: 12, forced: false };
+    const state = after([event('plugbay.generation.drained', 'plugins/search/gone', data, { seq: '11' })], [draining]);
+    expect(state.plugins['search/demo']).toBe(draining);
+  });
+
+  it('counts are taken over for the same generation only', () => {
+    const state = after([], [plugin({ generation: 3 })]);
+    const same = reduce(state, { kind: 'counts', snapshot: snapshot([plugin({ generation: 3, running_calls: 4 })]) });
+    expect(same.plugins['search/demo']?.running_calls).toBe(4);
+    const other = reduce(state, { kind: 'counts', snapshot: snapshot([plugin({ generation: 4, running_calls: 4 })]) });
+    expect(other.plugins['search/demo']?.running_calls).toBe(0);
+  });
+});
+
+describe('the activity feed', () => {
+  it('has the newest first and a limit', () => {
+    const events = Array.from({ length: ACTIVITY_LIMIT + 5 }, (_, n) =>
+      changed('reloaded', plugin({ generation: n }), { seq: String(n + 11) }),
+    );
+    const { activity } = after(events);
+    expect(activity).toHaveLength(ACTIVITY_LIMIT);
+    expect(activity[0]?.params.generation).toBe(ACTIVITY_LIMIT + 4);
+  });
+
+  it('has one line for the stages of one install', () => {
+    const stage = (name: string, seq: string): PlugbayEvent =>
+      event('plugbay.plugin.installing', 'plugins/search/new', { stage: name, url: null }, { seq });
+    const state = after([stage('fetch', '11'), stage('load', '12')]);
+    expect(state.activity.map((entry) => entry.params.stage)).toEqual(['load']);
+    expect(state.installing).toEqual({ id: 'search/new', stage: 'load', url: null });
+  });
+});
+
+describe('what is shown', () => {
+  const state = after([], [
+    plugin({ name: 'zebra', description: 'stripes' }),
+    plugin({ name: 'ant', state: 'failed' }),
+    plugin({ type: 'parser', name: 'page' }),
+  ]);
+
+  it('is sorted by name and split by type', () => {
+    expect(pluginsOf(state, 'search').map(({ name }) => name)).toEqual(['ant', 'zebra']);
+    expect(pluginsOf(state, 'download')).toEqual([]);
+  });
+
+  it('can be narrowed by words and by state', () => {
+    expect(pluginsOf(state, 'search', ' STRIPES ').map(({ name }) => name)).toEqual(['zebra']);
+    expect(pluginsOf(state, 'search', '', 'failed').map(({ name }) => name)).toEqual(['ant']);
+  });
+
+  it('is counted by state', () => {
+    expect(countStates(state)).toEqual({ loading: 0, active: 2, degraded: 0, failed: 1, disabled: 0 });
+  });
+});
