@@ -9,6 +9,8 @@ from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 from aiohttp.http_exceptions import HttpProcessingError
 
+from service.api.keys import REQUEST_ID
+
 _log = structlog.get_logger(__name__)
 
 
@@ -25,6 +27,7 @@ class AccessLog(AbstractAccessLogger):
             ms=round(time * 1000, 2),
             bytes=response.body_length,
             peer=request.remote,
+            request_id=request.get(REQUEST_ID),
         )
 
     @property

@@ -6,8 +6,6 @@ and unless everything about the connection is loopback, the token must be shown.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from typing import NoReturn
 from urllib.parse import parse_qs, urlsplit
 
@@ -22,11 +20,11 @@ from service.api.authority import (
     parse_origin,
     with_port,
 )
+from service.api.credentials import Credentials
 from service.api.keys import CORS_ORIGIN
 from service.errors import PlugbayError, RequestRefused
 from service.model.text import Text
 
-COOKIE_MAX_AGE_S = 30 * 24 * 3600
 PREFLIGHT_MAX_AGE_S = 600
 
 # Answered without the token: it tells a supervisor that the process lives, and nothing else.
@@ -96,8 +94,7 @@ class Door:
         self._allowed_hosts = {_listed_host(item) for item in allowed_hosts if not item.startswith("*.")}
         self._allowed_domains = [_listed_host(item[2:]) for item in allowed_hosts if item.startswith("*.")]
         self._allowed_origins = {_listed_origin(item) for item in allowed_origins}
-        self._token = token
-        self._token_digest = None if token is None else _digest(token)
+        self._credentials = None if token is None else Credentials(token)
         self._hosts: dict[bytes, _HostVerdict] = {}
 
     def examine(self, request: web.BaseRequest) -> web.Response | None:
@@ -206,38 +203,24 @@ class Door:
         given = parse_qs(urlsplit(request.raw_path).query).get("token")
         if given is None:
             return None
-        right = len(given) == 1 and self._is_token(given[0])
+        credentials = self._credentials
+        right = credentials is not None and len(given) == 1 and credentials.is_token(given[0])
         if not right and needs_token:
             _refuse_wrong_token()
         response = web.Response(
             status=303,
             headers={"Location": "/", "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"},
         )
-        if right and self._token is not None:
-            response.set_cookie(
-                cookie_name(self._token),
-                cookie_value(self._token),
-                max_age=COOKIE_MAX_AGE_S,
-                path="/",
-                secure=request.scheme == "https",
-                httponly=True,
-                samesite="Strict",
-            )
+        if right and credentials is not None:
+            credentials.set_cookie(response, secure=request.scheme == "https")
         return response
 
     def _check_token(self, request: web.BaseRequest) -> None:
-        bearers = request.headers.getall("Authorization", [])
-        if bearers:
-            scheme, _, credentials = bearers[0].partition(" ")
-            if len(bearers) == 1 and scheme.lower() == "bearer" and self._is_token(credentials.strip()):
-                return
-        elif self._token is not None:
-            cookie = request.cookies.get(cookie_name(self._token))
-            if cookie is not None and hmac.compare_digest(_bytes(cookie), _bytes(cookie_value(self._token))):
-                return
+        if self._credentials is not None and self._credentials.are_shown_by(request):
+            return
         if request.rel_url.path in TOKEN_FREE_PATHS:
             return
-        if bearers:
+        if "Authorization" in request.headers:
             _refuse_wrong_token()
         raise DoorRefused(
             Text(
@@ -247,10 +230,6 @@ class Door:
             ),
             code="token_required",
         )
-
-    def _is_token(self, given: str) -> bool:
-        # Digests are compared, so that not even the length of the token shows in the time it takes.
-        return self._token_digest is not None and hmac.compare_digest(_digest(given), self._token_digest)
 
 
 def cors_headers(origin: str) -> dict[str, str]:
@@ -290,31 +269,6 @@ def _listed_origin(item: str) -> tuple[str, Authority] | str:
             code="settings_invalid",
         )
     return item
-
-
-def cookie_name(token: str) -> str:
-    """The name of the sign-in cookie.
-
-    Cookies are shared by all ports of a host: with a name of its own, each server there keeps its sign-in.
-    """
-    return f"plugbay_{_derived(token, b'plugbay cookie name')[:8]}"
-
-
-def cookie_value(token: str) -> str:
-    """What the sign-in cookie holds: it proves knowledge of the token and does not reveal it."""
-    return _derived(token, b"plugbay cookie value")
-
-
-def _derived(token: str, purpose: bytes) -> str:
-    return hmac.new(_bytes(token), purpose, hashlib.sha256).hexdigest()
-
-
-def _digest(text: str) -> bytes:
-    return hashlib.sha256(_bytes(text)).digest()
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")
 
 
 def _preflight(request: web.BaseRequest) -> web.Response:

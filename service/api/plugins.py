@@ -81,9 +81,10 @@ async def reload_plugins(request: web.Request) -> web.Response:
     body = await read_optional_json(request, ReloadOne) or ReloadOne()
     operations = request.app[OPERATIONS]
     if body.plugin_name is not None and body.plugin_type is not None:
-        done = [await operations.reload(find_plugin(request.app, body.plugin_type, body.plugin_name))]
+        plugin = find_plugin(request.app, body.plugin_type, body.plugin_name)
+        done = [await carry_through(request, operations.reload(plugin))]
     elif body.plugin_name is None and body.plugin_type is None:
-        done = await operations.reload_all()
+        done = await carry_through(request, operations.reload_all())
     else:
         missing = "plugin_name" if body.plugin_name is None else "plugin_type"
         raise RequestInvalid(

@@ -23,6 +23,7 @@ from service.host.sources import Snapshot, SourceFlawed
 from service.model.plugin import LoadError, Manifest, Stage
 from service.model.text import Text
 from service.wire import messages
+from service.worker.process import CHANNEL_LOST
 
 # The worker keeps the limits itself and can say where the plugin stands; this is for one that cannot.
 _GRACE_SECONDS = 1.5
@@ -159,15 +160,18 @@ class Loader:
             ) from None
         except ChannelClosed as closed:
             how = describe_exit(closed.status)
+            if worker.closed_its_channel or closed.status == CHANNEL_LOST << 8:
+                how = Text(zh="它关闭了与服务器的连接", en="it closed its connection to the server")
             raise self._failed(
                 snapshot,
                 number,
                 stage,
                 "worker_exited",
                 Text(
-                    zh=f"插件进程在 {stage} 阶段结束（{how.zh}）：请检查 os._exit、关闭描述符、内存用量或原生扩展",
+                    zh=f"插件进程在 {stage} 阶段结束（{how.zh}）：请检查 os._exit、关闭描述符、内存用量或原生扩展，"
+                    "详情见插件日志",
                     en=f"The plugin's process ended at the {stage} stage ({how.en}): look for os._exit, closed "
-                    "descriptors, memory use or a native extension",
+                    "descriptors, memory use or a native extension; its log may say more",
                 ),
             ) from None
         except (msgspec.MsgspecError, ValueError) as error:

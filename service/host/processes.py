@@ -28,6 +28,7 @@ _FORK_SECONDS = 10.0
 _END_SECONDS = 5.0
 _OUTPUT_CHUNK_BYTES = 64 * 1024
 _RESTART_PAUSE_SECONDS = 0.1
+_EXIT_AFTER_CUT_SECONDS = 0.05
 _THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -43,6 +44,7 @@ class WorkerProcess:
         channel: how it is talked to.
         exited: done when the process and all that it started are gone; the wait status, or `None` where the
             template ended first and nobody could tell.
+        closed_its_channel: whether it had to be ended because it could not be talked to any more.
     """
 
     def __init__(self, pid: int, pidfd: int, channel: Channel, output_fd: int) -> None:
@@ -52,10 +54,11 @@ class WorkerProcess:
         self._pidfd = pidfd
         self._output_fd = output_fd
         self._on_output: Callable[[bytes], None] | None = None
+        self.closed_its_channel = False
+        self._cut: asyncio.TimerHandle | None = None
         self._poll = select.poll()
         self._poll.register(pidfd, select.POLLIN)
-        # A worker that nobody can talk to any more is of no use.
-        channel.on_lost = self.kill
+        channel.on_lost = self._cut_off
         asyncio.get_running_loop().add_reader(output_fd, self._read_output)
 
     def send_output_to(self, on_output: Callable[[bytes], None]) -> None:
@@ -78,10 +81,21 @@ class WorkerProcess:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
+    def _cut_off(self) -> None:
+        """The channel is at its end: so is the process, or it is of no use any more."""
+        if not self.exited.done():
+            self._cut = asyncio.get_running_loop().call_later(_EXIT_AFTER_CUT_SECONDS, self._end_cut_off)
+
+    def _end_cut_off(self) -> None:
+        self.closed_its_channel = not self.has_ended()
+        self.kill()
+
     def ended(self, status: int | None) -> None:
         """Take note that the process is gone and let go of what it held here."""
         if self._pidfd < 0:
             return
+        if self._cut is not None:
+            self._cut.cancel()
         self._read_output()
         asyncio.get_running_loop().remove_reader(self._output_fd)
         os.close(self._output_fd)

@@ -17,7 +17,10 @@ from service.model.text import Text
 MAX_BLOCK_BYTES = 64 * 1024
 MAX_BLOCKS = 1000
 
-_START = re.compile(rb"(?:\A(?:\xef\xbb\xbf)?|(?<=[\r\n]))# /// ([a-zA-Z0-9-]+)(?:\r\n|\r|\n)")
+# The fixed text comes first and its place is checked afterwards, because `re` finds a fixed text fast.
+_START = re.compile(
+    rb"# /// (?:(?<=[\r\n]# /// )|(?<=\A# /// )|(?<=\A\xef\xbb\xbf# /// ))([a-zA-Z0-9-]+)(?:\r\n|\r|\n)"
+)
 # Possessive, so that a long run of comments is passed once and never again.
 _RUN = re.compile(rb"(?:#(?: [^\r\n]*+)?+(?:\r\n|\r|\n|\Z))*+")
 _END = re.compile(rb"(?:\A|(?<=[\r\n]))# ///(?=[\r\n]|\Z)")
@@ -104,6 +107,14 @@ def scan(source: bytes) -> Scan:
                 line,
             )
         found = line, source[start.end() : end.start()]
+    else:
+        raise BadBlock(
+            Text(
+                zh=f"有超过 {MAX_BLOCKS} 个 # /// 块；请删减",
+                en=f"it has more than {MAX_BLOCKS} # /// blocks; remove some",
+            ),
+            1,
+        )
     if found is None:
         return Scan(None, unclosed)
     line, content = found

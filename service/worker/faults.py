@@ -59,15 +59,13 @@ class Describer:
 
     def stuck(self, stage: str, code: str, zh: str, en: str, frame: FrameType | None) -> dict[str, Any]:
         """The error of a load that did not come to an end, with the place where it stood."""
-        stack = traceback.StackSummary.from_list(
-            [item for item in traceback.extract_stack(frame) if self._is_foreign(item.filename)]
-        )
+        stack = traceback.StackSummary.from_list(self._from_plugin_on(traceback.extract_stack(frame)))
         place = next((item for item in reversed(stack) if item.filename.startswith(self._prefix)), None)
         text = "Traceback (most recent call last):\n" + "".join(stack.format()) if stack else None
         return self._described(
             stage,
             code,
-            "TimeoutError",
+            "TimeoutError" if code.endswith("_timeout") else "",
             zh,
             en,
             place.filename if place else self._file,
@@ -101,13 +99,18 @@ class Describer:
             if item is None or id(item) in seen:
                 continue
             seen.add(id(item))
-            item.stack = traceback.StackSummary.from_list(
-                [frame for frame in item.stack if self._is_foreign(frame.filename)]
-            )
+            item.stack = traceback.StackSummary.from_list(self._from_plugin_on(item.stack))
             pending += [item.__cause__, item.__context__, *(getattr(item, "exceptions", None) or ())]
 
+    def _from_plugin_on(self, stack: list[traceback.FrameSummary]) -> list[traceback.FrameSummary]:
+        """The frames from the first plugin-side one on: what comes before is how we came to call it."""
+        for index, item in enumerate(stack):
+            if item.filename.startswith(self._prefix) and self._is_foreign(item.filename):
+                return [one for one in stack[index:] if self._is_foreign(one.filename)]
+        return []
+
     def _is_foreign(self, filename: str) -> bool:
-        return not filename.startswith((_OWN_FOLDER, "<frozen importlib", "<frozen runpy"))
+        return not filename.startswith((_OWN_FOLDER, "<frozen importlib"))
 
     def _place(self, error: BaseException) -> tuple[str | None, int | None, int | None]:
         """File, line and column, both from 1: where the text is wrong, or the last plugin-side frame."""

@@ -10,6 +10,7 @@ import ast
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.machinery import ModuleSpec
+from importlib.util import decode_source
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import NamedTuple
@@ -74,12 +75,10 @@ class SnapshotImporter:
     def get_code(self, fullname: str) -> CodeType:
         """Compile the module, under the path that it has on the disk."""
         module = self._modules[fullname]
-        return compile(module.source, module.path, "exec", dont_inherit=True)
+        return compile(_decoded(module), module.path, "exec", dont_inherit=True)
 
     def get_source(self, fullname: str) -> str | None:
         """The module's text, for tracebacks; `None` where it cannot be decoded."""
-        from importlib.util import decode_source
-
         module = self._modules.get(fullname)
         try:
             return decode_source(module.source) if module is not None else None
@@ -93,6 +92,29 @@ class SnapshotImporter:
     def get_data(self, path: str) -> bytes:
         """A data file beside the module, as `pkgutil.get_data` asks for it."""
         return Path(path).read_bytes()
+
+
+def _decoded(module: SourceModule) -> str:
+    """The module's text. `compile` itself lets wrong bytes in comments pass and tells no place for NUL bytes."""
+    source = module.source
+    if (index := source.find(b"\0")) >= 0:
+        raise _syntax_error("source code cannot contain NUL bytes", module, index)
+    try:
+        try:
+            return decode_source(source)
+        except SyntaxError as error:  # of the first two lines, where an encoding would be declared
+            source.decode("utf-8")
+            raise _syntax_error(str(error), module, 0) from None
+    except UnicodeDecodeError as error:
+        reason = f"{error.encoding} cannot decode byte 0x{source[error.start]:02x}; save the file as UTF-8"
+        raise _syntax_error(reason, module, error.start) from None
+
+
+def _syntax_error(message: str, module: SourceModule, index: int) -> SyntaxError:
+    line_start = module.source.rfind(b"\n", 0, index) + 1
+    line = module.source.count(b"\n", 0, index) + 1
+    text = module.source[line_start:].split(b"\n", 1)[0][:200].decode("utf-8", "backslashreplace")
+    return SyntaxError(message, (module.path, line, index - line_start + 1, text))
 
 
 def named_imports(importer: SnapshotImporter, start: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import os
 import resource
@@ -13,6 +14,8 @@ from typing import Any, NoReturn
 
 from service.worker import linux
 
+# The exit status of a worker that lost its channel.
+CHANNEL_LOST = 70
 _CHANNEL_FD = 3
 _THREAD_STACK_BYTES = 1024 * 1024
 _NICE_WHERE_IDLE_IS_A_TRAP = 5
@@ -30,11 +33,13 @@ def become_worker(
         template_pid: who forked this process; if it is gone already, so is this process.
         idle_scheduling: whether this user may leave SCHED_IDLE again; a higher nice value is used otherwise.
     """
-    status = 70
+    status = CHANNEL_LOST
     try:
         _leave_the_template(template_pid)
         _arrange_descriptors(channel_fd, output_fd)
         _limit_resources(limits)
+        # What a native crash leaves behind is in the plugin's log.
+        faulthandler.enable()
         if not idle_scheduling:
             os.nice(_NICE_WHERE_IDLE_IS_A_TRAP)
         from service.worker import runtime

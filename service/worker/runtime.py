@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -10,10 +11,11 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from service.wire import messages
 from service.wire.frames import FrameDecoder, encode
@@ -21,9 +23,9 @@ from service.worker import contract
 from service.worker.calling import Calls, OwnedTasks, to_json
 from service.worker.faults import ContractBroken, Describer, main_thread_frame
 from service.worker.modules import SnapshotImporter, SourceModule, named_imports
+from service.worker.process import CHANNEL_LOST
 from service.worker.warmup import warm_up
 
-CHANNEL_LOST = 70
 LOAD_FAILED = 71
 
 # The worker's own limit comes first: it knows the line at which the plugin stands, the server does not.
@@ -136,9 +138,11 @@ class Worker:
         sys.dont_write_bytecode = True
         modules = sys.modules
         try:
-            module = import_module(self._module_name)
+            with self._no_silent_exit():
+                module = import_module(self._module_name)
         except BaseException as error:  # sys.exit at import is a fault of the plugin like any other
-            raise StageFailed("import") from error
+            replaced = sys.modules is not modules or __name__ not in modules
+            raise StageFailed("import") from (_modules_replaced() if replaced else error)
         finally:
             sys.modules = modules
         try:
@@ -165,6 +169,29 @@ class Worker:
             "config_json_schema": json_schema,
             "config_missing": missing,
         }
+
+    @contextlib.contextmanager
+    def _no_silent_exit(self) -> Iterator[None]:
+        """Have `os._exit` say where it was called, in this process and while the plugin is imported."""
+        real_exit, pid = os._exit, os.getpid()
+
+        def exit_with_report(status: int) -> NoReturn:
+            if os.getpid() == pid:
+                error = self._describer.stuck(
+                    "import",
+                    "exit_called",
+                    f"插件在导入时调用了 os._exit({status})，请删除这一调用",
+                    f"The plugin called os._exit({status}) while it was imported; remove that call",
+                    sys._getframe(1),
+                )
+                self._report(error)
+            real_exit(status)
+
+        os._exit = exit_with_report
+        try:
+            yield
+        finally:
+            os._exit = real_exit
 
     def _data_dir(self) -> Path:
         folder = Path(self._header["data_dir"])
@@ -299,6 +326,14 @@ class Worker:
             self._channel.sendall(frame)
         except OSError:
             os._exit(CHANNEL_LOST)
+
+
+def _modules_replaced() -> ContractBroken:
+    return ContractBroken(
+        "modules_replaced",
+        "插件替换或清空了 sys.modules，之后的导入都无法进行；请删除这一操作",
+        "The plugin replaced or emptied sys.modules, so that nothing can be imported any more; remove that",
+    )
 
 
 class _Receiver(asyncio.Protocol):

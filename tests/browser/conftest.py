@@ -264,15 +264,17 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest_asyncio.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def server(home: Path) -> AsyncIterator[Server]:
+    if not (ROOT / "service" / "_web" / "index.html").is_file():
+        pytest.fail("the page has not been built: run make setup")
     server = Server(home)
     await server.start()
     yield server
     await server.stop()
 
 
-@pytest_asyncio.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def relay(server: Server) -> AsyncIterator[Relay]:
     relay = Relay(server.port)
     await relay.start()
@@ -280,7 +282,7 @@ async def relay(server: Server) -> AsyncIterator[Relay]:
     await relay.close()
 
 
-@pytest_asyncio.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
@@ -288,7 +290,7 @@ async def browser() -> AsyncIterator[Browser]:
         await browser.close()
 
 
-@pytest_asyncio.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def open_page(browser: Browser, server: Server) -> AsyncIterator[Opener]:
     """Opens the dashboard in a window of its own. After the test no page may have complained of anything."""
     contexts: list[BrowserContext] = []

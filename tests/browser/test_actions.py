@@ -11,6 +11,9 @@ from playwright.async_api import expect
 
 from tests.browser.conftest import Opener, Server, View, search_plugin
 
+# One browser serves all tests of a module, so they share its event loop.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 DEMO = "search/demo"
 
 DROP = """([name, source]) => {
@@ -30,7 +33,7 @@ async def install(view: View) -> None:
     await view.page.get_by_role("dialog").get_by_role("button", name="Install", exact=True).click()
 
 
-@pytest_asyncio.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def shop() -> AsyncIterator[str]:
     """A site that offers a plugin, and nothing at any other address."""
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.async_api import expect
 
 from tests.browser.conftest import Opener, Relay, Server, parser_plugin, search_plugin
+
+# One browser serves all tests of a module, so they share its event loop.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 DEMO = "search/demo"
 BROKEN = "from service.sdk import SearchPlugin\n\n\nclass Demo(SearchPlugin)\n    pass\n"

@@ -8,6 +8,9 @@ from playwright.async_api import expect
 
 from tests.browser.conftest import Opener, Server, View, search_plugin
 
+# One browser serves all tests of a module, so they share its event loop.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 IMAGE = "<img src=x onerror=\"window.owned='image'\">"
 SCRIPT = "<script>window.owned='script'</script>"
 HOSTILE = f"</bdi>{IMAGE}{SCRIPT}{{@html}}\u202e\"'`${{alert(1)}}"

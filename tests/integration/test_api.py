@@ -85,12 +85,12 @@ class Session:
 
     async def ready(self) -> None:
         async with asyncio.timeout(20):
-            while (await self.ask("GET", "/readyz"))[0] != 200 or any(
-                one["state"] == "loading"
-                for type in ("search", "download", "parser")
-                for one in (await self.ask("GET", "/api/plugins"))[1][type]
-            ):
+            while (await self.ask("GET", "/readyz"))[0] != 200 or "loading" in await self._states():
                 await asyncio.sleep(0.02)
+
+    async def _states(self) -> set[str]:
+        _, listed = await self.ask("GET", "/api/plugins")
+        return {one["state"] for type in ("search", "download", "parser") for one in listed[type]}
 
 
 @pytest.fixture
@@ -262,34 +262,38 @@ class TestInstall:
             missing = await api.ask("POST", "/api/plugins/install", json=body)
             assert (missing[0], missing[1]["code"]) == (502, "fetch_failed")
 
-    @pytest.mark.parametrize(
-        "url",
-        ["http://169.254.169.254/x_plugin.py", "http://[fe80::1]/x_plugin.py", "http://0.0.0.0/x_plugin.py"],
-    )
-    async def test_refused_addresses(self, api: Session, url: str) -> None:
-        status, problem = await api.ask(
-            "POST", "/api/plugins/install", json={"url": url, "plugin_type": "search"}
-        )
-        assert (status, problem["code"]) == (400, "url_refused")
+    async def test_refused_addresses(self, api: Session) -> None:
+        for host in ("169.254.169.254", "[fe80::1]", "0.0.0.0", "[::ffff:169.254.169.254]", "2852039166"):
+            body = {"url": f"http://{host}/x_plugin.py", "plugin_type": "search"}
+            status, problem = await api.ask("POST", "/api/plugins/install", json=body)
+            assert (status, problem["code"]) == (400, "url_refused"), host
 
 
-@pytest.mark.parametrize(
-    "name", ["..", "..%2f..%2fconfig", "%00", "demo%00", "%ff", "%2fetc%2fpasswd", "x" * 4000, "demo%2e%2e"]
+STRANGE_NAMES = (
+    "..",
+    "..%2f..%2fconfig",
+    "%00",
+    "demo%00",
+    "%ff",
+    "%2fetc%2fpasswd",
+    "demo%2e%2e",
+    "x" * 4000,
 )
-async def test_strange_names_are_never_found_and_never_an_error_of_the_server(
-    api: Session, name: str
-) -> None:
-    for method, path in (
-        ("GET", f"/api/plugins/search/{name}"),
-        ("GET", f"/api/plugins/search/{name}/logs"),
-        ("POST", f"/api/plugins/search/{name}/toggle?enabled=false"),
-        ("GET", f"/api/search/{name}?keyword=x"),
-    ):
-        status, _ = await api.ask(method, path)
-        assert 400 <= status < 500, (method, path)
-    body = {"plugin_type": "search", "plugin_name": URL(f"/{name}", encoded=True).path[1:300]}
-    status, _ = await api.ask("POST", "/api/plugins/delete", json=body)
-    assert 400 <= status < 500
+
+
+async def test_strange_names_are_never_found_and_never_an_error_of_the_server(api: Session) -> None:
+    for name in STRANGE_NAMES:
+        for method, path in (
+            ("GET", f"/api/plugins/search/{name}"),
+            ("GET", f"/api/plugins/search/{name}/logs"),
+            ("POST", f"/api/plugins/search/{name}/toggle?enabled=false"),
+            ("GET", f"/api/search/{name}?keyword=x"),
+        ):
+            status, _ = await api.ask(method, path)
+            assert 400 <= status < 500, (method, path)
+        body = {"plugin_type": "search", "plugin_name": URL(f"/{name}", encoded=True).path[1:300]}
+        status, _ = await api.ask("POST", "/api/plugins/delete", json=body)
+        assert 400 <= status < 500, name
     assert (api.home / "plugins/search/demo_plugin.py").exists()
 
 

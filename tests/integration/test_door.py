@@ -17,7 +17,7 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
 from service.api.access_log import AccessLog, protocol_logger
-from service.api.door import cookie_name, cookie_value
+from service.api.credentials import Credentials
 from service.api.routes import ROUTES
 from tests.unit.api.fakes import TOKEN, Api, running_api
 
@@ -74,6 +74,13 @@ async def ask(port: int, lines: list[str], body: bytes = b"", *, host: str = "12
         writer.close()
         with suppress(ConnectionError):
             await writer.wait_closed()
+
+
+def cookie_of(token: str) -> str:
+    response = web.Response()
+    Credentials(token).set_cookie(response, secure=False)
+    [(name, morsel)] = response.cookies.items()
+    return f"{name}={morsel.value}"
 
 
 async def request(
@@ -429,18 +436,14 @@ class TestSignIn:
         assert "set-cookie" not in answer.headers
 
     async def test_a_cookie_of_another_server_does_not_open(self, public: Api) -> None:
-        own, other = cookie_name(TOKEN), "another-token-altogether"
-        for cookie in (
-            f"{own}={TOKEN}",
-            f"{own}={cookie_value(other)}",
-            f"{cookie_name(other)}={cookie_value(other)}",
-            f"{own}=",
-            f"{own}=\xff",
-        ):
+        own = Credentials(TOKEN).cookie_name
+        other = cookie_of("another-token-altogether")
+        value = other.partition("=")[2]
+        for cookie in (f"{own}={TOKEN}", f"{own}={value}", other, f"{own}=", f"{own}=\xff"):
             assert (await request(public, "GET", "/api/plugins", f"Cookie: {cookie}")).status == 401
 
     async def test_a_cookie_does_not_make_up_for_a_foreign_origin(self, public: Api) -> None:
-        pair = f"{cookie_name(TOKEN)}={cookie_value(TOKEN)}"
+        pair = cookie_of(TOKEN)
         answer = await request(
             public, "POST", "/api/plugins/reload", f"Cookie: {pair}", "Origin: https://evil.example"
         )

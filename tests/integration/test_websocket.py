@@ -122,7 +122,9 @@ async def start() -> AsyncIterator[Start]:
     async with contextlib.AsyncExitStack() as stack:
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
 
-        async def start_server(*, max_events: int = 10_000, remote: str | None = None, **limits: Any) -> Server:
+        async def start_server(
+            *, max_events: int = 10_000, remote: str | None = None, **limits: Any
+        ) -> Server:
             server = Server(LiveLimits(**limits), max_events=max_events, remote=remote)
             await server.start()
             tasks.create_task(server.hub.run())
@@ -175,7 +177,9 @@ class Client:
 
 
 async def dial(session: aiohttp.ClientSession, server: Server, **options: Any) -> Client:
-    return Client(await session.ws_connect(server.url, timeout=aiohttp.ClientWSTimeout(ws_close=2), **options))
+    return Client(
+        await session.ws_connect(server.url, timeout=aiohttp.ClientWSTimeout(ws_close=2), **options)
+    )
 
 
 class Raw:
@@ -267,7 +271,9 @@ async def until(condition: Callable[[], bool]) -> None:
 # Subscribing and resuming
 
 
-async def test_events_are_cloudevents_with_epoch_and_seq(start: Start, session: aiohttp.ClientSession) -> None:
+async def test_events_are_cloudevents_with_epoch_and_seq(
+    start: Start, session: aiohttp.ClientSession
+) -> None:
     server = await start()
     client = await dial(session, server)
     result = await client.call("subscribe", topics=["plugins/**"])
@@ -322,7 +328,14 @@ async def test_only_what_matches_comes(start: Start, session: aiohttp.ClientSess
     client = await dial(session, server)
     await client.call("subscribe", topics=["plugins/*/demo", "tasks/*"])
 
-    for subject in ("plugins/search/demo", "plugins/search/other", "tasks/1", "tasks/1/x", "registry", "tasks/2"):
+    for subject in (
+        "plugins/search/demo",
+        "plugins/search/other",
+        "tasks/1",
+        "tasks/1/x",
+        "registry",
+        "tasks/2",
+    ):
         server.change(subject)
 
     assert await client.seqs(3) == [1, 3, 6]
@@ -451,7 +464,9 @@ async def test_events_published_around_a_subscribe_join_without_a_seam(
     try:
         for number, topic in enumerate(("b", "c")):
             since = server.log.head
-            await client.socket.send_str(call("subscribe", number, topics=[topic], since=_since(epoch, since)).decode())
+            await client.socket.send_str(
+                call("subscribe", number, topics=[topic], since=_since(epoch, since)).decode()
+            )
             while "id" not in (message := await client.receive()) or "result" not in message:
                 seqs.append(int(message["seq"]))
             assert message["result"]["recovered"]
@@ -648,7 +663,9 @@ async def test_a_frame_of_64_kib_is_read_and_a_larger_one_gets_an_error(
     await client.silent()
 
 
-async def test_a_huge_frame_ends_its_own_connection_only(start: Start, session: aiohttp.ClientSession) -> None:
+async def test_a_huge_frame_ends_its_own_connection_only(
+    start: Start, session: aiohttp.ClientSession
+) -> None:
     server = await start()
     other = await dial(session, server)
     await other.call("subscribe", topics=["**"])
@@ -1054,11 +1071,15 @@ async def test_a_foreign_client_resumes_after_every_few_events(start: Start) -> 
 
 
 @pytest.mark.parametrize("seed", range(6))
-async def test_whatever_is_cut_every_client_ends_with_the_state_of_the_server(start: Start, seed: int) -> None:
+async def test_whatever_is_cut_every_client_ends_with_the_state_of_the_server(
+    start: Start, seed: int
+) -> None:
     """A storm of changes; clients that are cut, stall and resume at random moments; positions that become too old."""
     dice = random.Random(seed)
     server = await start(max_events=300, client_queue=100, heartbeat_s=0.3, close_s=0.3)
-    subjects = [f"plugins/{kind}/{number}" for kind in ("search", "parser") for number in range(5)] + ["tasks/1"]
+    subjects = [f"plugins/{kind}/{number}" for kind in ("search", "parser") for number in range(5)] + [
+        "tasks/1"
+    ]
     finished = asyncio.Event()
 
     async def storm() -> None:
@@ -1073,7 +1094,9 @@ async def test_whatever_is_cut_every_client_ends_with_the_state_of_the_server(st
     async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as tasks:
         followers = [
             Follower(server, session, random.Random(seed * 100 + number), topic, finished)
-            for number, topic in enumerate(["**", "plugins/**", "plugins/search/*", "tasks/*", "**", "plugins/*/1"])
+            for number, topic in enumerate(
+                ["**", "plugins/**", "plugins/search/*", "tasks/*", "**", "plugins/*/1"]
+            )
         ]
         for follower in followers:
             tasks.create_task(follower.follow())
@@ -1120,7 +1143,9 @@ class Follower:
     async def _connected(self) -> bool:
         """One connection. True when all is over and the client has come to the head."""
         dice, server = self._dice, self._server
-        async with self._session.ws_connect(server.url, timeout=aiohttp.ClientWSTimeout(ws_close=1)) as socket:
+        async with self._session.ws_connect(
+            server.url, timeout=aiohttp.ClientWSTimeout(ws_close=1)
+        ) as socket:
             if self._position is None:
                 await self._fetch_snapshot()
             await self._subscribe(socket)
@@ -1173,7 +1198,9 @@ class Follower:
             assert seq >= before
         else:
             assert seq > before, "nothing comes twice, or out of order"
-            between = [s for s, subject in self._server.history[before : seq - 1] if self.topics.matches(subject)]
+            between = [
+                s for s, subject in self._server.history[before : seq - 1] if self.topics.matches(subject)
+            ]
             assert between == [], "nothing is left out"
             self.state[event["subject"]] = event["data"]["value"]
         self._position = {"epoch": event["epoch"], "seq": event["seq"]}

@@ -16,6 +16,8 @@ describe('the line of an event', () => {
     if (timed.type === 'plugbay.plugin.reloaded') timed.data.timings = { detect_ms: 0.6, load_ms: 4.1, total_ms: 5 };
     expect(activityOf(timed)).toMatchObject({ total: 5, timings: [{ ms: 0.6 }, { ms: 4.1 }], cause: 'file' });
     expect(activityOf(changed('reloaded', plugin(), { seq: '1' }))?.total).toBeNull();
+    if (timed.type === 'plugbay.plugin.reloaded') timed.data.timings = { detect_ms: 0, load_ms: 4.1, total_ms: 5 };
+    expect(activityOf(timed)?.timings).toEqual([{ key: 'load', ms: 4.1 }]);
   });
 
   it('is left out for what is no news', () => {

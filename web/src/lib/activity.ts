@@ -66,10 +66,11 @@ export function activityOf(event: PlugbayEvent): Activity | null {
     ...base,
     cause,
     total: timings.total_ms,
+    // At start, and where a request is the cause, there is nothing to detect.
     timings: [
-      { key: 'detect', ms: timings.detect_ms },
-      { key: 'load', ms: timings.load_ms },
-    ],
+      { key: 'detect' as const, ms: timings.detect_ms },
+      { key: 'load' as const, ms: timings.load_ms },
+    ].filter(({ ms }) => ms > 0),
   };
 }
 
