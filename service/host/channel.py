@@ -99,6 +99,7 @@ class Channel(asyncio.Protocol):
 
     Attributes:
         closed: done when the worker's end is gone, with the wait status.
+        imports: the plugin-side modules that the plugin imports, once it has said so.
         on_imports: called with the names of the plugin-side modules that the plugin imports.
         on_stuck: called when a call that was cancelled goes on all the same.
         on_lost: called when the worker closes its end.
@@ -114,6 +115,7 @@ class Channel(asyncio.Protocol):
         self._load: asyncio.Queue[tuple[Stage | Hello | Failed, bytes]] = asyncio.Queue()
         self._watchers: dict[int, asyncio.TimerHandle] = {}
         self.closed: asyncio.Future[int | None] = loop.create_future()
+        self.imports: list[str] | None = None
         self.on_imports: Callable[[list[str]], None] | None = None
         self.on_stuck: Callable[[], None] | None = None
         self.on_lost: Callable[[], None] | None = None
@@ -273,6 +275,7 @@ class Channel(asyncio.Protocol):
             if call is not None and call.items is not None:
                 call.items.put_nowait(body)
         elif isinstance(message, Imports):
+            self.imports = message.modules
             if self.on_imports is not None:
                 self.on_imports(message.modules)
         elif isinstance(message, Stage | Hello | Failed):

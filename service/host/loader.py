@@ -145,7 +145,7 @@ class Loader:
                     manifest = self._manifest(snapshot, message, body)
                     load_ms = (time.perf_counter() - began) * 1000
                     generation = Generation(number, snapshot, manifest, worker, load_ms)
-                    generation.imports = frozenset(message.modules)
+                    generation.imports = frozenset(worker.channel.imports or message.modules)
                     return generation
         except TimeoutError:
             raise self._failed(

@@ -86,12 +86,14 @@ class Calls:
         """Start a call; its result or error goes out by itself."""
         if credit:
             self._credit[call_id] = asyncio.Semaphore(credit)
+        # The task factory asks the context that it is called in whose task this is.
         context = contextvars.copy_context()
         context.run(_owner.set, f"call-{call_id}")
-        task = asyncio.get_running_loop().create_task(self._run(call_id, method, params), context=context)
+        task = context.run(asyncio.get_running_loop().create_task, self._run(call_id, method, params))
         self._running[call_id] = task
         self._owned.ours.add(task)
         task.add_done_callback(self._owned.ours.discard)
+        task.add_done_callback(lambda _: self._never_began(call_id))
 
     def cancel(self, call_id: int) -> None:
         """Ask a call to end; a plain method goes on in its thread."""
@@ -140,6 +142,14 @@ class Calls:
             self._running.pop(call_id, None)
             self._credit.pop(call_id, None)
 
+    def _never_began(self, call_id: int) -> None:
+        """Answer for a call whose task was cancelled before its first step, where nothing in it has run."""
+        if self._running.pop(call_id, None) is not None:
+            self._credit.pop(call_id, None)
+            self._answer(
+                messages.ERROR, call_id, self._describe(asyncio.CancelledError()) | {"cancelled": True}
+            )
+
     def _answer(self, kind: str, call_id: int, value: Any) -> None:
         self._send({"t": kind, "id": call_id}, to_json(value))
 
@@ -170,9 +180,15 @@ class Calls:
             return method(**_positional(method, params))
         context = contextvars.copy_context()
         arguments = _positional(method, params)
-        value = await asyncio.get_running_loop().run_in_executor(
+        call = asyncio.get_running_loop().run_in_executor(
             self._pool, lambda: context.run(lambda: _listed(method(**arguments)))
         )
+        try:
+            value = await asyncio.shield(call)
+        except asyncio.CancelledError:
+            # The thread goes on; only when it has ended has the call.
+            await asyncio.wait((call,))
+            raise
         return await value if inspect.isawaitable(value) else value
 
 

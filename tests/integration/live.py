@@ -91,8 +91,8 @@ class Live:
         return plugin
 
     async def listed(self) -> dict[str, dict[str, Any]]:
-        """Every plugin by id, from `GET /api/plugins`."""
-        body = (await self.get("/api/plugins")).body
+        """Every plugin by id, from `GET /api/plugins`, in the language of the events."""
+        body = (await self.get("/api/plugins", headers={"Accept-Language": "zh"})).body
         return {one["id"]: one for type_ in ("search", "download", "parser") for one in body[type_]}
 
     async def search(self, name: str, keyword: str = "x") -> Answer:

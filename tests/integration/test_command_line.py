@@ -180,6 +180,19 @@ async def test_ctrl_c_ends_it_cleanly(tmp_path: Path) -> None:
     assert '"level": "error"' not in server.printed
 
 
+async def test_it_runs_on_the_other_event_loop_too(tmp_path: Path) -> None:
+    pytest.importorskip("uvloop")
+    environ = environment(PLUGBAY_SERVER__EVENT_LOOP="uvloop")
+    async with running_server(tmp_path / "home", environ=environ) as server:
+        await until_settled(server)
+        done = await server.plugbay("reload")
+        assert done.status == 0, done.stdout
+        found = await get(server, "/api/search/files?keyword=plugbay")
+        assert [one["title"] for one in found["results"]] == ["Welcome to Plugbay.txt"]
+        assert await server.stop() == 0
+    assert "Traceback" not in server.printed
+
+
 async def run_serve(*arguments: str, **environ: str) -> tuple[int, str]:
     """A start that is not to succeed: its status and what it says."""
     process = await asyncio.create_subprocess_exec(

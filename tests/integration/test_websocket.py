@@ -25,7 +25,7 @@ from service.errors import PlugbayError
 from service.live.event_log import EventLog
 from service.live.hub import Hub
 from service.live.limits import LiveLimits
-from service.model.events import ConfigImported, Event, LogLine
+from service.model.events import Event, LogLine
 
 SECONDS = 10.0
 
@@ -859,6 +859,15 @@ async def test_half_open_connections_are_found_by_ping(start: Start, session: ai
     server = await start(heartbeat_s=0.2, close_s=0.1)
     alive = await dial(session, server)
     await alive.call("subscribe", topics=["**"])
+
+    async def listen() -> int:
+        beats = 0
+        while (event := await alive.receive())["type"] == "plugbay.heartbeat":
+            beats += 1
+        assert event["subject"] == "end"
+        return beats
+
+    listening = asyncio.create_task(listen())
     async with raw(server) as client:
         await client.send(frame(call("subscribe", topics=["**"])))
         while (received := await client.frame())[0] != 0x88:
@@ -868,9 +877,12 @@ async def test_half_open_connections_are_found_by_ping(start: Start, session: ai
         async with asyncio.timeout(SECONDS):
             assert await client.reader.read() == b""
     assert server.hub.clients == 1
-    # The one that answers pings is still served.
-    for _ in range(3):
-        assert (await alive.receive())["type"] == "plugbay.heartbeat"
+    head = server.log.head
+    await asyncio.sleep(0.5)
+    assert server.log.head == head
+    server.change("end")
+    # The one that reads, and so answers pings, is still served.
+    assert await listening >= 3
 
 
 async def test_a_client_that_cuts_its_connection_is_forgotten(
@@ -941,9 +953,10 @@ async def test_a_client_that_floods_and_does_not_read_is_not_heard_for_ever(
 async def test_heartbeats_carry_the_head_and_use_up_no_seq(
     start: Start, session: aiohttp.ClientSession
 ) -> None:
-    server = await start(heartbeat_s=0.1)
+    server = await start(heartbeat_s=0.3)
     client = await dial(session, server)
     stranger = await dial(session, server)
+    stranger_reads = asyncio.create_task(stranger.receive())
     server.change("a")
     await client.call("subscribe", topics=["nothing"])
     seen = set()
@@ -956,7 +969,9 @@ async def test_heartbeats_carry_the_head_and_use_up_no_seq(
         server.change("a")
     assert len(seen) == 3
     assert server.log.head == 4
-    await stranger.silent()
+    # Who has subscribed to nothing is only pinged.
+    await stranger.socket.send_str(call("ping", "first").decode())
+    assert (await stranger_reads)["id"] == "first"
 
 
 async def test_an_address_off_loopback_has_so_many_connections(
@@ -966,7 +981,7 @@ async def test_an_address_off_loopback_has_so_many_connections(
     first, second = [await dial(session, server) for _ in range(2)]
     with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
         await dial(session, server)
-    assert refused.value.status == 503
+    assert refused.value.status == 429
     await first.socket.close()
     await until(lambda: server.hub.clients == 1)
     third = await dial(session, server)
@@ -1050,12 +1065,13 @@ async def test_a_foreign_client_resumes_after_every_few_events(start: Start) -> 
     async def storm() -> None:
         while not stop:
             server.change("plugins/search/demo")
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
 
     storming = asyncio.create_task(storm())
     try:
         for round_ in range(30):
-            async with websockets_connect(url) as client:
+            # With a bounded queue this library stops reading, and then does not see that its close is answered.
+            async with websockets_connect(url, max_queue=None) as client:
                 await client.send(call("subscribe", topics=["plugins/**"], since=position).decode())
                 assert json.loads(await client.recv())["result"]["recovered"]
                 for _ in range(round_):
@@ -1112,7 +1128,7 @@ async def test_whatever_is_cut_every_client_ends_with_the_state_of_the_server(
 
 
 class Follower:
-    """A client as the interface asks for: resume, and where that is not possible fetch a snapshot and go on from there."""
+    """A client as the interface asks for: resume, and where that cannot be done fetch a snapshot and go on from it."""
 
     def __init__(
         self,

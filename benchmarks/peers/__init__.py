@@ -1,0 +1,1 @@
+"""What Plugbay is measured against."""
