@@ -38,7 +38,7 @@ checks: $(INSTALLED_TEST)
 	$(PY) hatch_build.py npm test
 
 soak: setup $(INSTALLED_TEST) ## the promises at full size and length; PLUGBAY_SEED=N repeats a run
-	PLUGBAY_SOAK=1 $(BIN)/pytest -m soak -s
+	PLUGBAY_SOAK=1 $(BIN)/pytest -m soak -s --timeout 3600
 
 bench: setup $(INSTALLED_TEST) ## the figures, each beside its peer
 	$(PY) -m benchmarks

@@ -21,6 +21,7 @@ import select
 import signal
 import socket
 import sys
+import traceback
 from typing import Any, NoReturn
 
 from service.worker import linux, process
@@ -72,18 +73,22 @@ class Template:
                 wake_reader.recv(4096)
             self._reap()
             if self._control.fileno() in ready and not self._serve_request():
-                self._end()
+                self.end()
 
     def _serve_request(self) -> bool:
-        packet, descriptors, _, _ = socket.recv_fds(self._control, _PACKET_SIZE, 2)
+        try:
+            packet, descriptors, _, _ = socket.recv_fds(self._control, _PACKET_SIZE, 2)
+        except ConnectionResetError:  # the server ended with something of ours unread
+            return False
         if not packet:
             return False
         request = json.loads(packet)
         channel_fd, output_fd = descriptors
+        template_pid = os.getpid()
         pid = os.fork()
         if pid == 0:
             process.become_worker(
-                channel_fd, output_fd, request["limits"], os.getppid(), idle_scheduling=self._idle_scheduling
+                channel_fd, output_fd, request["limits"], template_pid, idle_scheduling=self._idle_scheduling
             )
         self._workers.add(pid)
         os.close(channel_fd)
@@ -123,7 +128,8 @@ class Template:
         except OSError:  # the server is gone; the end of the stream is handled in the loop
             pass
 
-    def _end(self) -> NoReturn:
+    def end(self) -> NoReturn:
+        """End every worker and all that descends from them, then this process."""
         while True:
             for pid in linux.children():
                 _kill(pid)
@@ -160,7 +166,13 @@ def main() -> NoReturn:
         importlib.import_module(name)
     if len(os.listdir("/proc/self/task")) > 1:
         sys.exit("the template has more than one thread and cannot fork safely")
-    Template(control).run()
+    template = Template(control)
+    try:
+        template.run()
+    except BaseException:
+        # Whatever it was, no worker and nothing that one started may outlive this process.
+        traceback.print_exc()
+        template.end()
 
 
 if __name__ == "__main__":

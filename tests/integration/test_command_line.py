@@ -14,6 +14,8 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from tests.integration.server_process import ROOT, ServerProcess, environment, running_server
 
@@ -56,6 +58,16 @@ async def get(server: ServerProcess, path: str) -> Any:
         return await response.json()
 
 
+async def until_serving(server: ServerProcess, id: str) -> None:
+    """Until a plugin that was put in place by hand is active."""
+    async with asyncio.timeout(20):
+        while True:
+            listing = await get(server, "/api/plugins")
+            if id in [one["id"] for one in listing[id.split("/")[0]] if one["state"] == "active"]:
+                return
+            await asyncio.sleep(0.02)
+
+
 async def test_a_new_home_serves_the_bundled_plugins(server: ServerProcess) -> None:
     done = await server.plugbay("list", "--json")
     assert done.status == 0, done.stderr
@@ -64,6 +76,43 @@ async def test_a_new_home_serves_the_bundled_plugins(server: ServerProcess) -> N
     assert states == {"search/files": "active", "download/http": "active", "parser/page": "active"}
     found = await get(server, "/api/search/files?keyword=plugbay")
     assert [one["title"] for one in found["results"]] == ["Welcome to Plugbay.txt"]
+
+
+async def test_the_bundled_parser_reads_a_page(server: ServerProcess) -> None:
+    async def page(request: web.Request) -> web.Response:
+        return web.Response(text='<title>T</title><a href="film.mp4">The film</a>', content_type="text/html")
+
+    app = web.Application()
+    app.router.add_get("/page", page)
+    async with TestServer(app) as site, aiohttp.ClientSession() as session:
+        async with session.post(
+            f"{server.url}/api/parse", json={"url": str(site.make_url("/page"))}
+        ) as response:
+            answer = await response.json()
+        assert answer["errors"] == []
+        [found] = answer["results"]
+        assert found == {
+            "plugin": "page",
+            "name": "The film",
+            "url": str(site.make_url("/film.mp4")),
+            "kind": "file",
+            "page": "T",
+        }
+
+
+async def test_the_check_of_the_image_finds_it_healthy(server: ServerProcess, tmp_path: Path) -> None:
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    [command] = re.findall(r"^HEALTHCHECK .* CMD (\[.*\])$", text, re.MULTILINE)
+    _, *arguments = json.loads(command)
+    port = server.url.rpartition(":")[2]
+    for number, expected in ((port, 0), ("1", 1)):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *arguments,
+            env=environment(PLUGBAY_SERVER__PORT=number),
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        assert await process.wait() == expected
 
 
 async def test_a_plugin_through_its_whole_life(server: ServerProcess, tmp_path: Path) -> None:
@@ -117,8 +166,7 @@ async def test_a_plugin_that_does_not_load_is_refused_with_its_place(
 
 async def test_configuration_there_and_back(server: ServerProcess, tmp_path: Path) -> None:
     (server.home / "plugins/search/one_plugin.py").write_text(PLUGIN.format(version="1.0"))
-    while "search/one" not in (await server.plugbay("list")).stdout:
-        pass
+    await until_serving(server, "search/one")
     done = await server.plugbay("config", "set", "search/one", "volume=7", "secret", stdin="open sesame\n")
     assert done.status == 0, done.stderr
     shown = await server.plugbay("config", "get", "search/one", "--json")

@@ -1,0 +1,75 @@
+"""A WebSocket client that notes when messages came."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import aiohttp
+
+_TIMEOUT_S = 30.0
+
+Message = dict[str, Any]
+
+
+class Client:
+    """One connection."""
+
+    def __init__(self, websocket: aiohttp.ClientWebSocketResponse) -> None:
+        self._websocket = websocket
+
+    async def send(self, message: Message) -> None:
+        """Send one message."""
+        await self._websocket.send_json(message)
+
+    async def until(self, wanted: Callable[[Message], bool]) -> tuple[float, Message]:
+        """Receive until a message is the wanted one.
+
+        Returns:
+            `time.perf_counter()` when it was received, before it was decoded; and the message.
+        """
+        async with asyncio.timeout(_TIMEOUT_S):
+            while True:
+                frame = await self._websocket.receive()
+                received = time.perf_counter()
+                if frame.type is not aiohttp.WSMsgType.TEXT:
+                    raise ConnectionError(f"the connection ended: {frame.data} {frame.extra}")
+                message: Message = json.loads(frame.data)
+                if wanted(message):
+                    return received, message
+
+
+@contextlib.asynccontextmanager
+async def connected(url: str) -> AsyncIterator[Client]:
+    """A client of any WebSocket."""
+    async with aiohttp.ClientSession() as session, session.ws_connect(url) as websocket:
+        yield Client(websocket)
+
+
+@contextlib.asynccontextmanager
+async def following(url: str) -> AsyncIterator[Client]:
+    """A client of Plugbay's events about plugins."""
+    async with connected(f"{url}/api/ws") as client:
+        await client.send({"jsonrpc": "2.0", "id": 1, "method": "subscribe", "params": {"topics": ["plugins/**"]}})
+        await client.until(lambda message: message.get("id") == 1)
+        yield client
+
+
+def reloaded(name: str, version: str) -> Callable[[Message], bool]:
+    """Whether a message says that this version of a plugin serves, in Plugbay's events or the peer's like them."""
+
+    def is_it(message: Message) -> bool:
+        plugin = message.get("data", {}).get("plugin", {})
+        if message.get("type") == "plugbay.plugin.failed":
+            raise RuntimeError(f"{name} did not load: {plugin.get('error')}")
+        return (
+            message.get("type") in ("plugbay.plugin.reloaded", "plugbay.plugin.loaded")
+            and plugin.get("name") == name
+            and plugin.get("version") == version
+        )
+
+    return is_it
