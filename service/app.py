@@ -192,7 +192,6 @@ def _kernel_limits(settings: Settings) -> KernelLimits:
         load=LoadLimits(limits.load_s, limits.start_s, limits.self_check_s),
         reconciler=ReconcilerLimits(
             settle_s=settings.watch.settle_ms / 1000,
-            load_s=limits.load_s,
             draining_generations=limits.draining_generations,
             plugin_file_bytes=limits.plugin_file_kib * 1024,
             crash_backoff_min_s=limits.crash_backoff_min_s,

@@ -253,6 +253,12 @@ class Client:
                     yield Connected(recovered)
                     if since is None or not recovered:
                         yield Position(str(result["epoch"]), str(result["seq"]))
+                    if not recovered:
+                        # Such a subscription is not in force: ask again, from where the server is now.
+                        params["since"] = {"epoch": result["epoch"], "seq": result["seq"]}
+                        await socket.send_json(
+                            {"jsonrpc": "2.0", "id": 2, "method": "subscribe", "params": params}
+                        )
                     continue
                 yield Happened(frame)
                 if "seq" in frame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from service.host.sources import Snapshot, Unit
 from service.model.events import Cause
@@ -55,25 +55,44 @@ class Change:
             kind=max(self.kind, older.kind, key=_KINDS.index),
             force=self.force or older.force,
             settles=self.settles and older.settles,
-            # A file that has changed meanwhile is worth more than the code that crashed.
-            snapshot=self.snapshot if older.snapshot is not None or older.cause is Cause.CRASH else None,
+            # What the files hold is worth more than the code that crashed, should anybody want that.
+            snapshot=self.snapshot if older.snapshot is not None else None,
             noticed_ns=self.noticed_ns,
             waiters=older.waiters + self.waiters,
         )
 
 
 class Desk:
-    """One plugin's place in the reconciler: what is wanted, what was tried, and the task that works on it."""
+    """One plugin's place in the reconciler: what is wanted, what was tried, and the task that works on it.
+
+    Attributes:
+        unit: the plugin's files.
+        pending: what is wanted and not yet taken up.
+        task: works on it.
+        attempted: the revision that was last tried, whatever came of it.
+        said: the name that the plugin's class last gave.
+        imports: the plugin-side modules that what serves imports, `None` before anything was loaded.
+        missed: those that the newest files import, where these do not load.
+        conflict: the identity that another plugin has and this one claims.
+        loading: whether a load is under way.
+        crashes: when its worker ended of its own, on the loop's clock.
+        crashed: the code that served when it last did, until something serves again.
+        restart: starts that again.
+        passed: set when its first round is over.
+    """
 
     def __init__(self, unit: Unit) -> None:
         self.unit = unit
         self.pending: Change | None = None
         self.task: asyncio.Task[None] | None = None
         self.attempted: str | None = None
+        self.said: str | None = None
         self.imports: frozenset[str] | None = None
+        self.missed: frozenset[str] = frozenset()
         self.conflict: Identity | None = None
         self.loading = False
         self.crashes: list[float] = []
+        self.crashed: Snapshot | None = None
         self.restart: asyncio.TimerHandle | None = None
         self.passed = asyncio.Event()
         self._arrived = asyncio.Event()
@@ -104,3 +123,23 @@ class Desk:
         except TimeoutError:
             return False
         return True
+
+    async def arrival_before(self, done: asyncio.Future[Any]) -> bool:
+        """Wait for something to be wanted or for a future; whether it was the former. The future goes on."""
+        arrival = asyncio.ensure_future(self.arrival())
+        try:
+            await asyncio.wait((done, arrival), return_when=asyncio.FIRST_COMPLETED)
+            return not done.done()
+        finally:
+            arrival.cancel()
+
+    def imports_module(self, name: str) -> bool:
+        """Whether the plugin, as it serves or as its files are, imports a module."""
+        return name in self.missed or (self.imports is not None and name in self.imports)
+
+    def forget_crash(self) -> None:
+        """Start nothing again that crashed."""
+        self.crashed = None
+        if self.restart is not None:
+            self.restart.cancel()
+            self.restart = None

@@ -17,7 +17,11 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from service.host.sources import Flaw, SourceFile, is_interesting, unit_of
+import structlog
+
+from service.host.sources import Flaw, SourceFile, is_interesting, is_text, unit_of
+
+log = structlog.get_logger(__name__)
 
 _MAX_DEPTH = 8
 
@@ -39,6 +43,7 @@ class Eyes:
         self._report = report
         self._lock = threading.Lock()
         self._stamps: dict[str, tuple[int, int, int, int]] = {}
+        self._complained: set[str] = set()
 
     def look_at(self, path: str, *, may_be_open: bool) -> None:
         """Read one file and report it.
@@ -86,6 +91,9 @@ class Eyes:
                 continue
             for entry in entries:
                 path = f"{folder}/{entry.name}" if folder else entry.name
+                if not is_text(path):
+                    self._complain(path)
+                    continue
                 is_folder = entry.is_dir()
                 if is_folder and not entry.name.startswith(".") and entry.name != "__pycache__":
                     if depth < _MAX_DEPTH:
@@ -95,6 +103,11 @@ class Eyes:
                 elif not is_folder and is_interesting(path):
                     found.append(path)
         return found
+
+    def _complain(self, path: str) -> None:
+        if path not in self._complained:
+            self._complained.add(path)
+            log.warning("watch.name_is_no_text", path=os.fsencode(path).decode("utf-8", "backslashreplace"))
 
     def _stamp(self, path: str) -> tuple[int, int, int, int] | None:
         try:

@@ -113,13 +113,17 @@ class Kernel:
         """Start the workers' template, look at the files and watch them."""
         try:
             self.reconciler.know(await self._store.manifests(), await self._store.origins())
-            await asyncio.gather(self.nursery.start(), self.watcher.start())
+            await asyncio.gather(self.nursery.start(), self._look())
             self.workers_problem = None
         except (OSError, TimeoutError) as error:
             self.workers_problem = Text(
                 zh=f"插件进程无法启动：{error}", en=f"Workers cannot be started: {error}"
             )
             log.error("kernel.start_failed", reason=str(error))
+
+    async def _look(self) -> None:
+        await self.watcher.start()
+        self.reconciler.begin()
 
     async def close(self, seconds: float) -> None:
         """Stop every plugin, politely for so many seconds; calling it twice is safe."""

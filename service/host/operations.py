@@ -92,16 +92,24 @@ class Operations:
         """
         if not plugin.enabled:
             raise PluginDisabled(str(plugin.identity))
-        for path in self._tree.files_of(plugin.unit):
-            await asyncio.to_thread(self._eyes.look_at, path, may_be_open=False)
-        return await self._reload(plugin)
+        await asyncio.to_thread(self._eyes.look_everywhere)
+        result = await self._reload(plugin)
+        if plugin.removed:
+            raise PluginNotFound(plugin.identity.type.value, plugin.identity.name)
+        return result
 
     async def reload_all(self) -> list[ReloadResult]:
         """Load the newest files of all plugins that are switched on."""
         await asyncio.to_thread(self._eyes.look_everywhere)
-        await asyncio.sleep(0)  # what was just read is taken in first
         plugins = [plugin for plugin in self._registry.all() if plugin.enabled]
-        results = await asyncio.gather(*(self._reload(plugin) for plugin in plugins))
+        # One that goes meanwhile is no failed reload.
+        results = [
+            result
+            for plugin, result in zip(
+                plugins, await asyncio.gather(*(self._reload(plugin) for plugin in plugins)), strict=True
+            )
+            if not plugin.removed or plugin.successor is not None
+        ]
         succeeded = sum(result.ok for result in results)
         self._events.publish(RegistryReloaded(success_count=succeeded, fail_count=len(results) - succeeded))
         return results
@@ -127,6 +135,7 @@ class Operations:
         running = (plugin.serving.leases if plugin.serving else 0) + sum(
             one.leases for one in plugin.draining
         )
+        self._reconciler.forget_origin(plugin.file)
         self._reconciler.observe([(path, None) for path in paths])
         await self._done(plugin, self._reconciler.request(plugin, Change(Cause.API)))
         if purge:
@@ -143,7 +152,7 @@ class Operations:
             self._tree.apply(path, None)
 
     async def _delete(self, plugin: Plugin) -> list[str]:
-        paths = self._tree.files_of(plugin.unit)
+        paths = self._tree.files_of(plugin.unit, [plugin.identity.name])
         try:
             await asyncio.to_thread(self._delete_files, plugin.unit.path, paths)
         except OSError as error:

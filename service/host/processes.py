@@ -351,9 +351,11 @@ class Nursery:
 def _spawn_template(control_fd: int) -> subprocess.Popen[bytes]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PLUGBAY_")}
     environment |= dict.fromkeys(_THREAD_LIMITS, "1")
+    # The very code that the server runs, and nothing else that lies beside it.
     package_root = str(Path(__file__).parents[2])
     program = (
-        f"import sys; sys.path.append({package_root!r}); from service.worker.template import main; main()"
+        f"import sys; sys.path.insert(0, {package_root!r}); import service; del sys.path[0]; "
+        "from service.worker.template import main; main()"
     )
     return subprocess.Popen(
         [sys.executable, "-P", "-c", program, str(control_fd)],

@@ -48,6 +48,7 @@ class Plugin:
         self.granted: dict[str, Any] = DEFAULT_PERMISSIONS
         self.restart_at: float | None = None
         self.switching = False
+        self.successor: Plugin | None = None
         self._changed: asyncio.Future[None] | None = None
 
     @property
@@ -106,7 +107,15 @@ class Plugin:
             self._changed.set_result(None)
         self._changed = None
 
-    async def wait_for_change(self, seconds: float) -> bool:
+    def drained(self, generation: Generation) -> None:
+        """A generation of it is gone."""
+        if generation in self.draining:
+            self.draining.remove(generation)
+        self.changed()
+        if self.successor is not None:
+            self.successor.drained(generation)
+
+    async def wait_for_change(self, seconds: float | None) -> bool:
         """Wait until something about it changes; `False` after that many seconds without."""
         if self._changed is None:
             self._changed = asyncio.get_running_loop().create_future()
@@ -180,6 +189,8 @@ class Registry:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _WAIT_WHILE_STARTING_SECONDS
         while True:
+            while plugin.successor is not None:
+                plugin = plugin.successor
             if plugin.removed:
                 raise PluginNotFound(plugin.identity.type.value, plugin.identity.name)
             if not plugin.enabled:
@@ -228,19 +239,30 @@ class Registry:
         plugin.identity = identity
         self._by_identity[identity] = plugin
 
-    def take_over(self, plugin: Plugin, older: Plugin, cause: Cause) -> None:
-        """Continue an identity under another file: the older entry's generations become this one's."""
+    def take_over(self, plugin: Plugin, older: Plugin, cause: Cause) -> Generation | None:
+        """Continue an identity under another file: the older entry's generations become this one's.
+
+        Returns:
+            the generation that served the older one and drains now, where this one has its own already.
+        """
         if self.lists(plugin):
             self.publish(plugin, "unloaded", cause)
             self._by_identity.pop(plugin.identity)
         self._by_path.pop(older.unit.path, None)
         plugin.identity = older.identity
         plugin.generation_count = max(plugin.generation_count, older.generation_count)
-        plugin.serving, older.serving = older.serving, None
-        plugin.draining = older.draining
+        plugin.draining.extend(older.draining)
+        displaced = None
+        if plugin.serving is None:
+            plugin.serving, older.serving = older.serving, None
+        else:
+            displaced, older.serving = older.serving, None
+            self._drain(plugin, displaced)
         older.removed = True
+        older.successor = plugin
         older.changed()
         self._by_identity[plugin.identity] = plugin
+        return displaced
 
     def make_way(self, plugin: Plugin, identity: Identity) -> None:
         """List a plugin that has a name by its file only under another one: a plugin that says that name came."""
@@ -270,7 +292,6 @@ class Registry:
         plugin.restart_at = None
         plugin.loaded_at = datetime.now(UTC)
         plugin.asked = generation.asked or DEFAULT_PERMISSIONS
-        plugin.origin = self._origin(plugin, generation)
         self._drain(plugin, older)
         return older
 
@@ -322,12 +343,7 @@ class Registry:
     def _drain(self, plugin: Plugin, older: Generation | None) -> None:
         if older is not None and older.state is GenerationState.SERVING:
             older.set_state(GenerationState.DRAINING)
-            plugin.draining = [*plugin.draining, older]
-
-    def _origin(self, plugin: Plugin, generation: Generation) -> Origin:
-        digest = generation.snapshot.sha256
-        known = plugin.origin
-        return known if known.sha256 == digest else Origin(kind="file", sha256=digest)
+            plugin.draining.append(older)
 
     def _free_identity(self, unit: Unit) -> Identity:
         # A stem with the suffix cannot be the name of a plugin's file, a path cannot be a name at all.

@@ -52,8 +52,7 @@ class Retirement:
         forced = await generation.stop(patience_s=self._patience_s)
         if generation.state is GenerationState.DRAINING:
             generation.set_state(GenerationState.STOPPED)
-        plugin.draining = [one for one in plugin.draining if one is not generation]
-        plugin.changed()
+        plugin.drained(generation)
         self._events.publish(
             GenerationDrained(
                 id=str(plugin.identity),

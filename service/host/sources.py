@@ -114,6 +114,8 @@ def unit_of(path: str) -> Unit | None:
         return None
     type_ = PluginType(parts[0])
     name = parts[1]
+    if name in (_PLUGIN_SUFFIX, f"{_PLUGIN_SUFFIX}.py") or not is_text(path):
+        return None
     if len(parts) == 2 and name.endswith(f"{_PLUGIN_SUFFIX}.py"):
         return Unit(type_, name.removesuffix(".py"), path, is_package=False)
     if len(parts) > 2 and name.endswith(_PLUGIN_SUFFIX):
@@ -132,10 +134,23 @@ def is_plugin_file_name(name: str) -> bool:
     )
 
 
+def is_text(path: str) -> bool:
+    """Whether a path can be told to anybody: a file name may be any bytes, JSON may not."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def is_hidden(path: str) -> bool:
+    """Whether a path is one that nobody means as a plugin's: hidden, or a cache of the interpreter."""
+    return any(part.startswith(".") or part == "__pycache__" for part in PurePosixPath(path).parts)
+
+
 def is_interesting(path: str) -> bool:
     """Whether a file of this name can matter to any plugin."""
-    parts = PurePosixPath(path).parts
-    if any(part.startswith(".") or part == "__pycache__" for part in parts):
+    if is_hidden(path) or not is_text(path):
         return False
     if path.endswith((".py", _REQUIREMENTS_SUFFIX)):
         return True
@@ -194,11 +209,16 @@ class SourceTree:
         """Whether the plugin's main file is there."""
         return unit.main_file in self._files
 
-    def files_of(self, unit: Unit) -> list[str]:
-        """The plugin's own files and its requirements file."""
+    def files_of(self, unit: Unit, names: Iterable[str] = ()) -> list[str]:
+        """The plugin's own files and its requirements file, which may be named by one of `names` too."""
         own = [path for path in self._files if unit.holds(path)]
-        requirements = self._requirements_path(unit, ())
+        requirements = self._requirements_path(unit, names)
         return sorted(own + ([requirements] if requirements else []))
+
+    def sha256_of(self, unit: Unit) -> str | None:
+        """The SHA-256 of the plugin's main file, where it could be read."""
+        main = self._files.get(unit.main_file)
+        return main.sha256 if main is not None and main.flaw is None else None
 
     def snapshot(self, unit: Unit, names: Iterable[str] = ()) -> Snapshot:
         """The plugin's code and every helper that it can reach.
@@ -256,19 +276,27 @@ class SourceTree:
         helpers = {path: file for path, file in others.items() if unit_of(path) is None}
         if sum(len(file.content) for file in helpers.values()) <= _ALL_HELPERS_MAX_BYTES:
             found.update(helpers)
-        pending = list(own.values()) + list(found.values())
         candidates = {path: file for path, file in others.items() if path not in found}
+        pending = [*own.items(), *found.items()]
         while pending and candidates:
-            text = pending.pop().content
-            for path in [path for path in candidates if _named_in(path, text)]:
+            user, file = pending.pop()
+            # Whoever imports a module runs the packages around it.
+            for path in [
+                path for path in candidates if _named_in(path, file.content) or _is_around(path, user)
+            ]:
                 found[path] = candidates.pop(path)
-                pending.append(found[path])
+                pending.append((path, found[path]))
         return found
 
 
 def _named_in(path: str, text: bytes) -> bool:
     name = module_name(path)
     return name is not None and name.rpartition(".")[2].encode() in text
+
+
+def _is_around(path: str, inner: str) -> bool:
+    folder, _, name = path.rpartition("/")
+    return name == "__init__.py" and (not folder or inner.startswith(folder + "/"))
 
 
 def _digest(files: Mapping[str, SourceFile], requirements: SourceFile | None) -> str:

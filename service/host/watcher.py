@@ -29,7 +29,7 @@ from watchdog.observers.api import BaseObserver, ObservedWatch
 from watchdog.observers.inotify_move_event_grouper import InotifyMoveEventGrouper
 
 from service.host.eyes import Eyes
-from service.host.sources import is_interesting, unit_of
+from service.host.sources import is_hidden, is_interesting
 from service.model.text import Text
 
 log = structlog.get_logger(__name__)
@@ -68,6 +68,7 @@ class Watcher:
         self._scan_s = scan_s
         self._observer: BaseObserver | None = None
         self._root_watch: ObservedWatch | None = None
+        self._root_identity: tuple[int, int] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._scanner: asyncio.Task[None] | None = None
         self.problem: Text | None = None
@@ -127,6 +128,7 @@ class Watcher:
                 _Handler(self._plugin_event), real_root, recursive=True, event_filter=_WANTED
             )
             self._real_root = Path(real_root)
+            self._root_identity = _identity(self._root)
             self.problem = None
         except OSError as error:
             self._cannot_watch(error)
@@ -144,8 +146,14 @@ class Watcher:
     async def _scan(self) -> None:
         while True:
             await asyncio.sleep(_SCAN_WITHOUT_EVENTS_SECONDS if self.problem else self._scan_s)
-            await asyncio.to_thread(self._eyes.look_everywhere)
+            await asyncio.to_thread(self._look_again)
             self._on_config()
+
+    def _look_again(self) -> None:
+        # Where the folder is a link, what it leads to may have been made anew unseen.
+        if self._root_watch is None or self._root_identity != _identity(self._root):
+            self._watch_root()
+        self._eyes.look_everywhere()
 
     def _parent_event(self, event: FileSystemEvent) -> None:
         if str(self._root) in (os.fsdecode(event.src_path), os.fsdecode(event.dest_path)):
@@ -158,21 +166,35 @@ class Watcher:
             self._loop.call_soon_threadsafe(self._on_config)
 
     def _plugin_event(self, event: FileSystemEvent) -> None:
+        paths = [
+            path
+            for raw in (event.src_path, event.dest_path)
+            if raw and (path := self._relative(os.fsdecode(raw))) is not None and not is_hidden(path)
+        ]
         if event.is_directory:
-            self._eyes.look_everywhere()
+            if paths:
+                self._eyes.look_everywhere()
             return
-        for raw in (event.src_path, event.dest_path):
-            if raw and (path := self._relative(os.fsdecode(raw))) is not None:
+        created = isinstance(event, FileCreatedEvent)
+        for path in paths:
+            if is_interesting(path):
                 # A created file may have been renamed or linked into place, and then no close follows.
-                self._eyes.look_at(path, may_be_open=isinstance(event, FileCreatedEvent))
+                self._eyes.look_at(path, may_be_open=created)
+            elif not path.endswith(".py") and (self._real_root / path).is_dir():
+                # What it calls a file is a link to a folder.
+                self._eyes.look_everywhere()
 
     def _relative(self, full: str) -> str | None:
         prefix = str(self._real_root) + os.sep
-        if not full.startswith(prefix):
-            return None
-        path = full[len(prefix) :]
-        unit = unit_of(path)
-        return path if is_interesting(path) or (unit is not None and not unit.is_package) else None
+        return full.removeprefix(prefix) if full.startswith(prefix) else None
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    try:
+        status = folder.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 class _Handler(FileSystemEventHandler):

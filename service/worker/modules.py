@@ -7,6 +7,7 @@ become of the file by then. So names below `plugins` are answered here or not at
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.machinery import ModuleSpec
@@ -16,6 +17,7 @@ from types import CodeType, ModuleType
 from typing import NamedTuple
 
 ROOT_PACKAGE = "plugins"
+_RELATIVE_IMPORT = re.compile(rb"\bfrom\s*\.")
 
 
 class SourceModule(NamedTuple):
@@ -45,6 +47,14 @@ class SnapshotImporter:
     def module(self, fullname: str) -> SourceModule | None:
         """The snapshot's module of that name."""
         return self._modules.get(fullname)
+
+    def imported(self) -> list[str]:
+        """Those of the snapshot's modules that have been imported.
+
+        Goes through the snapshot and not through `sys.modules`: to look at every name there is to write to every page
+        that holds one, as each look is a reference.
+        """
+        return [name for name in self._modules if name in sys.modules]
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -134,14 +144,21 @@ def named_imports(importer: SnapshotImporter, start: str) -> list[str]:
             pending.append(package)
         if (module := importer.module(name)) is None:
             continue
+        if not _may_import_plugin_side(module.source):
+            continue
         package = name if module.is_package else package
         try:
             pending.extend(_imports_of(ast.parse(module.source), package))
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             continue
-    seen.update(name for name in list(sys.modules) if importer.module(name) is not None)
+    seen.update(importer.imported())
     seen.discard(start)
     return sorted(seen)
+
+
+def _may_import_plugin_side(source: bytes) -> bool:
+    """Whether parsing is worth its memory: a syntax tree is some hundred times the text."""
+    return ROOT_PACKAGE.encode() in source or _RELATIVE_IMPORT.search(source) is not None
 
 
 def _imports_of(tree: ast.Module, package: str) -> Iterator[str]:

@@ -23,6 +23,7 @@ from service.worker import contract
 from service.worker.calling import Calls, OwnedTasks, to_json
 from service.worker.faults import ContractBroken, Describer, main_thread_frame
 from service.worker.modules import SnapshotImporter, SourceModule, named_imports
+from service.worker.output import log_to_output
 from service.worker.process import CHANNEL_LOST
 from service.worker.warmup import warm_up
 
@@ -55,6 +56,7 @@ def serve(channel: socket.socket, limits: dict[str, Any], *, idle_scheduling: bo
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     # Made while there is time; no task of a plugin's can be on it before its module is imported.
     loop = asyncio.new_event_loop()
+    log_to_output()
     warm_up(loop)
     decoder = FrameDecoder(limits["frame_bytes"])
     frames: list[tuple[bytes, bytes]] = []
@@ -122,7 +124,7 @@ class Worker:
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
         load_ms = (time.perf_counter() - began) * 1000
-        loaded = [name for name in sys.modules if self._importer.module(name) is not None]
+        loaded = self._importer.imported()
         self._write(
             {"t": messages.HELLO, "protocol": messages.PROTOCOL, "load_ms": load_ms, "modules": loaded},
             to_json(manifest),
@@ -134,7 +136,6 @@ class Worker:
         log = logging.getLogger(self._module_name)
         log.setLevel(logging.DEBUG)
         sys.meta_path.insert(0, self._importer)
-        sys.path_importer_cache.clear()
         sys.dont_write_bytecode = True
         modules = sys.modules
         try:

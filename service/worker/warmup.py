@@ -1,4 +1,4 @@
-"""What a spare worker does while it waits: everything that a load does, once, with a plugin of no use.
+"""What a spare worker does while it waits: everything that a load does, with a plugin of no use.
 
 After a fork every page that is written to is copied first. A load writes to some thousand of them; here they are
 copied while nobody waits for it. Measured: 2 to 3 ms of a load of 5.
@@ -14,7 +14,6 @@ from types import ModuleType
 from service.wire.frames import FrameDecoder, encode
 from service.worker import contract
 from service.worker.modules import SnapshotImporter, SourceModule
-from service.worker.output import log_to_output
 
 _MODULE = "plugins.search.warm_up_plugin"
 _SOURCE = b'''
@@ -51,7 +50,6 @@ class WarmUp(SearchPlugin):
 
 def warm_up(loop: asyncio.AbstractEventLoop) -> None:
     """Go through a load and a call, and leave nothing behind."""
-    log_to_output()
     importer = SnapshotImporter({_MODULE: SourceModule("/warm_up_plugin.py", False, _SOURCE * 4)}, "/")
     module = ModuleType(_MODULE)
     sys.modules[_MODULE] = module

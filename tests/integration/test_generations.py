@@ -36,6 +36,63 @@ class Patient(SearchPlugin):
 """
 
 
+# Has a task of its start, and begins a task and a thread in every call.
+BEGINS = """
+import asyncio, threading, time
+from service.sdk import SearchPlugin, SearchResult
+
+class Demo(SearchPlugin):
+    name = "demo"
+    version = "1"
+    description = "begins things"
+
+    async def start(self):
+        self.began = True
+        self.ticker = asyncio.create_task(self.tick())
+
+    async def tick(self):
+        try:
+            await asyncio.Event().wait()
+        finally:
+            print("ticker cancelled")
+
+    async def after(self):
+        await asyncio.sleep(0.2)
+        print("task of the call ended")
+
+    def later(self):
+        time.sleep(0.3)
+        print("thread of the call ended")
+
+    async def search(self, keyword, **kwargs):
+        self.task = asyncio.create_task(self.after())
+        threading.Thread(target=self.later).start()
+        return [SearchResult(title=str(self.began), url=keyword)]
+
+    async def stop(self):
+        print("stopped once")
+"""
+
+# Has one call that waits for a while and one that never ends.
+NEVER_ENDS = """
+import asyncio, os, time
+from service.sdk import SearchPlugin, SearchResult
+
+class Demo(SearchPlugin):
+    name = "demo"
+    version = "1"
+    description = "does not end"
+
+    async def search(self, keyword, **kwargs):
+        if keyword == "wait":
+            await asyncio.sleep(4)
+        return [SearchResult(title=str(os.getpid()), url=keyword)]
+
+    {how} get_video_info(self, url):
+        {body}
+"""
+
+
 @pytest.fixture
 async def live(tmp_path: Path) -> AsyncIterator[Live]:
     async with live_server(
@@ -79,32 +136,7 @@ async def test_a_call_ends_in_the_generation_that_it_began_in(live: Live) -> Non
 
 
 async def test_start_and_stop_and_what_they_begin(live: Live) -> None:
-    source = search_plugin(
-        imports="import asyncio, threading, time",
-        expression="str(self.began)",
-    ) + (
-        """
-    async def start(self):
-        self.began = True
-        async def tick():
-            try:
-                await asyncio.Event().wait()
-            finally:
-                print("ticker cancelled")
-        self.ticker = asyncio.create_task(tick())
-
-    async def stop(self):
-        print("stopped once")
-"""
-    )
-    source = source.replace(
-        "        return [SearchResult",
-        "        async def after():\n            await asyncio.sleep(0.2)\n            print('task of the call ended')\n"
-        "        asyncio.create_task(after())\n"
-        "        threading.Thread(target=lambda: (time.sleep(0.3), print('thread of the call ended'))).start()\n"
-        "        return [SearchResult",
-    )
-    file = write(live.plugins / "search/demo_plugin.py", source)
+    file = write(live.plugins / "search/demo_plugin.py", BEGINS)
     await live.event("loaded", "search/demo")
     assert await live.answer("demo") == "True"
     save(file, search_plugin(says="2"))
@@ -121,18 +153,15 @@ async def test_start_and_stop_and_what_they_begin(live: Live) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    ["while True: pass", "import time\n        time.sleep(1000)"],
+    ["while True: pass", "time.sleep(1000)"],
     ids=["spins", "sleeps"],
 )
 @pytest.mark.parametrize("how", ["async def", "def"])
 async def test_a_call_that_does_not_end_loses_its_worker_and_no_other_call(
     tmp_path: Path, how: str, body: str
 ) -> None:
-    source = search_plugin(imports="import os", expression="str(os.getpid())").replace(
-        "        return [", "        if keyword == 'wait':\n            await asyncio.sleep(4)\n        return ["
-    ).replace("import os", "import asyncio, os") + f"\n    {how} get_video_info(self, url):\n        {body}\n"  # fmt: skip
     home = tmp_path / "home"
-    write(home / "plugins/search/demo_plugin.py", source)
+    write(home / "plugins/search/demo_plugin.py", NEVER_ENDS.format(how=how, body=body))
     async with live_server(home, PLUGBAY_LIMITS__CALL_S="1") as live:
         pid = await live.answer("demo")
         slow = asyncio.create_task(live.answer("demo", "wait"))

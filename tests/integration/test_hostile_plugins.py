@@ -84,10 +84,28 @@ CASES = [
     Case("crashes the interpreter", b"import ctypes\nctypes.string_at(0)\n", "worker_exited", says="SIGSEGV"),
     Case("signals its group", b"import os\nos.kill(0, 9)\n", "worker_exited", says="SIGKILL"),
     Case("has a path for a name", search_plugin("../x").encode(), "name_invalid", "contract", says="../x"),
-    Case("raises what cannot be shown", b"class E(Exception):\n def __str__(s): 1/0\nraise E()\n", "import_failed", line=3),
-    Case("is of the wrong type", b"from service.sdk import ParserPlugin\nclass P(ParserPlugin): pass\n", "no_plugin_class", "contract", 1, says="parser"),
-    Case("asks for what is not there", b"# /// script\n# dependencies = ['no-such-thing>=9']\n# ///\n" + GOOD.encode(), "dependencies_unsatisfied", "dependencies", says="no-such-thing"),
-]  # fmt: skip
+    Case(
+        "raises what cannot be shown",
+        b"class E(Exception):\n def __str__(s): 1/0\nraise E()\n",
+        "import_failed",
+        line=3,
+    ),
+    Case(
+        "is of the wrong type",
+        b"from service.sdk import ParserPlugin\nclass P(ParserPlugin): pass\n",
+        "no_plugin_class",
+        "contract",
+        1,
+        says="parser",
+    ),
+    Case(
+        "asks for what is not there",
+        b"# /// script\n# dependencies = ['no-such-thing>=9']\n# ///\n" + GOOD.encode(),
+        "dependencies_unsatisfied",
+        "dependencies",
+        says="no-such-thing",
+    ),
+]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

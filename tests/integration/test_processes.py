@@ -229,7 +229,7 @@ async def test_too_few_descriptors_are_said_with_what_to_raise(tmp_path: Path) -
     home = tmp_path / "home"
     for number in range(30):
         write(home / f"plugins/search/p{number}_plugin.py", search_plugin(f"p{number}"))
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     async with live_server(home) as live:
         parts = (await live.get("/readyz")).body["parts"]
         assert parts["descriptors"]["ok"]

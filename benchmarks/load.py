@@ -1,0 +1,98 @@
+"""HTTP load from a process of its own: plain sockets, so that the server is what takes the time.
+
+    python -m benchmarks.load
+
+    {"command": "paced", "port": …, "path": …, "rate": requests/s, "seconds": …}  → {"ms": [one time a request]}
+    {"command": "flat_out", "port": …, "path": …, "connections": …, "seconds": …} → {"rate": requests/s}
+"""
+
+from __future__ import annotations
+
+import json
+import select
+import socket
+import sys
+import time
+from typing import Any
+
+_TIMEOUT_S = 30.0
+_OK = b"HTTP/1.1 200 "
+
+
+def paced(port: int, path: str, rate: float, seconds: float) -> dict[str, Any]:
+    """One request after the other at a steady rate.
+
+    Each is timed from when it was due, so that those that wait behind a slow one count as slow, too.
+    """
+    times: list[float] = []
+    request = _request(port, path)
+    with _connected(port) as connection:
+        start = time.perf_counter()
+        for number in range(int(rate * seconds)):
+            due = start + number / rate
+            if (early := due - time.perf_counter()) > 0:
+                time.sleep(early)
+                due = time.perf_counter()
+            connection.sendall(request)
+            _receive(connection)
+            times.append((time.perf_counter() - due) * 1000)
+    return {"ms": times}
+
+
+def flat_out(port: int, path: str, connections: int, seconds: float) -> dict[str, Any]:
+    """As many requests as are answered, one at a time on each connection."""
+    request = _request(port, path)
+    sockets = {one.fileno(): one for one in (_connected(port) for _ in range(connections))}
+    poll = select.epoll()
+    for number, one in sockets.items():
+        poll.register(number, select.EPOLLIN)
+        one.sendall(request)
+    answered = 0
+    began = time.perf_counter()
+    while (now := time.perf_counter()) < began + seconds:
+        for number, _ in poll.poll(_TIMEOUT_S):
+            # The answers are small and come whole; one that does not is seen by its missing status line.
+            if not sockets[number].recv(65536).startswith(_OK):
+                raise RuntimeError(f"{path} was not answered with 200")
+            sockets[number].send(request)
+            answered += 1
+    for one in sockets.values():
+        one.close()
+    return {"rate": answered / (now - began)}
+
+
+def _connected(port: int) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", port), _TIMEOUT_S)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connection
+
+
+def _request(port: int, path: str) -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode()
+
+
+def _receive(connection: socket.socket) -> None:
+    data = b""
+    while (end := data.find(b"\r\n\r\n")) < 0:
+        if not (more := connection.recv(65536)):
+            raise ConnectionError("the server closed the connection")
+        data += more
+    head = data[:end].lower()
+    start = head.index(b"content-length:") + 15
+    left = int(head[start:].split(None, 1)[0]) - (len(data) - end - 4)
+    while left > 0:
+        left -= len(connection.recv(65536))
+    if not data.startswith(_OK):
+        raise RuntimeError(f"not answered with 200: {data[:200]!r}")
+
+
+def main() -> None:
+    """Follow the commands on stdin."""
+    commands = {"paced": paced, "flat_out": flat_out}
+    for line in sys.stdin:
+        arguments = json.loads(line)
+        print(json.dumps(commands[arguments.pop("command")](**arguments)), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""Memory: of an idle worker, of 200 plugins that serve, and of the server after thousands of reloads."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks import live
+from benchmarks.figures import Figure, Goal, Row, Size, median
+from benchmarks.processes import Server, new_home, plugbay
+from benchmarks.sources import catalogue, plugin_path, put, rename_into
+from service.model.text import Text
+
+_RELOADED = "catalogue"
+# Kept in memory until there are so many; in a short run there must be fewer for that to be over half-way.
+_LOG_EVENTS_OF_A_SHORT_RUN = 100
+
+
+class Memory(NamedTuple):
+    """Of one process, in MB: what is its own, and that with its share of what is shared."""
+
+    private_mb: float
+    proportional_mb: float
+
+
+async def measure(size: Size) -> Figure:
+    """Many plugins at rest, then one that is reloaded and reloaded."""
+    figure = Figure(Text(zh="内存", en="Memory"))
+    await _many(figure, size.of(10, 200, 200))
+    await _reloads(figure, size.of(20, 1000, 10_000), full=size is Size.FULL)
+    return figure
+
+
+async def _many(figure: Figure, count: int) -> None:
+    with new_home() as home:
+        for number in range(count):
+            put(plugin_path(home, f"plugin_{number}"), catalogue(f"plugin_{number}", "1.0.0"))
+        async with plugbay(home) as server:
+            await server.until("/readyz")
+            await all_active(server, count)
+            itself = memory_of(server.process.pid)
+            template = await template_of(server.process.pid)
+            workers = [memory_of(pid) for pid in children(template)]
+            with_template = memory_of(template)
+    total = sum(one.proportional_mb for one in (itself, with_template, *workers))
+    figure.rows += [
+        Row(
+            what=Text(zh="每个空闲插件进程的私有内存，中位数", en="private memory of an idle worker, median"),
+            value=median([one.private_mb for one in workers]),
+            unit="MB",
+            goal=Goal(at_most=5),
+        ),
+        Row(
+            what=Text(zh=f"{count} 个插件在服务：合计（PSS）", en=f"{count} plugins serving: all together (PSS)"),
+            value=total * 1e6 / 2**20,
+            unit="MiB",
+            goal=Goal(at_most=1536),
+        ),
+    ]
+    figure.notes.append(
+        Text(
+            zh=f"其中服务器 {itself.proportional_mb:.0f} MB，模板进程 {with_template.proportional_mb:.0f} MB；"
+            f"{len(workers)} 个插件进程（含备用），最大私有内存 {max(one.private_mb for one in workers):.1f} MB",
+            en=f"of it the server {itself.proportional_mb:.0f} MB, the template {with_template.proportional_mb:.0f} MB; "
+            f"{len(workers)} workers, spares included, at most {max(one.private_mb for one in workers):.1f} MB private",
+        )
+    )
+
+
+async def _reloads(figure: Figure, count: int, *, full: bool) -> None:
+    settings = {} if full else {"LIVE__LOG_EVENTS": _LOG_EVENTS_OF_A_SHORT_RUN}
+    half = 0.0
+    with new_home() as home:
+        path = plugin_path(home, _RELOADED)
+        put(path, catalogue(_RELOADED, "1.0.0"))
+        async with plugbay(home, **settings) as server, live.following(server.url) as client:
+            await server.until("/readyz")
+            for number in range(1, count + 1):
+                version = f"1.0.{number}"
+                rename_into(path, catalogue(_RELOADED, version))
+                await client.until(live.reloaded(_RELOADED, version))
+                if number == count // 2:
+                    half = memory_of(server.process.pid).private_mb
+            end = memory_of(server.process.pid).private_mb
+    figure.rows.append(
+        Row(
+            what=Text(
+                zh=f"服务器内存：{count:,} 次重新加载后比 {count // 2:,} 次后多",
+                en=f"server memory: growth from {count // 2:,} reloads to {count:,}",
+            ),
+            value=end - half,
+            unit="MB",
+            goal=Goal(at_most=1),
+        )
+    )
+    short = Text(
+        zh=f"；短测：事件日志限为 {_LOG_EVENTS_OF_A_SHORT_RUN} 条，以便中途已满（--size full 测 10,000 次）",
+        en=f"; a short run: the event log is limited to {_LOG_EVENTS_OF_A_SHORT_RUN}, so that it is full half-way "
+        "(--size full has 10,000 reloads)",
+    )
+    figure.notes.append(
+        Text(
+            zh=f"服务器私有内存 {half:.1f} MB → {end:.1f} MB" + ("" if full else short.zh),
+            en=f"the server's private memory: {half:.1f} MB → {end:.1f} MB" + ("" if full else short.en),
+        )
+    )
+
+
+async def all_active(server: Server, count: int) -> None:
+    """Make sure that so many plugins serve.
+
+    Raises:
+        RuntimeError: fewer do.
+    """
+    _, body = await server.get("/api/plugins")
+    states = [plugin["state"] for plugin in json.loads(body)["search"]]
+    if states.count("active") != count:
+        raise RuntimeError(f"{states.count('active')} of {count} plugins serve: {sorted(set(states))}")
+
+
+async def template_of(server_pid: int) -> int:
+    """The server's template process."""
+    (template,) = (pid for pid in children(server_pid) if "service.worker.template" in _command(pid))
+    return template
+
+
+def children(pid: int) -> list[int]:
+    """The processes that it started."""
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    if not found:  # begun by another of its threads
+        found = [child for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
+    return [int(one) for one in found]
+
+
+def memory_of(pid: int) -> Memory:
+    """What a process takes."""
+    kilobytes = {}
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]:
+        name, amount, *_ = line.split()
+        kilobytes[name.removesuffix(":")] = int(amount)
+    private = kilobytes["Private_Clean"] + kilobytes["Private_Dirty"]
+    return Memory(private * 1024 / 1e6, kilobytes["Pss"] * 1024 / 1e6)
+
+
+def _command(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")

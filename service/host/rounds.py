@@ -1,0 +1,418 @@
+"""One round of work on one plugin: from what its files hold to what serves, and the one event that says so."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+import structlog
+
+from service.errors import LoadFailed
+from service.host.attempts import Attempts, Config
+from service.host.config_schema import missing
+from service.host.crashes import Crashes
+from service.host.desks import Change, Desk
+from service.host.generation import Generation
+from service.host.known import Known
+from service.host.loader import flawed
+from service.host.naming import Naming
+from service.host.registry import DEFAULT_PERMISSIONS, Plugin, Registry
+from service.host.retirement import Retirement
+from service.host.sources import Snapshot, SourceFlawed, SourceTree, Unit
+from service.model.events import Cause, PluginChange, Timings
+from service.model.plugin import LoadError, PluginView
+
+log = structlog.get_logger(__name__)
+
+# A new file is announced under its file's name only where its load takes long enough to be seen.
+_ANNOUNCE_AFTER_SECONDS = 0.25
+# How long a plugin whose file is gone serves on while a new file loads that may turn out to be the same plugin.
+_RENAME_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class RoundLimits:
+    """Seconds and counts that rounds keep."""
+
+    settle_s: float
+    draining_generations: int
+    plugin_file_bytes: int
+
+
+class Rounds:
+    """See the module.
+
+    Args:
+        registry: what runs.
+        tree: what the files hold.
+        desks: all desks by path; the one of a plugin that is gone is taken out.
+        attempts: loads.
+        naming: gives names.
+        crashes: cares for what serves.
+        retirement: stops.
+        known: what is remembered.
+        config: which plugins are on.
+        want: asks for a change.
+        limits: seconds and counts.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        tree: SourceTree,
+        desks: dict[str, Desk],
+        attempts: Attempts,
+        naming: Naming,
+        crashes: Crashes,
+        retirement: Retirement,
+        known: Known,
+        config: Config,
+        *,
+        want: Callable[[Unit, Change], None],
+        limits: RoundLimits,
+    ) -> None:
+        self._registry = registry
+        self._tree = tree
+        self._desks = desks
+        self._attempts = attempts
+        self._naming = naming
+        self._crashes = crashes
+        self._retirement = retirement
+        self._known = known
+        self._config = config
+        self._want = want
+        self._limits = limits
+
+    async def do(self, desk: Desk, change: Change, *, may_be_stale: bool) -> bool:
+        """Do what is wanted.
+
+        Args:
+            desk: of which plugin.
+            change: what is wanted.
+            may_be_stale: whether to try again, should the files hold something newer by the end.
+
+        Returns:
+            whether it is done; `False` when something newer came that shall be done instead.
+        """
+        unit = desk.unit
+        if not self._tree.has(unit):
+            return await self._vanish(desk, change)
+        plugin = self._registry.at(unit.path) or self._registry.add(unit)
+        if not self._config.enabled(plugin.identity.config_key):
+            self._disable(desk, plugin, change.cause)
+            return True
+        if change.snapshot is not None and plugin.serving not in (None, _of(plugin, change.snapshot)):
+            return True  # something newer serves than what crashed
+        was_disabled, plugin.enabled = not plugin.enabled, True
+        if not await self._has_room(desk, plugin):
+            return False
+        try:
+            snapshot = change.snapshot or self._attempts.snapshot(desk, plugin)
+        except SourceFlawed as flaw:
+            revision = f"{flaw.flaw}:{flaw.detail}"
+            if revision == desk.attempted and not change.force:
+                return True
+            desk.attempted = revision
+            plugin.generation_count += 1
+            failure = flawed(flaw, plugin.generation_count, self._limits.plugin_file_bytes)
+            return await self._failed(desk, plugin, change, failure)
+        stands = plugin.serving is not None or plugin.error is not None or desk.restart is not None
+        if snapshot.revision == desk.attempted and stands and not (change.force or was_disabled):
+            return True
+        return await self._replace(desk, plugin, change, snapshot, may_be_stale=may_be_stale)
+
+    def serve(
+        self, desk: Desk, plugin: Plugin, generation: Generation, change: Change, error: LoadError | None
+    ) -> None:
+        """Swap a ready generation in and tell everybody.
+
+        Raises:
+            LoadFailed: its name is another plugin's; the generation is ended.
+        """
+        try:
+            known_by_name = self._naming.claim(desk, plugin, generation, change.cause)
+        except LoadFailed:
+            generation.worker.kill()
+            raise
+        desk.conflict = None
+        self._known.learn(generation.snapshot.revision, generation.manifest)
+        if not self._config.enabled(plugin.identity.config_key):
+            generation.worker.kill()
+            self._disable(desk, plugin, change.cause)
+            return
+        served_before = known_by_name and (plugin.serving is not None or plugin.switching)
+        older = self._put_in_place(desk, plugin, generation, error)
+        kind: PluginChange = change.kind
+        if kind == "loaded" and served_before:
+            kind = "reloaded"
+        self._registry.publish(plugin, kind, change.cause, _timings(change, generation))
+        if older is not None:
+            self._retirement.begin(plugin, older)
+        self._give_names()
+
+    # -- towards a new generation --------------------------------------------------------------------------------
+
+    async def _replace(
+        self, desk: Desk, plugin: Plugin, change: Change, snapshot: Snapshot, *, may_be_stale: bool
+    ) -> bool:
+        announcement: asyncio.TimerHandle | None = None
+        if self._registry.lists(plugin):
+            self._registry.publish(plugin, "loading", change.cause)
+        else:
+            announcement = asyncio.get_running_loop().call_later(
+                _ANNOUNCE_AFTER_SECONDS, self._announce, plugin, change.cause
+            )
+        older, newest = plugin.serving, change.snapshot is None
+        try:
+            if older is not None and older.manifest.exclusive:
+                return await self._replace_exclusive(desk, plugin, change, snapshot, older)
+            generation, failure = await self._attempts.load_unless_newer(
+                desk, plugin, snapshot, newest=newest
+            )
+        finally:
+            if announcement is not None:
+                announcement.cancel()
+        if generation is None and failure is None:
+            return False
+        if newest and may_be_stale and self._attempts.outdates(desk, plugin, snapshot):
+            if generation is not None:
+                generation.worker.kill()
+            return False
+        if newest:
+            desk.attempted = snapshot.revision
+        if generation is not None:
+            await self._naming.turn(desk)
+            try:
+                self.serve(desk, plugin, generation, change, None if newest else plugin.error)
+                return True
+            except LoadFailed as conflict:
+                failure = conflict
+        assert failure is not None
+        return await self._failed(desk, plugin, change, failure)
+
+    async def _replace_exclusive(
+        self, desk: Desk, plugin: Plugin, change: Change, snapshot: Snapshot, older: Generation
+    ) -> bool:
+        """The old generation stops first, as both could not hold what it holds; it comes back if the new one fails."""
+        newest = change.snapshot is None
+        with self._registry.switching(plugin):
+            self._registry.retire(plugin)
+            gone = self._retirement.begin(plugin, older)
+            while not gone.done():
+                if await desk.arrival_before(gone) and not self._attempts.is_wanted(desk, plugin):
+                    return False
+            if newest:
+                desk.attempted = snapshot.revision
+            try:
+                generation = await self._attempts.load(desk, plugin, snapshot, newest=newest)
+                self.serve(desk, plugin, generation, change, None if newest else plugin.error)
+            except LoadFailed as failure:
+                await self._bring_back(desk, plugin, older)
+                return await self._failed(desk, plugin, change, failure)
+            return True
+
+    async def _bring_back(self, desk: Desk, plugin: Plugin, older: Generation) -> None:
+        try:
+            again = await self._attempts.load(desk, plugin, older.snapshot, newest=False)
+        except LoadFailed as failure:
+            # Nothing serves then, and the newer failure is the one to be told of.
+            log.warning("plugin.not_back", plugin=str(plugin.identity), reason=str(failure))
+            return
+        self._put_in_place(desk, plugin, again, None)
+
+    def _put_in_place(
+        self, desk: Desk, plugin: Plugin, generation: Generation, error: LoadError | None
+    ) -> Generation | None:
+        desk.forget_crash()
+        older = self._registry.swap(plugin, generation, error)
+        self._know(plugin)
+        generation.on_imports = lambda imports: self._take_imports(desk, plugin, generation, imports)
+        desk.imports = generation.imports
+        self._crashes.watch(desk, generation)
+        return older
+
+    def _take_imports(
+        self, desk: Desk, plugin: Plugin, generation: Generation, imports: frozenset[str]
+    ) -> None:
+        """Take what the worker found in its code at leisure: imports inside functions too."""
+        if plugin.serving is not generation:
+            return
+        desk.imports = imports
+        if desk.attempted == generation.snapshot.revision and self._attempts.helpers_changed(
+            desk, plugin, generation.snapshot
+        ):
+            self._want(desk.unit, Change(Cause.FILE, force=True, settles=True))
+
+    def _announce(self, plugin: Plugin, cause: Cause) -> None:
+        if not self._registry.lists(plugin) and not plugin.removed:
+            self._registry.list(plugin)
+            self._registry.publish(plugin, "loading", cause)
+
+    # -- how else a round ends -----------------------------------------------------------------------------------
+
+    async def _failed(self, desk: Desk, plugin: Plugin, change: Change, failure: LoadFailed) -> bool:
+        if change.settles and await desk.arrival_within(self._limits.settle_s):
+            desk.attempted = None
+            return False
+        await self._naming.turn(desk)
+        if (
+            change.snapshot is not None
+            and plugin.serving is None
+            and self._crashes.start_again(desk, plugin, change.snapshot)
+        ):
+            return True
+        plugin.error = failure.error
+        plugin.restart_at = None
+        self._know(plugin)
+        self._registry.list(plugin)
+        self._registry.publish(plugin, "failed", change.cause)
+        if plugin.serving is None and desk.crashed is not None and desk.restart is None:
+            # Its worker ended while the new file, which does not load, was tried.
+            self._crashes.start_again(desk, plugin, desk.crashed)
+        return True
+
+    def _disable(self, desk: Desk, plugin: Plugin, cause: Cause) -> None:
+        """Let nothing serve; what it is called and does is known from when these bytes last ran."""
+        self._registry.list(plugin)
+        before = plugin.view()
+        try:
+            known = self._known.manifest(self._attempts.snapshot(desk, plugin).revision)
+        except SourceFlawed:
+            known = None
+        if (manifest := known or plugin.manifest) is not None:
+            values = self._config.values(plugin.identity.config_key)
+            plugin.manifest = msgspec.structs.replace(
+                manifest, config_missing=missing(manifest.config_schema, values)
+            )
+        was_enabled, plugin.enabled = plugin.enabled, False
+        plugin.error = None
+        plugin.restart_at = None
+        desk.attempted = None
+        desk.forget_crash()
+        older = self._registry.retire(plugin)
+        self._know(plugin)
+        if was_enabled or cause is Cause.STARTUP or _differ(before, plugin.view()):
+            self._registry.publish(plugin, "disabled", cause)
+        if older is not None:
+            self._retirement.begin(plugin, older)
+
+    async def _vanish(self, desk: Desk, change: Change) -> bool:
+        """The files are gone. They may come back in a moment, or under another name."""
+        plugin = self._registry.at(desk.unit.path)
+        if plugin is not None and change.settles:
+            if await desk.arrival_within(self._limits.settle_s):
+                return False
+            if await self._comes_back_elsewhere(desk):
+                return False
+            plugin = self._registry.at(desk.unit.path)
+        desk.forget_crash()
+        if plugin is not None:
+            was_listed = self._registry.lists(plugin)
+            older = self._registry.remove(plugin)
+            if was_listed:
+                self._registry.publish(plugin, "unloaded", change.cause)
+            if older is not None:
+                gone = self._retirement.begin(plugin, older)
+                if older.manifest.exclusive:
+                    gone.add_done_callback(lambda _: self._try_failed_again(desk))
+            self._give_names()
+        if desk.pending is None:
+            self._desks.pop(desk.unit.path, None)
+        return True
+
+    async def _comes_back_elsewhere(self, desk: Desk) -> bool:
+        """Wait for the loads of new files, of which one may turn out to be this plugin.
+
+        Returns:
+            whether something is wanted of this desk meanwhile.
+        """
+        loads = [
+            other.task
+            for other in self._desks.values()
+            if other is not desk
+            and other.unit.type is desk.unit.type
+            and other.loading
+            and other.task is not None
+            and other.imports is None
+        ]
+        if loads:
+            await asyncio.wait(loads, timeout=_RENAME_SECONDS)
+        return desk.pending is not None
+
+    # -- small parts ---------------------------------------------------------------------------------------------
+
+    async def _has_room(self, desk: Desk, plugin: Plugin) -> bool:
+        """Wait while too many generations drain, or one that nothing can run beside.
+
+        Returns:
+            whether there is room; `False` when something else is wanted meanwhile.
+        """
+        said = False
+        while len(plugin.draining) >= self._limits.draining_generations or any(
+            one.manifest.exclusive for one in plugin.draining
+        ):
+            if not said:
+                said = True
+                log.warning(
+                    "plugin.waits_for_drain", plugin=str(plugin.identity), draining=len(plugin.draining)
+                )
+            changed = asyncio.ensure_future(plugin.wait_for_change(None))
+            try:
+                if await desk.arrival_before(changed):
+                    return False
+            finally:
+                changed.cancel()
+        return True
+
+    def _know(self, plugin: Plugin) -> None:
+        """Bring what is told of a plugin besides its code up to date."""
+        plugin.granted = self._config.granted(plugin.identity.config_key) or DEFAULT_PERMISSIONS
+        digest = plugin.serving.snapshot.sha256 if plugin.serving else self._tree.sha256_of(plugin.unit)
+        if digest is not None:
+            plugin.origin = self._known.origin(plugin.file, digest)
+
+    def _give_names(self) -> None:
+        for desk in self._naming.now_free():
+            self._want(desk.unit, Change(Cause.FILE, force=True))
+
+    def _try_failed_again(self, gone: Desk) -> None:
+        """What one that ran alone had held is free now; a new file may only have failed because of that."""
+        for desk in list(self._desks.values()):
+            plugin = self._registry.at(desk.unit.path)
+            if (
+                plugin is not None
+                and desk.unit.type is gone.unit.type
+                and plugin.serving is None
+                and plugin.error is not None
+                and desk.conflict is None
+            ):
+                self._want(desk.unit, Change(Cause.FILE, force=True))
+
+
+def _of(plugin: Plugin, snapshot: Snapshot) -> Generation | None:
+    """The generation that serves, if this is its code."""
+    serving = plugin.serving
+    return serving if serving is not None and serving.snapshot is snapshot else None
+
+
+def _differ(before: PluginView, after: PluginView) -> bool:
+    return msgspec.structs.replace(before, running_calls=0, draining=[]) != msgspec.structs.replace(
+        after, running_calls=0, draining=[]
+    )
+
+
+def _timings(change: Change, generation: Generation) -> Timings:
+    now_ns = time.time_ns()
+    saved_ns = (
+        generation.snapshot.saved_ns if change.cause is Cause.FILE and not change.force else change.noticed_ns
+    )
+    # A file that was moved in may be old; its last change of name or content is what counts, and never the future.
+    saved_ns = min(saved_ns, change.noticed_ns)
+    return Timings(
+        detect_ms=round((change.noticed_ns - saved_ns) / 1e6, 2),
+        load_ms=round(generation.load_ms, 2),
+        total_ms=round((now_ns - saved_ns) / 1e6, 2),
+    )
