@@ -21,7 +21,7 @@ from service.api.access_log import AccessLog, protocol_logger
 from service.api.body import BodyLimits
 from service.api.door import Door
 from service.api.server import add_api
-from service.api.token import ensure_token
+from service.api.token import made_token
 from service.host import descriptors
 from service.host.calls import Caller
 from service.host.config_store import ConfigStore
@@ -55,12 +55,11 @@ def build_app(settings: Settings, home: Path) -> web.Application:
     """
     app = web.Application(client_max_size=settings.limits.upload_mib * _MIB)
     server = settings.server
-    listens_on_loopback = server.host in ("127.0.0.1", "::1", "[::1]", "localhost")
     door = Door(
         listen_host=server.host,
         allowed_hosts=list(server.allowed_hosts),
         allowed_origins=list(server.allowed_origins),
-        token=server.token or (None if listens_on_loopback else ensure_token(home)),
+        token=server.token or made_token(home, server.host, server.allowed_hosts),
     )
     for resource in (
         _events(settings),
@@ -106,11 +105,6 @@ def _events(settings: Settings) -> Resource:
         await asyncio.gather(runner, return_exceptions=True)
 
     return context
-
-
-async def close_live(app: web.Application) -> None:
-    """Say goodbye to the clients before the server waits for their handlers to end."""
-    await app[keys.HUB].close()
 
 
 def _config(home: Path) -> Resource:
@@ -222,13 +216,14 @@ def _kernel_limits(settings: Settings) -> KernelLimits:
 
 def _health() -> Resource:
     async def context(app: web.Application) -> AsyncIterator[None]:
-        kernel, config = app[KERNEL], app[keys.CONFIG]
+        kernel, config, store = app[KERNEL], app[keys.CONFIG], app[STORE]
         limit = descriptors.raise_limit()
         health = app[keys.HEALTH] = Health(
             {
                 "workers": lambda: kernel.workers_problem,
                 "watcher": lambda: kernel.watcher.problem,
                 "config": lambda: config.problem,
+                "store": lambda: store.problem,
                 "descriptors": lambda: descriptors.shortage(limit, len(kernel.registry.all())),
             }
         )
@@ -247,7 +242,6 @@ async def serve(settings: Settings, home: Path) -> None:
     """
     descriptors.raise_limit()
     app = build_app(settings, home)
-    app.on_shutdown.append(close_live)
     runner = web.AppRunner(
         app,
         access_log_class=AccessLog,

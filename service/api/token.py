@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
+from service.api.authority import is_loopback_name
 from service.errors import PlugbayError
 from service.model.text import Text
 
@@ -19,6 +21,16 @@ class TokenUnusable(PlugbayError):
     """`data/token` is there and cannot be used as it is."""
 
     code = "token_unusable"
+
+
+def made_token(home: Path, listen_host: str, allowed_hosts: Sequence[str]) -> str | None:
+    """The token that a server makes itself where none is configured; `None` where all who may come need none.
+
+    Raises:
+        TokenUnusable, OSError: as `ensure_token` does.
+    """
+    only_loopback = is_loopback_name(listen_host.strip("[]").lower()) and not allowed_hosts
+    return None if only_loopback else ensure_token(home)
 
 
 def ensure_token(home: Path) -> str:

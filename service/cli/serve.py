@@ -16,7 +16,7 @@ from rich.text import Text
 
 from service import __version__
 from service.api.authority import is_loopback_name
-from service.api.token import ensure_token
+from service.api.token import made_token
 from service.cli.command import REFUSED, WRONG_USAGE
 from service.cli.language import say, told
 from service.errors import PlugbayError
@@ -57,9 +57,8 @@ def serve(home: Path, host: str | None, port: int | None) -> None:
     try:
         settings = load_settings(home, environ)
         fresh = prepare_home(home)
-        token = None
-        if settings.server.token is None and not is_loopback_name(settings.server.host.strip("[]").lower()):
-            token = ensure_token(home)
+        server = settings.server
+        token = made_token(home, server.host, server.allowed_hosts) if server.token is None else None
         console.print(banner(settings, home, fresh=fresh, token=token), soft_wrap=True)
         with logging_to(level=settings.logs.level, format=settings.logs.format):
             _run(settings, home)

@@ -66,6 +66,7 @@ class Stopped(msgspec.Struct, tag=messages.STOPPED, tag_field="t"):
 
 _decoder = msgspec.json.Decoder(Stage | Hello | Failed | Imports | Item | Result | Error | Stopped)
 _encoder = msgspec.json.Encoder()
+_json_checker = msgspec.json.Decoder(msgspec.Raw)
 
 
 class ChannelClosed(Exception):
@@ -184,12 +185,13 @@ class Channel(asyncio.Protocol):
             MethodRaised, ChannelClosed, TimeoutError
         """
         call_id, call = self._begin(method, params, credit=0)
+        # A timer on the answer does what `asyncio.timeout` does, at half the price.
+        timer = None if timeout_s is None else self._loop.call_later(timeout_s, _give_up, call.answer)
         try:
-            if timeout_s is None:
-                return await call.answer
-            async with asyncio.timeout(timeout_s):
-                return await call.answer
+            return await call.answer
         finally:
+            if timer is not None:
+                timer.cancel()
             self._end(call_id, call)
 
     async def stream(self, method: str, params: bytes) -> AsyncIterator[bytes]:
@@ -264,7 +266,7 @@ class Channel(asyncio.Protocol):
         self, message: Stage | Hello | Failed | Imports | Item | Result | Error | Stopped, body: bytes
     ) -> None:
         if isinstance(message, Result):
-            msgspec.json.decode(body, type=msgspec.Raw)  # it is passed on undecoded, so it must be JSON
+            _json_checker.decode(body)  # it is passed on undecoded, so it must be JSON
             self._answer(message.id, body, None)
         elif isinstance(message, Error):
             error = msgspec.json.decode(body, type=dict[str, Any])
@@ -291,3 +293,8 @@ class Channel(asyncio.Protocol):
         else:
             call.answer.set_exception(error)
             call.answer.exception()
+
+
+def _give_up(answer: asyncio.Future[bytes]) -> None:
+    if not answer.done():
+        answer.set_exception(TimeoutError())

@@ -80,6 +80,11 @@ class Eyes:
                     self._stamps.pop(path, None)
             self._report(seen)
 
+    def know_below(self, path: str) -> bool:
+        """Whether files are known below a path."""
+        with self._lock:
+            return any(known.startswith(path + "/") for known in self._stamps)
+
     def _walk(self) -> list[str]:
         found: list[str] = []
         pending = [("", 0)]

@@ -180,8 +180,8 @@ class Watcher:
             if is_interesting(path):
                 # A created file may have been renamed or linked into place, and then no close follows.
                 self._eyes.look_at(path, may_be_open=created)
-            elif not path.endswith(".py") and (self._real_root / path).is_dir():
-                # What it calls a file is a link to a folder.
+            elif (self._real_root / path).is_dir() or self._eyes.know_below(path):
+                # What it calls a file is, or was, a link to a folder.
                 self._eyes.look_everywhere()
 
     def _relative(self, full: str) -> str | None:

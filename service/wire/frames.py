@@ -46,8 +46,11 @@ class FrameDecoder:
         Raises:
             FrameError: the lengths of a frame are over the limit.
         """
-        buffer = self._buffer
-        buffer += data
+        # Most often whole frames come, and nothing has to be kept.
+        buffer: bytes | bytearray = data
+        if self._buffer:
+            self._buffer += data
+            buffer = self._buffer
         frames: list[tuple[bytes, bytes]] = []
         start = 0
         while len(buffer) - start >= PREFIX_SIZE:
@@ -60,6 +63,8 @@ class FrameDecoder:
                 break
             frames.append((bytes(buffer[start + PREFIX_SIZE : body_start]), bytes(buffer[body_start:end])))
             start = end
-        if start:
-            del buffer[:start]
+        if buffer is self._buffer:
+            del self._buffer[:start]
+        elif start < len(data):
+            self._buffer += data[start:]
         return frames

@@ -15,6 +15,7 @@ from typing import Any
 from service.wire import messages
 
 OWNED_BY_START = "start"
+_OWNED_BY_CALL = "call"
 _owner: contextvars.ContextVar[str] = contextvars.ContextVar("plugbay_owner", default=OWNED_BY_START)
 
 Send = Callable[[dict[str, Any], bytes], None]
@@ -78,6 +79,8 @@ class Calls:
         self._owned = owned
         self._max_result = max_result
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="plugin-call")
+        # By a method's name: its function, and what `_parameters_of` says of it.
+        self._parameters: dict[str, tuple[Any, dict[str, bool] | None]] = {}
         self._running: dict[int, asyncio.Task[None]] = {}
         self._credit: dict[int, asyncio.Semaphore] = {}
         self._threads_before = set(threading.enumerate())
@@ -88,12 +91,11 @@ class Calls:
             self._credit[call_id] = asyncio.Semaphore(credit)
         # The task factory asks the context that it is called in whose task this is.
         context = contextvars.copy_context()
-        context.run(_owner.set, f"call-{call_id}")
+        context.run(_owner.set, _OWNED_BY_CALL)
         task = context.run(asyncio.get_running_loop().create_task, self._run(call_id, method, params))
         self._running[call_id] = task
         self._owned.ours.add(task)
-        task.add_done_callback(self._owned.ours.discard)
-        task.add_done_callback(lambda _: self._never_began(call_id))
+        task.add_done_callback(lambda task: self._ended(call_id, task))
 
     def cancel(self, call_id: int) -> None:
         """Ask a call to end; a plain method goes on in its thread."""
@@ -142,9 +144,10 @@ class Calls:
             self._running.pop(call_id, None)
             self._credit.pop(call_id, None)
 
-    def _never_began(self, call_id: int) -> None:
-        """Answer for a call whose task was cancelled before its first step, where nothing in it has run."""
+    def _ended(self, call_id: int, task: asyncio.Task[None]) -> None:
+        self._owned.ours.discard(task)
         if self._running.pop(call_id, None) is not None:
+            # It was cancelled before its first step, and nothing in it has run.
             self._credit.pop(call_id, None)
             self._answer(
                 messages.ERROR, call_id, self._describe(asyncio.CancelledError()) | {"cancelled": True}
@@ -174,12 +177,12 @@ class Calls:
     async def invoke(self, method: Callable[..., Any], params: Mapping[str, Any]) -> Any:
         """Call a method of the plugin, plain or `async`, with the parameters that it takes."""
         function = getattr(method, "__func__", method)
+        arguments = self._arguments(method, function, params)
         if inspect.iscoroutinefunction(function):
-            return await method(**_positional(method, params))
+            return await method(**arguments)
         if inspect.isasyncgenfunction(function):
-            return method(**_positional(method, params))
+            return method(**arguments)
         context = contextvars.copy_context()
-        arguments = _positional(method, params)
         call = asyncio.get_running_loop().run_in_executor(
             self._pool, lambda: context.run(lambda: _listed(method(**arguments)))
         )
@@ -191,26 +194,33 @@ class Calls:
             raise
         return await value if inspect.isawaitable(value) else value
 
+    def _arguments(
+        self, method: Callable[..., Any], function: Any, params: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        """The parameters under the names that the method itself gives them: authors choose their own."""
+        name = getattr(function, "__name__", "")
+        known, parameters = self._parameters.get(name, (None, None))
+        if known is not function:
+            parameters = _parameters_of(method)
+            self._parameters[name] = function, parameters
+        if parameters is None or all(name in parameters for name in params):
+            return params
+        own = [name for name, by_position in parameters.items() if by_position]
+        return dict(zip(own, params.values(), strict=False))
+
 
 def _listed(value: Any) -> Any:
     """A plain generator runs in the thread of its call, not on the loop."""
     return list(value) if inspect.isgenerator(value) else value
 
 
-def _positional(method: Callable[..., Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The parameters under the names that the method itself gives them: authors choose their own."""
+def _parameters_of(method: Callable[..., Any]) -> dict[str, bool] | None:
+    """The names of a method's parameters, each with whether it may be given by position; None where nobody can tell."""
     try:
-        signature = inspect.signature(method)
+        parameters = inspect.signature(method).parameters.values()
     except (ValueError, TypeError):
-        return params
-    if all(name in signature.parameters for name in params):
-        return params
-    own = [
-        one.name
-        for one in signature.parameters.values()
-        if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)
-    ]
-    return dict(zip(own, params.values(), strict=False))
+        return None
+    return {one.name: one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD) for one in parameters}
 
 
 def _results(value: Any) -> list[Any]:
@@ -261,10 +271,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
 
 def to_json(value: Any) -> bytes:
     """UTF-8 JSON of what plugins return: models, dataclasses, sets, paths and dates included."""
-    text = json.dumps(
-        value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain_or_text
-    )
-    return text.encode("utf-8", "backslashreplace")
+    return _encode(value).encode("utf-8", "backslashreplace")
 
 
 def _plain(value: Any) -> Any:
@@ -286,3 +293,8 @@ def _plain_or_text(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     return str(value)
+
+
+_encode = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain_or_text
+).encode

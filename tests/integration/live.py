@@ -301,6 +301,16 @@ def save(path: Path, text: str) -> Path:
     return temporary.rename(path)
 
 
+async def only(live: Live, *expected: str) -> None:
+    """See these events end the changes, each once, nothing more follow, and the server be as the events say."""
+    await live.until(lambda _: len(live.final()) >= len(expected))
+    await live.quiet()
+    assert live.final() == sorted(expected), live.kinds()
+    listed = without_passing(await live.listed())
+    known = without_passing(live.mirror())
+    assert {id: listed[id] for id in known} == known
+
+
 async def clear(live: Live) -> int:
     """Have no plugin at all, then forget what came; how many events there were."""
     await asyncio.to_thread(_empty, live.plugins)

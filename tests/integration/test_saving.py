@@ -16,6 +16,7 @@ from tests.integration.live import (
     Live,
     clear,
     live_server,
+    only,
     save,
     search_plugin,
     without_passing,
@@ -47,16 +48,6 @@ async def begin(live: Live, says: str = "1") -> Path:
     await live.quiet(0.05)
     live.events.clear()
     return path
-
-
-async def only(live: Live, *expected: str) -> None:
-    """See these events end the changes, each once, nothing more follow, and the server be as the events say."""
-    await live.until(lambda _: len(live.final()) >= len(expected))
-    await live.quiet()
-    assert live.final() == sorted(expected), live.kinds()
-    listed = without_passing(await live.listed())
-    known = without_passing(live.mirror())
-    assert {id: listed[id] for id in known} == known
 
 
 def run(*command: str, cwd: Path | None = None) -> None:
@@ -465,7 +456,9 @@ async def test_a_linked_type_folder(live: Live) -> None:
     write(real / "demo_plugin.py", search_plugin())
     (live.plugins / "search").symlink_to(real)
     await only(live, f"loaded {ID}")
+    live.events.clear()
     (live.plugins / "search").unlink()
+    await only(live, f"unloaded {ID}")
     shutil.rmtree(real)
 
 

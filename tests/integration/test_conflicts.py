@@ -1,0 +1,206 @@
+"""Names: two files that claim one, files that are renamed, classes that are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.integration.live import Live, clear, live_server, only, save, search_plugin, write
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def server(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
+    async with live_server(tmp_path_factory.mktemp("conflicts") / "home") as live:
+        yield live
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def live(server: Live) -> Live:
+    await clear(server)
+    return server
+
+
+async def place(live: Live, name: str, text: str) -> Path:
+    path = write(live.plugins / "search" / f"{name}_plugin.py", text)
+    await live.until(lambda _: live.final())
+    await live.quiet(0.1)
+    live.events.clear()
+    return path
+
+
+async def test_the_first_loaded_keeps_the_name(live: Live) -> None:
+    await place(live, "second", search_plugin("demo", "second"))
+    write(live.plugins / "search/first_plugin.py", search_plugin("demo", "first"))
+    await only(live, "failed search/first")
+    plugin = await live.plugin("search/first")
+    assert (plugin["state"], plugin["error"]["code"]) == ("failed", "conflict")
+    for path in ("plugins/search/first_plugin.py", "plugins/search/second_plugin.py"):
+        assert path in plugin["error"]["message"]
+    assert await live.answer("demo") == "second"
+
+
+async def test_the_name_is_free_when_its_holder_goes(live: Live) -> None:
+    holder = await place(live, "second", search_plugin("demo", "second"))
+    await place(live, "first", search_plugin("demo", "first"))
+    holder.unlink()
+    await only(live, "unloaded search/demo", "unloaded search/first", "loaded search/demo")
+    assert await live.answer("demo") == "first"
+    assert sorted(await live.listed()) == ["search/demo"]
+
+
+async def test_the_name_is_free_when_its_holder_takes_another(live: Live) -> None:
+    holder = await place(live, "second", search_plugin("demo", "second"))
+    await place(live, "first", search_plugin("demo", "first"))
+    save(holder, search_plugin("other", "second"))
+    await only(
+        live, "unloaded search/demo", "loaded search/other", "unloaded search/first", "loaded search/demo"
+    )
+    assert await live.answer("demo") == "first"
+    assert await live.answer("other") == "second"
+
+
+async def test_one_in_conflict_is_given_a_name_of_its_own(live: Live) -> None:
+    await place(live, "second", search_plugin("demo", "second"))
+    first = await place(live, "first", search_plugin("demo", "first"))
+    save(first, search_plugin("mine", "first"))
+    await only(live, "unloaded search/first", "loaded search/mine")
+
+
+async def test_a_serving_plugin_that_claims_a_name_that_is_taken_serves_on(live: Live) -> None:
+    await place(live, "second", search_plugin("demo", "second"))
+    first = await place(live, "first", search_plugin("mine", "first"))
+    save(first, search_plugin("demo", "third"))
+    await only(live, "failed search/mine")
+    plugin = await live.plugin("search/mine")
+    assert (plugin["state"], plugin["error"]["code"]) == ("degraded", "conflict")
+    assert await live.answer("mine") == "first"
+    assert await live.answer("demo") == "second"
+
+
+async def test_a_file_and_a_package_of_one_stem(live: Live) -> None:
+    await place(live, "demo", search_plugin("demo", "file"))
+    write(live.plugins / "search/demo_plugin/__init__.py", search_plugin("demo", "package"))
+    await live.until(lambda _: live.final())
+    await live.quiet()
+    assert len(live.final()) == 1 and live.final()[0].startswith("failed search/")
+    assert await live.answer("demo") == "file"
+    assert len(await live.listed()) == 2
+    live.events.clear()
+    (live.plugins / "search/demo_plugin.py").unlink()
+    await live.until(lambda _: "loaded search/demo" in live.final())
+    await live.quiet()
+    assert await live.answer("demo") == "package"
+    assert list(await live.listed()) == ["search/demo"]
+
+
+async def test_a_stem_makes_way_for_who_says_the_name(live: Live) -> None:
+    """`demo_plugin.py` never loaded, so it has the name `demo` by its file only."""
+    await place(live, "demo", "broken(")
+    assert (await live.plugin("search/demo"))["state"] == "failed"
+    write(live.plugins / "search/other_plugin.py", search_plugin("demo", "other"))
+    await only(live, "failed search/demo_plugin", "loaded search/demo")
+    assert await live.answer("demo") == "other"
+    assert (await live.plugin("search/demo_plugin"))["file"] == "plugins/search/demo_plugin.py"
+
+
+async def test_a_renamed_file(live: Live) -> None:
+    path = await place(live, "old", search_plugin("demo"))
+    path.rename(path.with_name("new_plugin.py"))
+    await only(live, "reloaded search/demo")
+    plugin = await live.plugin("search/demo")
+    assert (plugin["file"], plugin["generation"]) == ("plugins/search/new_plugin.py", 2)
+
+
+async def test_a_file_renamed_many_times(live: Live) -> None:
+    """Each renaming leaves a generation that drains, and none of them stays in the way of the next."""
+    path = await place(live, "p0", search_plugin("demo"))
+    for number in range(1, 12):
+        path = path.rename(path.with_name(f"p{number}_plugin.py"))
+        await live.event("reloaded", "search/demo")
+        await live.until(lambda _: "drained search/demo" in live.kinds())
+        live.events.clear()
+    plugin = await live.plugin("search/demo")
+    assert (plugin["generation"], plugin["draining"]) == (12, [])
+
+
+async def test_a_file_renamed_and_changed(live: Live) -> None:
+    path = await place(live, "old", search_plugin("demo"))
+    write(path.with_name("new_plugin.py"), search_plugin("demo", "2"))
+    path.unlink()
+    await live.until(lambda _: (live.mirror().get("search/demo") or {}).get("version") == "2")
+    await live.quiet()
+    assert await live.answer("demo") == "2"
+    assert list(await live.listed()) == ["search/demo"]
+
+
+async def test_a_renamed_file_that_loads_slowly(live: Live) -> None:
+    path = await place(live, "old", search_plugin("demo", imports="import time\ntime.sleep(0.5)"))
+    path.rename(path.with_name("new_plugin.py"))
+    await only(live, "reloaded search/demo")
+
+
+async def test_a_file_becomes_a_package(live: Live) -> None:
+    path = await place(live, "demo", search_plugin("demo"))
+    path.unlink()
+    write(live.plugins / "search/demo_plugin/__init__.py", search_plugin("demo", "2"))
+    await only(live, "reloaded search/demo")
+    assert await live.answer("demo") == "2"
+
+
+async def test_a_renamed_class(live: Live) -> None:
+    path = await place(live, "demo", search_plugin("demo"))
+    save(path, search_plugin("other", "2"))
+    await only(live, "unloaded search/demo", "loaded search/other")
+    assert live.kinds().index("unloaded search/demo") < live.kinds().index("loaded search/other")
+    assert (await live.search("demo")).status == 200  # by the file's stem
+    assert (await live.get("/api/plugins/search/demo")).body["name"] == "other"
+
+
+async def test_the_files_of_two_plugins_are_exchanged(live: Live) -> None:
+    one = await place(live, "one", search_plugin("one"))
+    two = await place(live, "two", search_plugin("two"))
+    one.rename(one.with_name("x"))
+    two.rename(one)
+    one.with_name("x").rename(two)
+    await live.quiet(0.8)
+    assert await live.answer("one") == "1"
+    assert await live.answer("two") == "1"
+    listed = await live.listed()
+    assert {id: (plugin["file"], plugin["state"]) for id, plugin in listed.items()} == {
+        "search/one": ("plugins/search/two_plugin.py", "active"),
+        "search/two": ("plugins/search/one_plugin.py", "active"),
+    }
+
+
+async def test_a_file_that_never_loaded_is_listed_under_its_stem(live: Live) -> None:
+    path = await place(live, "broken", "class (")
+    plugin = await live.plugin("search/broken")
+    assert (plugin["name"], plugin["state"], plugin["version"]) == ("broken", "failed", "")
+    assert plugin["error"]["file"] == "plugins/search/broken_plugin.py"
+    save(path, search_plugin("demo"))
+    await only(live, "unloaded search/broken", "loaded search/demo")
+    assert list(await live.listed()) == ["search/demo"]
+
+
+async def test_at_start_the_first_by_path_has_the_name(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    slow = search_plugin("demo", "a", imports="import time\ntime.sleep(0.5)")
+    write(home / "plugins/search/a_plugin.py", slow)
+    for name in ("b", "c", "d"):
+        write(home / f"plugins/search/{name}_plugin.py", search_plugin("demo", name))
+    async with live_server(home) as live:
+        assert await live.answer("demo") == "a"
+        states = {
+            id: (one["state"], (one["error"] or {}).get("code")) for id, one in (await live.listed()).items()
+        }
+        assert states == {
+            "search/demo": ("active", None),
+            "search/b": ("failed", "conflict"),
+            "search/c": ("failed", "conflict"),
+            "search/d": ("failed", "conflict"),
+        }
+        assert live.final() == ["failed search/b", "failed search/c", "failed search/d", "loaded search/demo"]
