@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Literal
 
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -20,18 +22,20 @@ from service.model.text import Text
 # Frames above the limit are read and refused up to here, so that the connection lives; beyond, nothing is read at all.
 _READ_LIMITS = 16
 _NO_CODE = 0
+_LINGER_STEP_S = 0.02
 
 
 class _Socket(web.WebSocketResponse[Literal[False]]):
-    """A WebSocket whose end goes by the hub's clock, not by how fast the other side reads."""
+    """A WebSocket that ends as the hub's clients do, also where aiohttp ends it by itself."""
 
-    fence: Callable[[], None] | None = None
+    end: Callable[[int], Awaitable[None]] | None = None
 
     async def close(self, *, code: int = WSCloseCode.OK, message: bytes = b"", drain: bool = True) -> bool:
-        # aiohttp closes by itself after a frame that breaks the protocol. Nothing may follow its close frame, and a
-        # client that does not read must not hold it up.
-        if self.fence is not None:
-            self.fence()
+        # After a frame that breaks the protocol aiohttp would close at once, with bytes unread: the system answers
+        # those with a reset, which can take the close frame away from the client.
+        end, self.end = self.end, None
+        if end is not None:
+            await end(code)
         return await super().close(code=code, message=message, drain=False)
 
 
@@ -46,8 +50,6 @@ async def websocket_handler(request: web.Request) -> web.StreamResponse:
     limits = hub.limits
     await hub.turns.take()
     socket = _Socket(
-        # After a broken frame: what is still on its way is read and dropped, so that the close frame is not lost.
-        timeout=limits.close_s / 2,
         autoclose=False,
         autoping=False,
         compress=False,
@@ -70,7 +72,7 @@ async def websocket_handler(request: web.Request) -> web.StreamResponse:
     if transport is None or transport.is_closing():
         return socket
     client = hub.attach(transport, writer.drain, address)
-    socket.fence = lambda: hub.fence(client)
+    socket.end = partial(_linger, hub, client)
     try:
         await _listen(socket, hub, client, Session(hub, client, language_of(request)))
     finally:
@@ -109,6 +111,14 @@ async def _listen(socket: _Socket, hub: Hub, client: Client, session: Session) -
                     hub.send(client, pong_frame(message.data))
             case _:
                 return
+
+
+async def _linger(hub: Hub, client: Client, code: int) -> None:
+    """Say goodbye and drop what still comes, until the client has closed too or is cut."""
+    hub.close_client(client, close_frame(code))
+    while not client.transport.is_closing():
+        # aiohttp does not tell when the connection is lost after a broken frame; this is rare and short.
+        await asyncio.sleep(_LINGER_STEP_S)
 
 
 def _check_room(hub: Hub, address: str | None) -> None:

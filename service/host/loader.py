@@ -23,7 +23,6 @@ from service.host.sources import Snapshot, SourceFlawed
 from service.model.plugin import LoadError, Manifest, Stage
 from service.model.text import Text
 from service.wire import messages
-from service.worker.process import CHANNEL_LOST
 
 # The worker keeps the limits itself and can say where the plugin stands; this is for one that cannot.
 _GRACE_SECONDS = 1.5
@@ -160,7 +159,7 @@ class Loader:
             ) from None
         except ChannelClosed as closed:
             how = describe_exit(closed.status)
-            if worker.closed_its_channel or closed.status == CHANNEL_LOST << 8:
+            if worker.closed_its_channel or closed.status == messages.CHANNEL_LOST << 8:
                 how = Text(zh="它关闭了与服务器的连接", en="it closed its connection to the server")
             raise self._failed(
                 snapshot,

@@ -94,6 +94,12 @@ class Naming:
                 self._retire(plugin, displaced)
             generation.number = plugin.generation_count + 1
             return True
+        rival = self._desks.get(holder.unit.path)
+        if rival is not None and rival.conflict == plugin.identity and self._registry.lists(plugin):
+            # Each claims the name of the other: the two files have changed places.
+            self._registry.exchange(plugin, holder)
+            generation.number = plugin.generation_count + 1
+            return True
         if holder.manifest is None or holder.manifest.name != identity.name:
             # It has the name by its file only and never said it.
             self._registry.make_way(holder, identity)
@@ -108,7 +114,8 @@ class Naming:
         found = [
             desk
             for desk in self._desks.values()
-            if desk.conflict is not None and self._registry.get(desk.conflict) is None
+            if desk.conflict is not None
+            and self._registry.get(desk.conflict) in (None, self._registry.at(desk.unit.path))
         ]
         for desk in found:
             desk.conflict = None

@@ -264,6 +264,16 @@ class Registry:
         self._by_identity[plugin.identity] = plugin
         return displaced
 
+    def exchange(self, plugin: Plugin, other: Plugin) -> None:
+        """Exchange two identities, as the two files have: each file's plugin goes on as the other one did."""
+        plugin.identity, other.identity = other.identity, plugin.identity
+        plugin.serving, other.serving = other.serving, plugin.serving
+        plugin.manifest, other.manifest = other.manifest, plugin.manifest
+        count = max(plugin.generation_count, other.generation_count)
+        plugin.generation_count = other.generation_count = count
+        self._by_identity[plugin.identity] = plugin
+        self._by_identity[other.identity] = other
+
     def make_way(self, plugin: Plugin, identity: Identity) -> None:
         """List a plugin that has a name by its file only under another one: a plugin that says that name came."""
         plugin.identity = self._free_identity(plugin.unit)

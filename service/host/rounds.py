@@ -247,9 +247,14 @@ class Rounds:
             self._want(desk.unit, Change(Cause.FILE, force=True, settles=True))
 
     def _announce(self, plugin: Plugin, cause: Cause) -> None:
-        if not self._registry.lists(plugin) and not plugin.removed:
-            self._registry.list(plugin)
-            self._registry.publish(plugin, "loading", cause)
+        if self._registry.lists(plugin) or plugin.removed:
+            return
+        if any(
+            desk.unit.type is plugin.unit.type and not self._tree.has(desk.unit) for desk in self._desks.values()
+        ):
+            return  # a file has just gone, so this is likely the same one by another name
+        self._registry.list(plugin)
+        self._registry.publish(plugin, "loading", cause)
 
     # -- how else a round ends -----------------------------------------------------------------------------------
 

@@ -32,3 +32,7 @@ ITEM = "item"
 RESULT = "result"
 ERROR = "error"
 STOPPED = "stopped"
+
+# The exit statuses of a worker besides 0.
+CHANNEL_LOST = 70
+LOAD_FAILED = 71

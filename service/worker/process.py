@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import fcntl
 import gc
 import os
 import resource
@@ -12,10 +13,9 @@ import sys
 import threading
 from typing import Any, NoReturn
 
-from service.worker import linux
+from service.wire.messages import CHANNEL_LOST
+from service.worker import linux, runtime
 
-# The exit status of a worker that lost its channel.
-CHANNEL_LOST = 70
 _CHANNEL_FD = 3
 _THREAD_STACK_BYTES = 1024 * 1024
 _NICE_WHERE_IDLE_IS_A_TRAP = 5
@@ -42,8 +42,6 @@ def become_worker(
         faulthandler.enable()
         if not idle_scheduling:
             os.nice(_NICE_WHERE_IDLE_IS_A_TRAP)
-        from service.worker import runtime
-
         status = runtime.serve(socket.socket(fileno=_CHANNEL_FD), limits, idle_scheduling=idle_scheduling)
     finally:
         try:
@@ -82,8 +80,6 @@ def _arrange_descriptors(channel_fd: int, output_fd: int) -> None:
 
 
 def _duplicate_above(fd: int, lowest: int) -> int:
-    import fcntl
-
     return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, lowest)
 
 

@@ -3,42 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import logging
 import os
-import signal
 import socket
-import sys
 import time
-from collections.abc import Iterator
-from importlib import import_module
-from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 from service.wire import messages
 from service.wire.frames import FrameDecoder, encode
-from service.worker import contract
 from service.worker.calling import Calls, OwnedTasks, to_json
-from service.worker.faults import ContractBroken, Describer, main_thread_frame
+from service.worker.faults import Describer
+from service.worker.loading import Loading, StageFailed
 from service.worker.modules import SnapshotImporter, SourceModule, named_imports
 from service.worker.output import log_to_output
-from service.worker.process import CHANNEL_LOST
 from service.worker.warmup import warm_up
-
-LOAD_FAILED = 71
-
-# The worker's own limit comes first: it knows the line at which the plugin stands, the server does not.
-_HEAD_START_SECONDS = 0.5
-
-
-class StageFailed(Exception):
-    """The load failed at a stage; `__cause__` says why."""
-
-    def __init__(self, stage: str) -> None:
-        super().__init__(stage)
-        self.stage = stage
 
 
 def serve(channel: socket.socket, limits: dict[str, Any], *, idle_scheduling: bool) -> int:
@@ -102,8 +80,15 @@ class Worker:
         self._describer = Describer(header["home"], header["file"])
         self._owned = OwnedTasks()
         self._transport: asyncio.Transport | None = None
-        self._plugin: Any = None
-        self._calls: Calls | None = None
+        self._loading = Loading(
+            header,
+            limits,
+            self._importer,
+            self._describer,
+            self._owned,
+            send=self._write,
+            report=self._report,
+        )
         self._stopping = asyncio.Event()
 
     # -- loading -------------------------------------------------------------------------------------------------
@@ -117,12 +102,9 @@ class Worker:
         began = time.perf_counter()
         loop.set_task_factory(self._owned.factory)  # type: ignore[arg-type]  # typeshed asks for a generic callable
         try:
-            manifest = self._prepare()
-            loop.run_until_complete(self._begin())
+            manifest = self._loading.run(loop)
         except StageFailed as failure:
             return self._report(self._describer.fault(failure.stage, failure.__cause__ or failure))
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
         load_ms = (time.perf_counter() - began) * 1000
         loaded = self._importer.imported()
         self._write(
@@ -131,135 +113,18 @@ class Worker:
         )
         return 0
 
-    def _prepare(self) -> dict[str, Any]:
-        self._limit_stage("import", self._limits["load_s"])
-        log = logging.getLogger(self._module_name)
-        log.setLevel(logging.DEBUG)
-        sys.meta_path.insert(0, self._importer)
-        sys.dont_write_bytecode = True
-        modules = sys.modules
-        try:
-            with self._no_silent_exit():
-                module = import_module(self._module_name)
-        except BaseException as error:  # sys.exit at import is a fault of the plugin like any other
-            replaced = sys.modules is not modules or __name__ not in modules
-            raise StageFailed("import") from (_modules_replaced() if replaced else error)
-        finally:
-            sys.modules = modules
-        try:
-            cls = contract.find_class(module, self._type)
-            methods = contract.check_methods(cls, self._type)
-            plugin = cls.__new__(cls)
-            plugin.log = log
-            plugin.data_dir = self._data_dir()
-            plugin.config = {}
-            plugin.__init__()  # type: ignore[misc]  # config, log and data_dir are there before it runs
-            self._plugin = plugin
-            manifest = contract.describe(plugin, self._type, methods)
-            fields, json_schema = contract.schema_of(plugin)
-        except BaseException as error:
-            raise StageFailed("contract") from error
-        try:
-            config, missing = contract.effective_config(fields, json_schema, self._header["config"])
-            plugin.set_config(config)
-        except BaseException as error:
-            raise StageFailed("config") from error
-        return {
-            **manifest,
-            "config_schema": fields,
-            "config_json_schema": json_schema,
-            "config_missing": missing,
-        }
-
-    @contextlib.contextmanager
-    def _no_silent_exit(self) -> Iterator[None]:
-        """Have `os._exit` say where it was called, in this process and while the plugin is imported."""
-        real_exit, pid = os._exit, os.getpid()
-
-        def exit_with_report(status: int) -> NoReturn:
-            if os.getpid() == pid:
-                error = self._describer.stuck(
-                    "import",
-                    "exit_called",
-                    f"插件在导入时调用了 os._exit({status})，请删除这一调用",
-                    f"The plugin called os._exit({status}) while it was imported; remove that call",
-                    sys._getframe(1),
-                )
-                self._report(error)
-            real_exit(status)
-
-        os._exit = exit_with_report
-        try:
-            yield
-        finally:
-            os._exit = real_exit
-
-    def _data_dir(self) -> Path:
-        folder = Path(self._header["data_dir"])
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
-
-    async def _begin(self) -> None:
-        self._calls = Calls(
-            self._plugin,
-            self._write,
-            self._describer.raised,
-            self._owned,
-            threads=self._limits["threads"],
-            max_result=self._limits["frame_bytes"] - 64 * 1024,
-        )
-        for stage in ("start", "self_check"):
-            if stage not in self._own_lifecycle():
-                continue
-            self._write({"t": messages.STAGE, "stage": stage}, b"")
-            seconds = self._limits[f"{stage}_s"]
-            self._limit_stage(stage, seconds)
-            try:
-                async with asyncio.timeout(seconds):
-                    answer = await self._calls.invoke(getattr(self._plugin, stage), {})
-            except TimeoutError as error:
-                raise StageFailed(stage) from ContractBroken(
-                    f"{stage}_timeout",
-                    f"{stage}() 在 {seconds:g} 秒内没有完成",
-                    f"{stage}() did not finish within {seconds:g} s ({error or 'it was cancelled'})",
-                )
-            except BaseException as error:
-                raise StageFailed(stage) from error
-            if stage == "self_check" and answer is False:
-                raise StageFailed(stage) from ContractBroken(
-                    "self_check_failed", "self_check() 返回了 False", "self_check() returned False"
-                )
-
-    def _own_lifecycle(self) -> set[str]:
-        base = contract.BASES[self._type]
-        return {
-            name
-            for name in ("start", "self_check", "stop")
-            if getattr(type(self._plugin), name, None) is not getattr(base, name)
-        }
-
-    def _limit_stage(self, stage: str, seconds: float) -> None:
-        def on_alarm(_number: int, frame: FrameType | None) -> None:
-            error = self._describer.stuck(
-                stage,
-                f"{stage}_timeout",
-                f"{stage} 阶段在 {seconds:g} 秒内没有结束，请检查此处的循环或等待",
-                f"The {stage} stage did not end within {seconds:g} s; look for a loop or a wait here",
-                frame or main_thread_frame(),
-            )
-            # The plugin may be in a loop that swallows exceptions, so this does not raise one.
-            os._exit(self._report(error))
-
-        signal.signal(signal.SIGALRM, on_alarm)
-        # An asynchronous stage that only waits is ended by its own timeout, which comes before this.
-        signal.setitimer(signal.ITIMER_REAL, seconds + (0 if stage == "import" else _HEAD_START_SECONDS))
-
     def _report(self, error: dict[str, Any]) -> int:
         imports = named_imports(self._importer, self._module_name)
         self._write({"t": messages.FAILED, "imports": imports}, to_json(error))
-        return LOAD_FAILED
+        return messages.LOAD_FAILED
 
     # -- serving -------------------------------------------------------------------------------------------------
+
+    @property
+    def _calls(self) -> Calls:
+        calls = self._loading.calls
+        assert calls is not None, "nothing is served before the plugin is loaded"
+        return calls
 
     async def run(self, frames: list[tuple[bytes, bytes]]) -> int:
         """Serve calls until told to stop.
@@ -270,7 +135,6 @@ class Worker:
         Returns:
             the exit status.
         """
-        assert self._calls is not None
         loop = asyncio.get_running_loop()
         me = asyncio.current_task()
         assert me is not None
@@ -283,12 +147,13 @@ class Worker:
             self.take(header, body)
         await self._stopping.wait()
         await self._calls.settle(self._limits["settle_s"])
-        if "stop" in self._own_lifecycle():
+        if self._loading.overrides("stop"):
+            plugin = self._loading.plugin
             try:
                 async with asyncio.timeout(self._limits["stop_s"]):
-                    await self._calls.invoke(self._plugin.stop, {})
+                    await self._calls.invoke(plugin.stop, {})
             except BaseException as error:
-                self._plugin.log.error("stop() failed: %s", self._describer.traceback_of(error))
+                plugin.log.error("stop() failed: %s", self._describer.traceback_of(error))
         self._write({"t": messages.STOPPED}, b"")
         return 0
 
@@ -301,13 +166,13 @@ class Worker:
         """Act on one message."""
         header = json.loads(raw)
         kind = header["t"]
-        assert self._calls is not None
+        calls = self._calls
         if kind == messages.CALL:
-            self._calls.begin(header["id"], header["method"], json.loads(body), header.get("credit", 0))
+            calls.begin(header["id"], header["method"], json.loads(body), header.get("credit", 0))
         elif kind == messages.CANCEL:
-            self._calls.cancel(header["id"])
+            calls.cancel(header["id"])
         elif kind == messages.CREDIT:
-            self._calls.add_credit(header["id"], header["n"])
+            calls.add_credit(header["id"], header["n"])
         elif kind == messages.DRAIN:
             for task in list(self._owned.begun_by_start):
                 task.cancel()
@@ -316,7 +181,7 @@ class Worker:
 
     def lost(self) -> None:
         """The server is gone, or the plugin closed the channel."""
-        os._exit(CHANNEL_LOST)
+        os._exit(messages.CHANNEL_LOST)
 
     def _write(self, header: dict[str, Any], body: bytes) -> None:
         frame = encode(json.dumps(header).encode(), body)
@@ -326,15 +191,7 @@ class Worker:
         try:
             self._channel.sendall(frame)
         except OSError:
-            os._exit(CHANNEL_LOST)
-
-
-def _modules_replaced() -> ContractBroken:
-    return ContractBroken(
-        "modules_replaced",
-        "插件替换或清空了 sys.modules，之后的导入都无法进行；请删除这一操作",
-        "The plugin replaced or emptied sys.modules, so that nothing can be imported any more; remove that",
-    )
+            os._exit(messages.CHANNEL_LOST)
 
 
 class _Receiver(asyncio.Protocol):

@@ -166,7 +166,7 @@ async def test_the_files_of_two_plugins_are_exchanged(live: Live) -> None:
     one.rename(one.with_name("x"))
     two.rename(one)
     one.with_name("x").rename(two)
-    await live.quiet(0.8)
+    await only(live, "reloaded search/one", "reloaded search/two")
     assert await live.answer("one") == "1"
     assert await live.answer("two") == "1"
     listed = await live.listed()
@@ -203,4 +203,7 @@ async def test_at_start_the_first_by_path_has_the_name(tmp_path: Path) -> None:
             "search/c": ("failed", "conflict"),
             "search/d": ("failed", "conflict"),
         }
-        assert live.final() == ["failed search/b", "failed search/c", "failed search/d", "loaded search/demo"]
+        assert live.final() == [
+            *("failed search/b", "failed search/c", "failed search/d"),
+            *("loaded search/demo", "unloaded search/a"),
+        ]

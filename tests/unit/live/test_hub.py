@@ -144,6 +144,41 @@ async def test_heartbeats_never_run_ahead_of_the_events(begin: Begin) -> None:
             assert int(message["seq"]) == seq
 
 
+async def test_a_client_that_is_behind_gets_its_heartbeat_when_it_has_caught_up(begin: Begin) -> None:
+    bench = begin(heartbeat_s=0.05)
+    client, transport = bench.attach()
+    await bench.subscribe(client, "**")
+    transport.stuck = True
+    for _ in range(100):
+        bench.log.publish(Happened(value="x" * 1000))
+    await bench.settle()
+    async with asyncio.timeout(5):
+        while not client.beat_due:
+            bench.hub.alive(client)
+            await asyncio.sleep(0.01)
+    assert client.pinged
+    transport.unstick()
+    await bench.settle()
+    # That it takes what was written is a sign of life as well.
+    assert not client.pinged
+    assert [message["seq"] for message in transport.messages] == [*map(str, range(1, 101)), "100"]
+    assert transport.messages[-1]["type"] == "plugbay.heartbeat"
+
+
+async def test_a_client_that_leaves_with_its_transport_full_is_cut(begin: Begin) -> None:
+    bench = begin()
+    client, transport = bench.attach()
+    await bench.subscribe(client, "**")
+    transport.stuck = True
+    bench.log.publish(Happened())
+    await bench.settle()
+    bench.hub.detach(client)
+    assert not transport.aborted
+    async with asyncio.timeout(5):
+        while not transport.aborted:
+            await asyncio.sleep(0.01)
+
+
 async def test_one_that_does_not_answer_pings_is_closed_and_cut(begin: Begin) -> None:
     bench = begin(heartbeat_s=0.05)
     client, transport = bench.attach()
@@ -259,9 +294,14 @@ async def test_nothing_is_written_to_a_client_that_was_fenced(begin: Begin) -> N
     assert bench.hub._feeder._groups == {}
 
 
-@pytest.mark.parametrize("seed", range(20))
-async def test_any_mixture_ends_with_everything_once_and_in_order(begin: Begin, seed: int) -> None:
-    """Clients that come, subscribe, resume, give up and get stuck in the middle of rounds."""
+@pytest.mark.parametrize("seed", range(40))
+async def test_any_mixture_ends_with_everything_once_and_in_order(
+    begin: Begin, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clients that come, subscribe, resume and get stuck in the middle of rounds, which pause at every client."""
+    monkeypatch.setattr("service.live.feeder.STEP_S", -1.0)
+    monkeypatch.setattr("service.live.feeder._CLIENTS_PER_LOOK", 1)
+    monkeypatch.setattr("service.live.feeder._SLICE_BYTES", 400)
     dice = random.Random(seed)
     bench = begin(max_events=5000, client_queue=5000)
     subjects: list[str] = []
@@ -303,7 +343,9 @@ async def test_any_mixture_ends_with_everything_once_and_in_order(begin: Begin, 
             await asyncio.sleep(0)
     for _, transport, _ in clients:
         transport.unstick()
-    await bench.settle()
+    async with asyncio.timeout(20):
+        while bench.hub._feeder.busy:
+            await asyncio.sleep(0)
     await bench.settle()
 
     for client, transport, since in clients:

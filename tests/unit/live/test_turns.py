@@ -28,6 +28,7 @@ async def test_many_pieces_do_not_make_one_long_one() -> None:
         while len(order) < 200:
             rounds.append(len(order))
             await asyncio.sleep(0)
+        rounds.append(len(order))
 
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(watch())

@@ -1,0 +1,217 @@
+"""Loading a plugin inside its worker: import, contract, configuration, start and self-check, each with a deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+from service.wire import messages
+from service.worker import contract
+from service.worker.calling import Calls, OwnedTasks, Send
+from service.worker.faults import ContractBroken, Describer, main_thread_frame
+from service.worker.modules import SnapshotImporter
+
+# A stage that only waits is ended by its own timeout; the alarm is for one that does not let go of the thread.
+_HEAD_START_SECONDS = 0.5
+
+
+class StageFailed(Exception):
+    """The load failed at a stage; `__cause__` says why."""
+
+    def __init__(self, stage: str) -> None:
+        super().__init__(stage)
+        self.stage = stage
+
+
+class Loading:
+    """One load.
+
+    Args:
+        header: of the `load` message.
+        limits: as for `service.worker.runtime.serve`.
+        importer: the plugin's code.
+        describer: describes what goes wrong.
+        owned: who began which task.
+        send: puts a message on the wire.
+        report: tells the server that the load failed, and gives the exit status for that.
+
+    Attributes:
+        plugin: the instance, once there is one.
+        calls: its calls, once it has started.
+    """
+
+    def __init__(
+        self,
+        header: dict[str, Any],
+        limits: dict[str, Any],
+        importer: SnapshotImporter,
+        describer: Describer,
+        owned: OwnedTasks,
+        *,
+        send: Send,
+        report: Callable[[dict[str, Any]], int],
+    ) -> None:
+        self._header = header
+        self._limits = limits
+        self._type: str = header["type"]
+        self._module_name: str = header["module"]
+        self._importer = importer
+        self._describer = describer
+        self._owned = owned
+        self._send = send
+        self._report = report
+        self.plugin: Any = None
+        self.calls: Calls | None = None
+
+    def run(self, loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
+        """Go through all stages.
+
+        Returns:
+            the plugin's manifest.
+
+        Raises:
+            StageFailed
+        """
+        try:
+            manifest = self._prepare()
+            loop.run_until_complete(self._begin())
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        return manifest
+
+    def overrides(self, name: str) -> bool:
+        """Whether the plugin has a method of its own where the base class has one that does nothing."""
+        base = contract.BASES[self._type]
+        return getattr(type(self.plugin), name, None) is not getattr(base, name)
+
+    def _prepare(self) -> dict[str, Any]:
+        self._limit_stage("import", self._limits["load_s"])
+        log = logging.getLogger(self._module_name)
+        log.setLevel(logging.DEBUG)
+        sys.meta_path.insert(0, self._importer)
+        sys.dont_write_bytecode = True
+        modules = sys.modules
+        try:
+            with self._no_silent_exit():
+                module = import_module(self._module_name)
+        except BaseException as error:  # sys.exit at import is a fault of the plugin like any other
+            replaced = sys.modules is not modules or __name__ not in modules
+            raise StageFailed("import") from (_modules_replaced() if replaced else error)
+        finally:
+            sys.modules = modules
+        try:
+            cls = contract.find_class(module, self._type)
+            methods = contract.check_methods(cls, self._type)
+            plugin = cls.__new__(cls)
+            plugin.log = log
+            plugin.data_dir = self._data_dir()
+            plugin.config = {}
+            plugin.__init__()  # type: ignore[misc]  # config, log and data_dir are there before it runs
+            self.plugin = plugin
+            manifest = contract.describe(plugin, self._type, methods)
+            fields, json_schema = contract.schema_of(plugin)
+        except BaseException as error:
+            raise StageFailed("contract") from error
+        try:
+            config, missing = contract.effective_config(fields, json_schema, self._header["config"])
+            plugin.set_config(config)
+        except BaseException as error:
+            raise StageFailed("config") from error
+        return {
+            **manifest,
+            "config_schema": fields,
+            "config_json_schema": json_schema,
+            "config_missing": missing,
+        }
+
+    @contextlib.contextmanager
+    def _no_silent_exit(self) -> Iterator[None]:
+        """Have `os._exit` say where it was called, in this process and while the plugin is imported."""
+        real_exit, pid = os._exit, os.getpid()
+
+        def exit_with_report(status: int) -> NoReturn:
+            if os.getpid() == pid:
+                error = self._describer.stuck(
+                    "import",
+                    "exit_called",
+                    f"插件在导入时调用了 os._exit({status})，请删除这一调用",
+                    f"The plugin called os._exit({status}) while it was imported; remove that call",
+                    sys._getframe(1),
+                )
+                self._report(error)
+            real_exit(status)
+
+        os._exit = exit_with_report
+        try:
+            yield
+        finally:
+            os._exit = real_exit
+
+    def _data_dir(self) -> Path:
+        folder = Path(self._header["data_dir"])
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    async def _begin(self) -> None:
+        self.calls = Calls(
+            self.plugin,
+            self._send,
+            self._describer.raised,
+            self._owned,
+            threads=self._limits["threads"],
+            max_result=self._limits["frame_bytes"] - 64 * 1024,
+        )
+        for stage in ("start", "self_check"):
+            if not self.overrides(stage):
+                continue
+            self._send({"t": messages.STAGE, "stage": stage}, b"")
+            seconds = self._limits[f"{stage}_s"]
+            self._limit_stage(stage, seconds)
+            try:
+                async with asyncio.timeout(seconds):
+                    answer = await self.calls.invoke(getattr(self.plugin, stage), {})
+            except TimeoutError as error:
+                raise StageFailed(stage) from ContractBroken(
+                    f"{stage}_timeout",
+                    f"{stage}() 在 {seconds:g} 秒内没有完成",
+                    f"{stage}() did not finish within {seconds:g} s ({error or 'it was cancelled'})",
+                )
+            except BaseException as error:
+                raise StageFailed(stage) from error
+            if stage == "self_check" and answer is False:
+                raise StageFailed(stage) from ContractBroken(
+                    "self_check_failed", "self_check() 返回了 False", "self_check() returned False"
+                )
+
+    def _limit_stage(self, stage: str, seconds: float) -> None:
+        def on_alarm(_number: int, frame: FrameType | None) -> None:
+            error = self._describer.stuck(
+                stage,
+                f"{stage}_timeout",
+                f"{stage} 阶段在 {seconds:g} 秒内没有结束，请检查此处的循环或等待",
+                f"The {stage} stage did not end within {seconds:g} s; look for a loop or a wait here",
+                frame or main_thread_frame(),
+            )
+            # The plugin may be in a loop that swallows exceptions, so this does not raise one.
+            os._exit(self._report(error))
+
+        signal.signal(signal.SIGALRM, on_alarm)
+        # An asynchronous stage that only waits is ended by its own timeout, which comes before this.
+        signal.setitimer(signal.ITIMER_REAL, seconds + (0 if stage == "import" else _HEAD_START_SECONDS))
+
+
+def _modules_replaced() -> ContractBroken:
+    return ContractBroken(
+        "modules_replaced",
+        "插件替换或清空了 sys.modules，之后的导入都无法进行；请删除这一操作",
+        "The plugin replaced or emptied sys.modules, so that nothing can be imported any more; remove that",
+    )

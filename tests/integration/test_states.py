@@ -1,0 +1,542 @@
+"""What a plugin's state is, and what brings it there: broken files, switches, configuration, exclusive plugins."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from tests.integration.live import (
+    Live,
+    clear,
+    live_server,
+    only,
+    save,
+    search_plugin,
+    without_passing,
+    write,
+)
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+FILE = "search/demo_plugin.py"
+ID = "search/demo"
+
+# Marks that it ran, so that a test can tell whether it did.
+COUNTING = """\
+from pathlib import Path
+with (Path({home!r}) / "ran").open("a") as file:
+    file.write("{says}\\n")
+"""
+SCHEMA = """\
+from service.sdk import ConfigField, SearchPlugin, SearchResult
+
+class Demo(SearchPlugin):
+    name = "demo"
+    version = "1"
+    description = ""
+
+    def get_config_schema(self):
+        return [ConfigField(name="key", required=True), ConfigField(name="n", type="number", default=3)]
+
+    async def search(self, keyword, **kwargs):
+        return [SearchResult(title=f"{self.config['key']} {self.config['n']}", url="")]
+"""
+# Binds a port, as a plugin does that cannot run twice.
+EXCLUSIVE = """\
+import asyncio, socket
+from service.sdk import SearchPlugin, SearchResult
+
+class Demo(SearchPlugin):
+    name = "demo"
+    version = "{says}"
+    description = ""
+    exclusive = True
+
+    async def start(self):
+        self.socket = socket.socket()
+        self.socket.bind(("127.0.0.1", {port}))
+        {start}
+
+    async def search(self, keyword, **kwargs):
+        if keyword == "slow":
+            await asyncio.sleep(0.5)
+        return [SearchResult(title="{says}", url="")]
+"""
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Live]:
+    async with live_server(
+        tmp_path_factory.mktemp("states") / "home",
+        PLUGBAY_LIMITS__START_S="0.5",
+        PLUGBAY_LIMITS__SELF_CHECK_S="0.5",
+        PLUGBAY_LIMITS__DRAINING_GENERATIONS="2",
+    ) as live:
+        yield live
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def live(server: Live) -> AsyncIterator[Live]:
+    await clear(server)
+    (server.home / "config" / "plugins.json").unlink(missing_ok=True)
+    await server.quiet(0.1)
+    server.events.clear()
+    yield server
+
+
+async def begin(live: Live, text: str | None = None) -> Path:
+    path = save(live.plugins / FILE, text or search_plugin())
+    await live.until(lambda _: live.final())
+    await live.quiet(0.1)
+    live.events.clear()
+    return path
+
+
+def exclusive(port: int, says: str = "1", start: str = "pass") -> str:
+    return EXCLUSIVE.format(port=port, says=says, start=start)
+
+
+def configure(live: Live, entries: dict[str, Any]) -> None:
+    save(live.home / "config" / "plugins.json", json.dumps(entries))
+
+
+# -- broken and mended -------------------------------------------------------------------------------------------
+
+
+async def test_a_broken_save_and_a_mended_one(live: Live) -> None:
+    path = await begin(live)
+    save(path, search_plugin(says="2") + "\n    def broken(:\n")
+    await only(live, f"failed {ID}")
+    plugin = await live.plugin(ID)
+    error = plugin["error"]
+    assert (plugin["state"], plugin["generation"], plugin["version"]) == ("degraded", 1, "1")
+    assert (error["stage"], error["type"], error["file"]) == ("import", "SyntaxError", f"plugins/{FILE}")
+    assert error["line"] == len(path.read_text().splitlines())
+    assert await live.answer("demo") == "1"
+    live.events.clear()
+    save(path, search_plugin(says="3"))
+    await only(live, f"reloaded {ID}")
+    plugin = await live.plugin(ID)
+    assert (plugin["state"], plugin["error"]) == ("active", None)
+    assert await live.answer("demo") == "3"
+
+
+async def test_broken_from_the_start_and_mended(live: Live) -> None:
+    path = await begin(live, "broken(")
+    assert (await live.plugin(ID))["state"] == "failed"
+    assert (await live.search("demo")).status == 503
+    save(path, search_plugin(says="2"))
+    await only(live, f"loaded {ID}")
+
+
+async def test_each_broken_save_is_told_of(live: Live) -> None:
+    path = await begin(live)
+    for number in range(3):
+        save(path, f"broken({number}")
+        await only(live, f"failed {ID}")
+        live.events.clear()
+    assert (await live.plugin(ID))["error"]["generation"] == 4
+
+
+@pytest.mark.parametrize(("method", "stage"), [("start", "start"), ("self_check", "self_check")])
+@pytest.mark.parametrize(
+    ("body", "type"),
+    [("raise OSError('no')", "OSError"), ("await asyncio.sleep(60)", ""), ("while True: pass", "")],
+)
+async def test_what_fails_or_hangs_before_it_serves(
+    live: Live, method: str, stage: str, body: str, type: str
+) -> None:
+    path = await begin(live)
+    text = search_plugin(says="2", imports="import asyncio")
+    save(path, text + f"\n    async def {method}(self):\n        {body}\n")
+    await only(live, f"failed {ID}")
+    plugin = await live.plugin(ID)
+    assert (plugin["state"], plugin["error"]["stage"]) == ("degraded", stage)
+    if type:
+        assert plugin["error"]["type"] == type
+    else:
+        assert "timeout" in plugin["error"]["code"]
+    assert await live.answer("demo") == "1"
+
+
+async def test_a_file_that_vanished_is_not_reloaded_but_gone(live: Live) -> None:
+    path = await begin(live)
+    path.unlink()
+    answer = await live.post("/api/plugins/reload", {"plugin_type": "search", "plugin_name": "demo"})
+    assert (answer.status, answer.body["code"]) == (404, "plugin_not_found")
+    await only(live, f"unloaded {ID}")
+
+
+async def test_reload_by_request(live: Live) -> None:
+    await begin(live)
+    answer = await live.post("/api/plugins/reload", {"plugin_type": "search", "plugin_name": "demo"})
+    assert answer.body["results"][0] | {"ms": 0} == {
+        "id": ID,
+        "ok": True,
+        "state": "active",
+        "generation": 2,
+        "ms": 0,
+    }
+    await only(live, f"reloaded {ID}")
+
+
+async def test_reload_all(live: Live) -> None:
+    for name in ("one", "two", "off"):
+        write(live.plugins / f"search/{name}_plugin.py", search_plugin(name))
+    write(live.plugins / "search/broken_plugin.py", "broken(")
+    await live.until(lambda _: len(live.final()) == 4)
+    await live.post("/api/plugins/search/off/toggle?enabled=false")
+    await live.quiet()
+    live.events.clear()
+    answer = await live.post("/api/plugins/reload")
+    assert (answer.status, answer.body["success_count"], answer.body["fail_count"]) == (200, 2, 1)
+    await only(live, "failed search/broken", "reloaded search/one", "reloaded search/two")
+
+
+# -- switched off and on -----------------------------------------------------------------------------------------
+
+
+async def toggle(live: Live, enabled: bool) -> None:
+    answer = await live.post(f"/api/plugins/{ID}/toggle?enabled={str(enabled).lower()}")
+    assert (answer.status, answer.body["enabled"]) == (200, enabled), answer
+
+
+async def test_off_and_on(live: Live) -> None:
+    await begin(live)
+    await toggle(live, False)
+    assert (await live.plugin(ID))["state"] == "disabled"
+    answer = await live.search("demo")
+    assert (answer.status, answer.body["code"]) == (409, "plugin_disabled")
+    await only(live, f"disabled {ID}")
+    live.events.clear()
+    await toggle(live, True)
+    assert await live.answer("demo") == "1"
+    await only(live, f"enabled {ID}")
+    live.events.clear()
+    await toggle(live, True)
+    await live.quiet()
+    assert live.kinds() == []
+
+
+async def test_a_plugin_that_is_off_is_not_run_by_a_save(live: Live) -> None:
+    path = await begin(live, search_plugin(imports=COUNTING.format(home=str(live.home), says="1")))
+    (live.home / "ran").unlink()
+    await toggle(live, False)
+    save(path, search_plugin(says="2", imports=COUNTING.format(home=str(live.home), says="2")))
+    await live.quiet()
+    assert not (live.home / "ran").exists()
+    assert live.final() == [f"disabled {ID}"]
+    await toggle(live, True)
+    assert await live.answer("demo") == "2"
+
+
+async def test_off_while_it_loads(live: Live) -> None:
+    path = await begin(live)
+    save(path, search_plugin(says="2", imports="import time\ntime.sleep(1)"))
+    await live.event("loading", ID)
+    await toggle(live, False)
+    await only(live, f"disabled {ID}")
+    assert (await live.plugin(ID))["state"] == "disabled"
+
+
+async def test_off_while_it_loads_for_the_first_time(live: Live) -> None:
+    save(live.plugins / FILE, search_plugin(imports="import time\ntime.sleep(1)"))
+    await live.event("loading", ID)
+    await toggle(live, False)
+    await only(live, f"disabled {ID}")
+
+
+async def test_on_while_it_crashes(live: Live) -> None:
+    """Asking for what is so already must not keep a crashed worker from being started again."""
+    path = await begin(live)
+    save(path, search_plugin(says="2", imports="import os", expression="os._exit(3)"))
+    await live.event("reloaded", ID)
+    live.events.clear()
+    assert (await live.search("demo")).body["code"] == "plugin_crashed"
+    await toggle(live, True)
+    await only(live, f"crashed {ID}", f"loaded {ID}")
+
+
+async def test_deleted_while_it_loads(live: Live) -> None:
+    path = await begin(live)
+    save(path, search_plugin(says="2", imports="import time\ntime.sleep(1)"))
+    await live.event("loading", ID)
+    answer = await live.post("/api/plugins/delete", {"plugin_type": "search", "plugin_name": "demo"})
+    assert answer.status == 200
+    assert not path.exists()
+    assert (await live.search("demo")).status == 404
+    await only(live, f"unloaded {ID}")
+
+
+async def test_delete_takes_all_that_is_the_plugin_s(live: Live) -> None:
+    path = await begin(live)
+    requirements = write(live.plugins / "search/demo_requirements.txt", "msgspec\n")
+    await live.event("reloaded", ID)
+    await live.post(f"/api/plugins/{ID}/config", {"key": "value"})
+    data = live.home / "data/plugins/search/demo"
+    assert data.is_dir()
+    await live.post("/api/plugins/delete", {"plugin_type": "search", "plugin_name": "demo"})
+    assert not path.exists() and not requirements.exists() and data.is_dir()
+    assert json.loads((live.home / "config/plugins.json").read_text()) == {}
+    save(path, search_plugin())
+    await live.event("loaded", ID)
+    await live.post("/api/plugins/delete", {"plugin_type": "search", "plugin_name": "demo", "purge": True})
+    async with asyncio.timeout(5):
+        while data.exists():
+            await asyncio.sleep(0.01)
+
+
+async def test_off_across_a_restart_is_known_without_running(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    path = home / "plugins" / "search" / "other_plugin.py"
+    async with live_server(home) as live:
+        write(path, search_plugin("demo", imports=COUNTING.format(home=str(home), says="1")))
+        await live.event("loaded", ID)
+        await toggle(live, False)
+        before = await live.plugin(ID)
+    (home / "ran").unlink()
+    async with live_server(home) as live:
+        assert not (home / "ran").exists()
+        plugin = await live.plugin(ID)
+        assert (plugin["state"], plugin["version"], plugin["file"]) == (
+            "disabled",
+            "1",
+            "plugins/search/other_plugin.py",
+        )
+        assert plugin["origin"] == before["origin"]
+        assert live.final() == [f"disabled {ID}"]
+        await toggle(live, True)
+        assert await live.answer("demo") == "1"
+
+
+# -- configuration -----------------------------------------------------------------------------------------------
+
+
+async def test_required_configuration_fails_calls_and_not_the_load(live: Live) -> None:
+    await begin(live, SCHEMA)
+    plugin = await live.plugin(ID)
+    assert (plugin["state"], plugin["config_missing"]) == ("active", ["key"])
+    answer = await live.search("demo")
+    assert answer.body["code"] == "config_missing" and answer.status >= 400
+    assert (await live.post(f"/api/plugins/{ID}/config", {"key": "k"})).status == 200
+    await only(live, f"configured {ID}")
+    assert (await live.plugin(ID))["config_missing"] == []
+    assert await live.answer("demo") == "k 3"
+
+
+async def test_configuration_edited_by_hand(live: Live) -> None:
+    await begin(live, SCHEMA)
+    configure(live, {"search:demo": {"key": "a"}})
+    await only(live, f"configured {ID}")
+    assert await live.answer("demo") == "a 3"
+    live.events.clear()
+    configure(live, {"search:demo": {"key": "a", "_enabled": False}})
+    await only(live, f"disabled {ID}")
+    live.events.clear()
+    configure(live, {"search:demo": {"key": "b", "_enabled": False}})
+    await live.quiet()
+    assert set(live.final()) <= {f"configured {ID}"}
+    live.events.clear()
+    configure(live, {"search:demo": {"key": "b"}})
+    await only(live, f"enabled {ID}")
+    assert await live.answer("demo") == "b 3"
+
+
+async def test_a_corrupt_configuration_changes_nothing(live: Live) -> None:
+    await begin(live, SCHEMA)
+    configure(live, {"search:demo": {"key": "a"}})
+    await only(live, f"configured {ID}")
+    live.events.clear()
+    save(live.home / "config/plugins.json", '{"search:demo": ')
+    await live.quiet()
+    assert live.kinds() == []
+    assert await live.answer("demo") == "a 3"
+    assert (live.home / "config/plugins.json").read_text() == '{"search:demo": '
+
+
+async def test_configuration_mends_a_plugin_that_failed(live: Live) -> None:
+    text = SCHEMA + "\n    async def self_check(self):\n        assert self.config['key'] != 'bad'\n"
+    configure(live, {"search:demo": {"key": "bad"}})
+    path = await begin(live, text)
+    assert (await live.plugin(ID))["state"] == "failed"
+    configure(live, {"search:demo": {"key": "good"}})
+    await only(live, f"configured {ID}")
+    live.events.clear()
+    configure(live, {"search:demo": {"key": "bad"}})
+    await only(live, f"failed {ID}")
+    assert (await live.plugin(ID))["state"] == "degraded"
+    assert await live.answer("demo") == "good 3"
+    assert path.exists()
+
+
+async def test_the_configuration_of_the_name_and_not_of_the_file(live: Live) -> None:
+    configure(live, {"search:demo": {"key": "right"}, "search:other": {"key": "wrong"}})
+    await live.quiet(0.2)
+    write(live.plugins / "search/other_plugin.py", SCHEMA)
+    await only(live, f"loaded {ID}")
+    assert await live.answer("demo") == "right 3"
+
+
+async def test_grants_are_told(live: Live) -> None:
+    block = '# /// script\n# [tool.plugbay]\n# network = [443]\n# read = ["/srv"]\n# ///\n'
+    await begin(live, block + search_plugin())
+    permissions = (await live.plugin(ID))["permissions"]
+    assert permissions == {"asked": {"network": [443], "read": ["/srv"]}, "granted": {"network": True}}
+    configure(live, {"search:demo": {"_granted": {"network": [443]}}})
+    await only(live, f"configured {ID}")
+    assert (await live.plugin(ID))["permissions"]["granted"] == {"network": [443]}
+    live.events.clear()
+    configure(live, {"search:demo": {}})
+    await only(live, f"configured {ID}")
+    assert (await live.plugin(ID))["permissions"]["granted"] == {"network": True}
+
+
+# -- exclusive plugins -------------------------------------------------------------------------------------------
+
+
+async def test_an_exclusive_plugin_changes_over(live: Live, unused_tcp_port: int) -> None:
+    path = await begin(live, exclusive(unused_tcp_port))
+    slow = asyncio.create_task(live.answer("demo", "slow"))
+    async with asyncio.timeout(5):
+        while (await live.plugin(ID))["running_calls"] == 0:
+            await asyncio.sleep(0.01)
+    save(path, exclusive(unused_tcp_port, "2"))
+    await live.event("loading", ID)
+    waiting = asyncio.create_task(live.answer("demo"))
+    assert await slow == "1"
+    assert await waiting == "2"
+    await only(live, f"reloaded {ID}")
+
+
+async def test_an_exclusive_plugin_comes_back(live: Live, unused_tcp_port: int) -> None:
+    path = await begin(live, exclusive(unused_tcp_port))
+    save(path, exclusive(unused_tcp_port, "2", start="raise ValueError"))
+    await only(live, f"failed {ID}")
+    plugin = await live.plugin(ID)
+    assert (plugin["state"], plugin["error"]["stage"]) == ("degraded", "start")
+    assert await live.answer("demo") == "1"
+    live.events.clear()
+    save(path, exclusive(unused_tcp_port, "3"))
+    await only(live, f"reloaded {ID}")
+    assert await live.answer("demo") == "3"
+
+
+async def test_an_exclusive_plugin_off_and_on_during_a_call(live: Live, unused_tcp_port: int) -> None:
+    await begin(live, exclusive(unused_tcp_port))
+    slow = asyncio.create_task(live.answer("demo", "slow"))
+    async with asyncio.timeout(5):
+        while (await live.plugin(ID))["running_calls"] == 0:
+            await asyncio.sleep(0.01)
+    await toggle(live, False)
+    await toggle(live, True)
+    assert await slow == "1"
+    assert await live.answer("demo") == "1"
+    await only(live, f"disabled {ID}", f"enabled {ID}")
+
+
+async def test_an_exclusive_plugin_in_conflict_comes_back(live: Live, unused_tcp_port: int) -> None:
+    path = await begin(live, exclusive(unused_tcp_port))
+    write(live.plugins / "search/other_plugin.py", search_plugin("other"))
+    await live.event("loaded", "search/other")
+    live.events.clear()
+    save(path, exclusive(unused_tcp_port, "2").replace('name = "demo"', 'name = "other"'))
+    await only(live, f"failed {ID}")
+    assert (await live.plugin(ID))["error"]["code"] == "conflict"
+    assert await live.answer("demo") == "1"
+
+
+async def test_a_renamed_exclusive_plugin(live: Live, unused_tcp_port: int) -> None:
+    path = await begin(live, exclusive(unused_tcp_port))
+    path.rename(path.with_name("new_plugin.py"))
+    await live.until(lambda _: (live.mirror().get(ID) or {}).get("file") == "plugins/search/new_plugin.py")
+    await live.quiet()
+    assert await live.answer("demo") == "1"
+    assert list(await live.listed()) == [ID]
+
+
+# -- drains ------------------------------------------------------------------------------------------------------
+
+
+SLOW = search_plugin(
+    says="{says}", imports="import asyncio", expression="(await asyncio.sleep(float(keyword)), '{says}')[1]"
+)
+
+
+async def test_too_many_draining_generations(live: Live) -> None:
+    """The limit is two here: the third save waits until one is gone."""
+    path = await begin(live, SLOW.format(says="1"))
+    calls = []
+    for says in ("2", "3"):
+        calls.append(asyncio.create_task(live.answer("demo", "1.5")))
+        async with asyncio.timeout(5):
+            while (await live.plugin(ID))["running_calls"] == 0:
+                await asyncio.sleep(0.01)
+        live.events.clear()
+        save(path, SLOW.format(says=says))
+        await live.event("reloaded", ID)
+    live.events.clear()
+    save(path, SLOW.format(says="4"))
+    await live.quiet(0.3)
+    assert live.final() == []
+    assert len((await live.plugin(ID))["draining"]) == 2
+    save(path, SLOW.format(says="5"))
+    assert await asyncio.gather(*calls) == ["1", "2"]
+    await live.event("reloaded", ID)
+    assert await live.answer("demo", "0") == "5"
+    assert live.final() == [f"reloaded {ID}"]
+
+
+async def test_deleted_while_it_waits_for_drains(live: Live) -> None:
+    path = await begin(live, SLOW.format(says="1"))
+    calls = []
+    for says in ("2", "3"):
+        calls.append(asyncio.create_task(live.answer("demo", "2")))
+        async with asyncio.timeout(5):
+            while (await live.plugin(ID))["running_calls"] == 0:
+                await asyncio.sleep(0.01)
+        live.events.clear()
+        save(path, SLOW.format(says=says))
+        await live.event("reloaded", ID)
+    save(path, SLOW.format(says="4"))
+    await live.quiet(0.2)
+    answer = await live.post("/api/plugins/delete", {"plugin_type": "search", "plugin_name": "demo"})
+    assert (answer.status, answer.body["running_calls"]) == (200, 2)
+    assert not any(call.done() for call in calls)
+    assert await asyncio.gather(*calls) == ["1", "2"]
+
+
+# -- what clients know -------------------------------------------------------------------------------------------
+
+
+async def test_events_replayed_end_with_the_server_s_view(live: Live) -> None:
+    """Every kind of change, then one who has only the events knows what the server answers."""
+    write(live.plugins / "search/broken_plugin.py", "broken(")
+    write(live.plugins / "search/twice_plugin.py", search_plugin("demo"))
+    write(live.plugins / "parser/p_plugin.py", "import nothing")
+    path = save(live.plugins / FILE, SCHEMA)
+    await live.quiet()
+    await live.post(f"/api/plugins/{ID}/config", {"key": "k"})
+    save(path, SCHEMA + "\nbroken(")
+    await live.quiet()
+    await live.post("/api/plugins/reload")
+    await live.post("/api/plugins/search/broken/toggle?enabled=false")
+    save(live.plugins / "search/broken_plugin.py", search_plugin("mended"))
+    await live.post("/api/plugins/search/broken/toggle?enabled=true")
+    path.rename(path.with_name("renamed_plugin.py"))
+    save(live.plugins / "search/off_plugin.py", search_plugin("off"))
+    await live.event("loaded", "search/off")
+    await live.post("/api/plugins/search/off/config", {"more": 1})
+    await live.post("/api/plugins/search/off/toggle?enabled=false")
+    await live.post("/api/plugins/search/off/config", {"more": 2})
+    await live.quiet()
+    listed, known = without_passing(await live.listed()), without_passing(live.mirror())
+    assert listed.keys() == known.keys()
+    for id in listed:
+        assert listed[id] == known[id], id
+    shutil.rmtree(live.plugins / "parser")
