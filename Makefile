@@ -10,6 +10,7 @@ PIP := $(PY) -m pip --disable-pip-version-check --quiet
 # Each stamp says: what it depends on has not changed since, so there is nothing to do.
 INSTALLED := $(VENV)/.installed
 INSTALLED_TEST := $(VENV)/.installed-test
+INSTALLED_BENCH := $(VENV)/.installed-bench
 BUILT := service/_web/.stamp
 WEB_SOURCES := $(shell find web -type f -not -path '*/node_modules/*' -not -path 'web/tests/*' 2>/dev/null)
 
@@ -40,8 +41,8 @@ checks: $(INSTALLED_TEST)
 soak: setup $(INSTALLED_TEST) ## the promises at full size and length; PLUGBAY_SEED=N repeats a run
 	PLUGBAY_SOAK=1 $(BIN)/pytest -m soak -s --timeout 3600
 
-bench: setup $(INSTALLED_TEST) ## the figures, each beside its peer
-	$(PY) -m benchmarks
+bench: setup $(INSTALLED_BENCH) ## the figures, each beside its peer; BENCH='reload calls --size full' chooses
+	$(PY) -m benchmarks $(BENCH)
 
 clean: ## removes what was built and installed, not the data
 	rm -rf $(VENV) service/_web web/node_modules dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
@@ -59,6 +60,11 @@ $(INSTALLED): pyproject.toml hatch_build.py | $(PY)
 $(INSTALLED_TEST): pyproject.toml | $(INSTALLED)
 	@echo "Installing what the tests want"
 	@requirement=$$($(PY) hatch_build.py requirement) && $(PIP) install --editable '.[test]' $$requirement
+	@touch $@
+
+$(INSTALLED_BENCH): pyproject.toml | $(INSTALLED)
+	@echo "Installing what it is measured beside"
+	@$(PIP) install --editable '.[bench]'
 	@touch $@
 
 $(BUILT): $(WEB_SOURCES) | $(INSTALLED)

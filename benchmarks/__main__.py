@@ -28,7 +28,9 @@ def main() -> int:
         0, or 1 where a figure is not as asked.
     """
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Plugbay's figures.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; all by default")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; all by default"
+    )
     parser.add_argument("--size", type=Size, default=Size.NORMAL, choices=list(Size))
     parser.add_argument("--write", action="store_true", help="put the table into both READMEs")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")

@@ -30,7 +30,11 @@ async def measure(size: Size) -> Figure:
             for turn in range(slices + 1):
                 for name in ROUTES if turn % 2 else reversed(ROUTES):
                     answer = await load.ask(
-                        "flat_out", port=port, path=ROUTES[name], connections=_CONNECTIONS, seconds=_SLICE_SECONDS
+                        "flat_out",
+                        port=port,
+                        path=ROUTES[name],
+                        connections=_CONNECTIONS,
+                        seconds=_SLICE_SECONDS,
                     )
                     if turn:  # the first is for warming up
                         rates[name].append(answer["rate"])

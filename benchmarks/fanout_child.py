@@ -25,6 +25,7 @@ from service.api.websocket import websocket_handler
 from service.live.event_log import Entry, EventLog
 from service.live.hub import Hub
 from service.live.limits import LiveLimits
+from service.live.selector import FairSelector
 from service.model.events import Cause, PluginChanged, Timings
 from service.model.identity import PluginType
 from service.model.plugin import ConfigField, Origin, Permissions, PluginView
@@ -35,21 +36,22 @@ _HEADER = struct.Struct("!BB")
 _Commands = dict[str, Callable[[dict[str, Any]], dict[str, Any]]]
 
 
-class TimedSelector(selectors.DefaultSelector):
-    """Notes the longest time between two visits of the event loop: that is how long it was held.
+class HeldTime:
+    """The longest time between two visits of an event loop to its selector: that is how long it was held.
 
     By the clock, which on a busy machine also counts what other processes took; and by the thread's own processor time.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, selector: selectors.BaseSelector) -> None:
         self.longest_s = self.longest_cpu_s = 0.0
         self._left, self._left_cpu = time.perf_counter(), time.thread_time()
+        self._select = selector.select
+        selector.select = self._timed  # type: ignore[method-assign]
 
-    def select(self, timeout: float | None = None) -> Any:
+    def _timed(self, timeout: float | None = None) -> Any:
         self.longest_s = max(self.longest_s, time.perf_counter() - self._left)
         self.longest_cpu_s = max(self.longest_cpu_s, time.thread_time() - self._left_cpu)
-        ready = super().select(timeout)
+        ready = self._select(timeout)
         self._left, self._left_cpu = time.perf_counter(), time.thread_time()
         return ready
 
@@ -147,12 +149,12 @@ def _commands(publish: Callable[[int], None], clients: Callable[[], int]) -> _Co
     }
 
 
-async def _serve(name: str, selector: TimedSelector) -> None:
+async def _serve(name: str, held: HeldTime) -> None:
     async with {"plugbay": plugbay, "websockets": peer}[name]() as (port, commands):
 
         def on_hold(arguments: dict[str, Any]) -> dict[str, Any]:
-            answer = {"ms": selector.longest_s * 1e3, "cpu_ms": selector.longest_cpu_s * 1e3}
-            selector.longest_s = selector.longest_cpu_s = 0.0
+            answer = {"ms": held.longest_s * 1e3, "cpu_ms": held.longest_cpu_s * 1e3}
+            held.longest_s = held.longest_cpu_s = 0.0
             return answer
 
         commands["hold"] = on_hold
@@ -242,22 +244,22 @@ class Receivers:
         if not data:
             raise RuntimeError("a server closed a connection")
         rest = self._rests[number] + data if self._rests[number] else data
-        events = 0
-        while len(rest) >= 2:
-            first, size = _HEADER.unpack_from(rest)
-            start = 2
+        events = at = 0
+        while len(rest) >= at + 2:
+            first, size = _HEADER.unpack_from(rest, at)
+            start = at + 2
             if size == 126:
-                if len(rest) < 4:
+                if len(rest) < start + 2:
                     break
-                size, start = int.from_bytes(rest[2:4], "big"), 4
+                size, start = int.from_bytes(rest[start : start + 2], "big"), start + 2
             if len(rest) < start + size:
                 break
             if first == 0x89:
                 self._sockets[number].send(_masked(0xA, rest[start : start + size]))
             elif rest.find(_MARK, start, start + size) >= 0:
                 events += 1
-            rest = rest[start + size :]
-        self._rests[number] = rest
+            at = start + size
+        self._rests[number] = rest[at:]
         if events and number in self._missing:
             self._missing[number] -= events
             if self._missing[number] <= 0:
@@ -281,9 +283,11 @@ def main() -> None:
     if sys.argv[1] == "receive":
         Receivers().serve()
         return
-    selector = TimedSelector()
+    # Each on the loop that it ships with.
+    selector = FairSelector() if sys.argv[2] == "plugbay" else selectors.DefaultSelector()
+    held = HeldTime(selector)
     with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
-        runner.run(_serve(sys.argv[2], selector))
+        runner.run(_serve(sys.argv[2], held))
 
 
 if __name__ == "__main__":

@@ -54,7 +54,9 @@ async def connected(url: str) -> AsyncIterator[Client]:
 async def following(url: str) -> AsyncIterator[Client]:
     """A client of Plugbay's events about plugins."""
     async with connected(f"{url}/api/ws") as client:
-        await client.send({"jsonrpc": "2.0", "id": 1, "method": "subscribe", "params": {"topics": ["plugins/**"]}})
+        await client.send(
+            {"jsonrpc": "2.0", "id": 1, "method": "subscribe", "params": {"topics": ["plugins/**"]}}
+        )
         await client.until(lambda message: message.get("id") == 1)
         yield client
 

@@ -1,9 +1,9 @@
 """HTTP load from a process of its own: plain sockets, so that the server is what takes the time.
 
-    python -m benchmarks.load
+python -m benchmarks.load
 
-    {"command": "paced", "port": …, "path": …, "rate": requests/s, "seconds": …}  → {"ms": [one time a request]}
-    {"command": "flat_out", "port": …, "path": …, "connections": …, "seconds": …} → {"rate": requests/s}
+{"command": "paced", "port": …, "path": …, "rate": requests/s, "seconds": …}  → {"ms": [one time a request]}
+{"command": "flat_out", "port": …, "path": …, "connections": …, "seconds": …} → {"rate": requests/s}
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import select
 import socket
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 _TIMEOUT_S = 30.0
@@ -88,7 +89,7 @@ def _receive(connection: socket.socket) -> None:
 
 def main() -> None:
     """Follow the commands on stdin."""
-    commands = {"paced": paced, "flat_out": flat_out}
+    commands: dict[str, Callable[..., dict[str, Any]]] = {"paced": paced, "flat_out": flat_out}
     for line in sys.stdin:
         arguments = json.loads(line)
         print(json.dumps(commands[arguments.pop("command")](**arguments)), flush=True)

@@ -47,7 +47,8 @@ def described() -> str:
     """The machine and the versions, on two lines."""
     return (
         f"{_processor()}, {os.cpu_count()} CPUs, {_memory_gib():.0f} GiB, {platform.system()} {platform.release()}\n"
-        f"Python {platform.python_version()}, " + ", ".join(f"{name} {installed(name)}" for name in _LIBRARIES)
+        f"Python {platform.python_version()}, "
+        + ", ".join(f"{name} {installed(name)}" for name in _LIBRARIES)
     )
 
 

@@ -52,7 +52,9 @@ async def _many(figure: Figure, count: int) -> None:
             goal=Goal(at_most=5),
         ),
         Row(
-            what=Text(zh=f"{count} 个插件在服务：合计（PSS）", en=f"{count} plugins serving: all together (PSS)"),
+            what=Text(
+                zh=f"{count} 个插件在服务：合计（PSS）", en=f"{count} plugins serving: all together (PSS)"
+            ),
             value=total * 1e6 / 2**20,
             unit="MiB",
             goal=Goal(at_most=1536),
@@ -62,7 +64,7 @@ async def _many(figure: Figure, count: int) -> None:
         Text(
             zh=f"其中服务器 {itself.proportional_mb:.0f} MB，模板进程 {with_template.proportional_mb:.0f} MB；"
             f"{len(workers)} 个插件进程（含备用），最大私有内存 {max(one.private_mb for one in workers):.1f} MB",
-            en=f"of it the server {itself.proportional_mb:.0f} MB, the template {with_template.proportional_mb:.0f} MB; "
+            en=f"the server {itself.proportional_mb:.0f} MB of it, the template {with_template.proportional_mb:.0f}; "
             f"{len(workers)} workers, spares included, at most {max(one.private_mb for one in workers):.1f} MB private",
         )
     )
@@ -129,7 +131,11 @@ def children(pid: int) -> list[int]:
     """The processes that it started."""
     found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     if not found:  # begun by another of its threads
-        found = [child for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
+        found = [
+            child
+            for task in Path(f"/proc/{pid}/task").iterdir()
+            for child in (task / "children").read_text().split()
+        ]
     return [int(one) for one in found]
 
 

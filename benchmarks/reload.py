@@ -29,8 +29,12 @@ Save = Callable[[int], Awaitable[float]]
 
 async def measure(size: Size) -> Figure:
     """Plugbay and a server that imports in its own process in turns, then a server that is started anew."""
-    figure = Figure(Text(zh=f"从保存（rename）到 WebSocket 客户端，{LINES} 行的插件",
-                         en=f"From a save (rename) to the WebSocket client, a plugin of {LINES} lines"))
+    figure = Figure(
+        Text(
+            zh=f"从保存（rename）到 WebSocket 客户端，{LINES} 行的插件",
+            en=f"From a save (rename) to the WebSocket client, a plugin of {LINES} lines",
+        )
+    )
     ours: list[float] = []
     peers: list[float] = []
     parts: list[dict[str, float]] = []
@@ -109,7 +113,9 @@ async def _in_process() -> AsyncIterator[Save]:
 async def in_process(home: Path) -> AsyncIterator[Server]:
     """The peer that imports in its own process."""
     port = free_port()
-    async with running("-m", "benchmarks.peers.in_process", str(home), str(port), port=port, alive="/livez") as server:
+    async with running(
+        "-m", "benchmarks.peers.in_process", str(home), str(port), port=port, alive="/livez"
+    ) as server:
         yield server
 
 

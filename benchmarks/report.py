@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
@@ -24,7 +23,7 @@ _HEADINGS = (
     Text(zh="要求", en="asked"),
 )
 _READMES: dict[Language, str] = {"en": "README.md", "zh": "README.zh.md"}
-_PLACE = re.compile(r"(<!-- benchmarks:begin -->\n).*?(<!-- benchmarks:end -->)", re.DOTALL)
+_BEGIN, _END = "<!-- benchmarks:begin -->\n", "<!-- benchmarks:end -->"
 
 
 def print_figure(console: Console, figure: Figure) -> None:
@@ -55,11 +54,10 @@ def write_readmes(root: Path, figures: list[Figure], below: str) -> None:
     """Put the table between the marks of both READMEs."""
     for language, name in _READMES.items():
         path = root / name
+        before, begin, rest = path.read_text(encoding="utf-8").partition(_BEGIN)
+        _, end, after = rest.partition(_END)
         table = markdown(figures, language, below)
-        text = path.read_text(encoding="utf-8")
-        path.write_text(
-            _PLACE.sub(lambda marks, table=table: f"{marks[1]}{table}{marks[2]}", text), encoding="utf-8"
-        )
+        path.write_text(f"{before}{begin}{table}{end}{after}", encoding="utf-8")
 
 
 def _cells(row: Row, language: Language) -> tuple[str, ...]:

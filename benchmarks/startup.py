@@ -49,7 +49,9 @@ async def measure(size: Size) -> Figure:
             goal=Goal(at_most=0.5),
         ),
         Row(
-            what=Text(zh=f"从启动到 {count} 个插件全部在服务，中位数", en=f"start to all {count} serving, median"),
+            what=Text(
+                zh=f"从启动到 {count} 个插件全部在服务，中位数", en=f"start to all {count} serving, median"
+            ),
             value=median(serving),
             unit="s",
             peer=peer_text,
@@ -60,7 +62,7 @@ async def measure(size: Size) -> Figure:
     figure.notes.append(
         Text(
             zh=f"{repeats} 次启动；最慢：应答 {max(answers):.2f} 秒，全部在服务 {max(serving):.2f} 秒",
-            en=f"{repeats} starts; the slowest: {max(answers):.2f} s to the answer, {max(serving):.2f} s to all serving",
+            en=f"{repeats} starts; the slowest: {max(answers):.2f} s to the answer, {max(serving):.2f} s to all",
         )
     )
     return figure

@@ -115,9 +115,10 @@ async def _listen(socket: _Socket, hub: Hub, client: Client, session: Session) -
 
 async def _linger(hub: Hub, client: Client, code: int) -> None:
     """Say goodbye and drop what still comes, until the client has closed too or is cut."""
+    transport = client.transport
     hub.close_client(client, close_frame(code))
-    while not client.transport.is_closing():
-        # aiohttp does not tell when the connection is lost after a broken frame; this is rare and short.
+    # aiohttp gives no sign when a connection is lost after a broken frame; this is rare and short.
+    while not transport.is_closing():  # noqa: ASYNC110
         await asyncio.sleep(_LINGER_STEP_S)
 
 

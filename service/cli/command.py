@@ -13,9 +13,9 @@ import click
 from service.cli.client import Client, ClientError
 from service.cli.language import say
 from service.cli.output import PLUGIN_TYPES, Output
+from service.cli.status import DONE, INTERRUPTED, REFUSED
 
 DEFAULT_URL = "http://127.0.0.1:8000"
-DONE, REFUSED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 Action = Callable[..., Coroutine[Any, Any, int | None]]
 

@@ -2,18 +2,44 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import click
 
 from service import __version__
-from service.cli.config import config
-from service.cli.events import events
-from service.cli.install import install
 from service.cli.language import say
-from service.cli.plugins import delete, disable, enable, list_plugins, reload
-from service.cli.serve import serve
+
+# The module that has each command, and its name there. Only the one that is asked for is loaded: the server starts
+# sooner without its clients, and a client without the server.
+_COMMANDS = {
+    "config": ("service.cli.config", "config"),
+    "delete": ("service.cli.plugins", "delete"),
+    "disable": ("service.cli.plugins", "disable"),
+    "enable": ("service.cli.plugins", "enable"),
+    "events": ("service.cli.events", "events"),
+    "install": ("service.cli.install", "install"),
+    "list": ("service.cli.plugins", "list_plugins"),
+    "reload": ("service.cli.plugins", "reload"),
+    "serve": ("service.cli.serve", "serve"),
+}
+
+
+class Commands(click.Group):
+    """Finds the commands by name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, attribute = _COMMANDS[cmd_name]
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
 
 
 @click.group(
+    cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
     help=say(
         "Plugbay：承载搜索、下载和解析插件，并在运行中更换它们。",
@@ -27,10 +53,6 @@ from service.cli.serve import serve
 @click.version_option(__version__, prog_name="plugbay")
 def plugbay() -> None:
     """Holds the commands together."""
-
-
-for command in (serve, list_plugins, install, delete, reload, enable, disable, config, events):
-    plugbay.add_command(command)
 
 
 def main() -> None:

@@ -9,9 +9,10 @@ from rich.console import Group
 from rich.text import Text
 
 from service.cli.client import Client
-from service.cli.command import PLUGIN_ID, REFUSED, over_api
+from service.cli.command import PLUGIN_ID, over_api
 from service.cli.language import say
 from service.cli.output import Output, load_error_lines, message_of, plugin_table, plugins_of
+from service.cli.status import REFUSED
 from service.cli.watch import watch
 
 

@@ -17,8 +17,8 @@ from rich.text import Text
 from service import __version__
 from service.api.authority import is_loopback_name
 from service.api.token import made_token
-from service.cli.command import REFUSED, WRONG_USAGE
 from service.cli.language import say, told
+from service.cli.status import REFUSED, WRONG_USAGE
 from service.errors import PlugbayError
 from service.home import prepare_home
 from service.logs import logging_to

@@ -30,8 +30,8 @@ SLOW_CONSUMER = 4008
 NO_ANSWER = 4009
 
 # A client's transport may hold this much before the client counts as behind; one write adds about a slice to it.
-WATER_BYTES = 32 * 1024
-_SLICE_BYTES = 32 * 1024
+WATER_BYTES = 16 * 1024
+_SLICE_BYTES = 16 * 1024
 # Looking at the clock costs less than writing to one client, but not nothing.
 _CLIENTS_PER_LOOK = 8
 # Answers that may wait before a client's further frames are not read.
@@ -158,6 +158,10 @@ class Feeder:
             self.fence(client)
             if not client.transport.is_closing():
                 client.write(frame)
+                # Its answer may go unheard: aiohttp drops what comes once it shuts down, or once a frame was broken.
+                # The end of the stream, too, has clients close; and they have the close frame by then.
+                if client.transport.can_write_eof():
+                    client.transport.write_eof()
 
     def fence(self, client: Client) -> None:
         """Serve this client no more: its connection is ending, and has `close_s` for it. Calling it twice is safe."""

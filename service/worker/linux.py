@@ -28,6 +28,12 @@ def become_subreaper() -> None:
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
+def trim_heap() -> None:
+    """Give back what the C allocator keeps of freed memory, where it is glibc's."""
+    if hasattr(_libc, "malloc_trim"):
+        _libc.malloc_trim(0)
+
+
 def children() -> set[int]:
     """The process ids of this process's children, zombies included."""
     found: set[int] = set()

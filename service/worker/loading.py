@@ -98,7 +98,6 @@ class Loading:
         log = logging.getLogger(self._module_name)
         log.setLevel(logging.DEBUG)
         sys.meta_path.insert(0, self._importer)
-        sys.dont_write_bytecode = True
         modules = sys.modules
         try:
             with self._no_silent_exit():

@@ -14,7 +14,8 @@ import threading
 from typing import Any, NoReturn
 
 from service.wire.messages import CHANNEL_LOST
-from service.worker import linux, runtime
+from service.worker import linux, rehearsal, runtime
+from service.worker.output import log_to_output
 
 _CHANNEL_FD = 3
 _THREAD_STACK_BYTES = 1024 * 1024
@@ -42,6 +43,10 @@ def become_worker(
         faulthandler.enable()
         if not idle_scheduling:
             os.nice(_NICE_WHERE_IDLE_IS_A_TRAP)
+        if idle_scheduling:
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+        log_to_output()
+        rehearsal.rehearse()
         status = runtime.serve(socket.socket(fileno=_CHANNEL_FD), limits, idle_scheduling=idle_scheduling)
     finally:
         try:

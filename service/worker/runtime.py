@@ -6,17 +6,17 @@ import asyncio
 import json
 import os
 import socket
+import sys
 import time
 from typing import Any
 
 from service.wire import messages
 from service.wire.frames import FrameDecoder, encode
+from service.worker import linux
 from service.worker.calling import Calls, OwnedTasks, to_json
 from service.worker.faults import Describer
 from service.worker.loading import Loading, StageFailed
 from service.worker.modules import SnapshotImporter, SourceModule, named_imports
-from service.worker.output import log_to_output
-from service.worker.warmup import warm_up
 
 
 def serve(channel: socket.socket, limits: dict[str, Any], *, idle_scheduling: bool) -> int:
@@ -30,12 +30,8 @@ def serve(channel: socket.socket, limits: dict[str, Any], *, idle_scheduling: bo
     Returns:
         the exit status.
     """
-    if idle_scheduling:
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     # Made while there is time; no task of a plugin's can be on it before its module is imported.
     loop = asyncio.new_event_loop()
-    log_to_output()
-    warm_up(loop)
     decoder = FrameDecoder(limits["frame_bytes"])
     frames: list[tuple[bytes, bytes]] = []
     while not frames:
@@ -90,6 +86,7 @@ class Worker:
             report=self._report,
         )
         self._stopping = asyncio.Event()
+        self._closing = False
 
     # -- loading -------------------------------------------------------------------------------------------------
 
@@ -145,6 +142,7 @@ class Worker:
         self._write({"t": messages.IMPORTS, "modules": named_imports(self._importer, self._module_name)}, b"")
         for header, body in frames:
             self.take(header, body)
+        linux.trim_heap()
         await self._stopping.wait()
         await self._calls.settle(self._limits["settle_s"])
         if self._loading.overrides("stop"):
@@ -156,6 +154,18 @@ class Worker:
                 plugin.log.error("stop() failed: %s", self._describer.traceback_of(error))
         self._write({"t": messages.STOPPED}, b"")
         return 0
+
+    async def close(self) -> None:
+        """Let go of the channel, in a process that goes on."""
+        self._closing = True
+        if self._transport is not None:
+            self._transport.abort()
+        await asyncio.sleep(0)
+
+    def retract(self) -> None:
+        """Take the plugin's code out of the way of imports, in a process that goes on."""
+        if self._importer in sys.meta_path:
+            sys.meta_path.remove(self._importer)
 
     def receive(self, data: bytes) -> None:
         """Take what came from the server."""
@@ -181,6 +191,8 @@ class Worker:
 
     def lost(self) -> None:
         """The server is gone, or the plugin closed the channel."""
+        if self._closing:
+            return
         os._exit(messages.CHANNEL_LOST)
 
     def _write(self, header: dict[str, Any], body: bytes) -> None:

@@ -91,8 +91,7 @@ async def test_a_file_and_a_package_of_one_stem(live: Live) -> None:
     assert len(await live.listed()) == 2
     live.events.clear()
     (live.plugins / "search/demo_plugin.py").unlink()
-    await live.until(lambda _: "loaded search/demo" in live.final())
-    await live.quiet()
+    await only(live, "reloaded search/demo", "unloaded search/demo_plugin")
     assert await live.answer("demo") == "package"
     assert list(await live.listed()) == ["search/demo"]
 

@@ -702,7 +702,7 @@ async def test_a_huge_frame_ends_its_own_connection_only(
 async def test_a_frame_that_is_none_ends_the_connection_by_the_rules(
     start: Start, session: aiohttp.ClientSession, bad: bytes
 ) -> None:
-    server = await start()
+    server = await start(close_s=0.3)
     other = await dial(session, server)
     await other.call("subscribe", topics=["**"])
     async with raw(server) as client:
@@ -888,7 +888,7 @@ async def test_half_open_connections_are_found_by_ping(start: Start, session: ai
         assert b"reconnect" in received[1]
         async with asyncio.timeout(SECONDS):
             assert await client.reader.read() == b""
-    assert server.hub.clients == 1
+    await until(lambda: server.hub.clients == 1)
     head = server.log.head
     await asyncio.sleep(0.5)
     assert server.log.head == head
@@ -1027,14 +1027,16 @@ async def test_a_plain_request_is_told_to_upgrade(start: Start, session: aiohttp
 async def test_shutdown_sends_what_is_pending_and_says_to_reconnect(
     start: Start, session: aiohttp.ClientSession
 ) -> None:
-    server = await start(close_s=1.0)
+    server = await start(close_s=SECONDS)
     client = await dial(session, server)
     await client.call("subscribe", topics=["**"])
+    loop = asyncio.get_running_loop()
     async with websockets_connect(server.url.replace("http", "ws")) as foreign:
         await foreign.send(call("subscribe", topics=["**"]).decode())
         await foreign.recv()
         for _ in range(100):
             server.change("a")
+        began = loop.time()
         stopping = asyncio.create_task(server.stop())
         assert await client.seqs(100) == list(range(1, 101))
         async with asyncio.timeout(SECONDS):
@@ -1048,6 +1050,8 @@ async def test_shutdown_sends_what_is_pending_and_says_to_reconnect(
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1001
         await stopping
+    # Nobody had to be cut.
+    assert loop.time() - began < SECONDS / 2
 
 
 async def test_shutdown_does_not_wait_for_a_client_that_does_not_read(start: Start) -> None:

@@ -53,6 +53,7 @@ class FakeTransport(asyncio.Transport):
         self.written = bytearray()
         self.stuck = False
         self.closed = False
+        self.ended = False
         self.aborted = False
         self.on_write: Callable[[], None] = lambda: None
         self._buffered = 0
@@ -61,7 +62,7 @@ class FakeTransport(asyncio.Transport):
         self._drained.set()
 
     def write(self, data: Any) -> None:
-        assert not self.closed, "written after the end"
+        assert not (self.closed or self.ended), "written after the end"
         self.on_write()
         self.written += data
         if self.stuck:
@@ -80,6 +81,12 @@ class FakeTransport(asyncio.Transport):
 
     def close(self) -> None:
         self.closed = True
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        self.ended = True
 
     def abort(self) -> None:
         self.closed = self.aborted = True
