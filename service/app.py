@@ -6,6 +6,7 @@ Resources are made in the order below and let go of in reverse.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -22,6 +23,7 @@ from service.api.body import BodyLimits
 from service.api.door import Door
 from service.api.server import add_api
 from service.api.token import made_token
+from service.home import BUNDLED_FILES, bundled_folder
 from service.host import descriptors
 from service.host.calls import Caller
 from service.host.config_store import ConfigStore
@@ -154,6 +156,7 @@ def _kernel(settings: Settings, home: Path) -> Resource:
             store=app[STORE],
             logs=app[keys.PLUGIN_LOGS],
             limits=_kernel_limits(settings),
+            bundled={file: bundled_folder() / file for file in BUNDLED_FILES if file.startswith("plugins/")},
         )
         app[keys.REGISTRY] = kernel.registry
         app[keys.OPERATIONS] = kernel.operations
@@ -174,7 +177,7 @@ def _kernel(settings: Settings, home: Path) -> Resource:
         start.cancel()
         await asyncio.gather(start, return_exceptions=True)
         await app[keys.INSTALLER].close()
-        await kernel.close(settings.server.shutdown_s)
+        await kernel.close(settings.server.shutdown_s / 2)
 
     return context
 
@@ -246,7 +249,8 @@ async def serve(settings: Settings, home: Path) -> None:
         app,
         access_log_class=AccessLog,
         logger=protocol_logger(),
-        shutdown_timeout=settings.server.shutdown_s,
+        # Half of the time for requests that are being answered, half for what runs in plugins.
+        shutdown_timeout=settings.server.shutdown_s / 2,
         handler_cancellation=True,
     )
     stop = asyncio.Event()
@@ -262,6 +266,8 @@ async def serve(settings: Settings, home: Path) -> None:
         loop.add_signal_handler(number, on_signal)
     try:
         await runner.setup()
+        # Modules and routes live as long as the process: the collector need never walk over them (15 to 40 ms).
+        gc.freeze()
         site = web.TCPSite(runner, settings.server.host.strip("[]"), settings.server.port)
         await site.start()
         host, port, *_ = runner.addresses[0]

@@ -11,7 +11,8 @@ from service.host.desks import Desk
 from service.host.generation import Generation
 from service.host.loader import Loader, imports_of
 from service.host.registry import Plugin
-from service.host.sources import Snapshot, SourceFlawed, SourceTree
+from service.host.sources import Snapshot, SourceFlawed
+from service.host.tree import SourceTree
 from service.model.identity import Identity
 
 # How long a load goes on once something newer is wanted: nearly every load is over by then.
@@ -131,7 +132,7 @@ class Attempts:
             generation = await self._loader.load(snapshot, values, number, self._output(plugin, number))
             real = Identity(desk.unit.type, generation.manifest.name).config_key
             if real != guessed and self._config.values(real) != values:
-                generation.worker.kill()
+                await generation.end()
                 generation = await self._loader.load(
                     snapshot, self._config.values(real), number, self._output(plugin, number)
                 )

@@ -14,6 +14,9 @@ from service.wire.frames import FrameDecoder, FrameError, encode
 
 _STREAM_CREDIT = 32
 _STUCK_AFTER_SECONDS = 2.0
+# Two stages, and hello or failed.
+_LOAD_MESSAGES = 3
+_MANIFEST_BYTES = 1024 * 1024
 
 
 class Stage(msgspec.Struct, tag=messages.STAGE, tag_field="t"):
@@ -116,6 +119,9 @@ class Channel(asyncio.Protocol):
         self._load: asyncio.Queue[tuple[Stage | Hello | Failed, bytes]] = asyncio.Queue()
         self._watchers: dict[int, asyncio.TimerHandle] = {}
         self.closed: asyncio.Future[int | None] = loop.create_future()
+        self._is_loaded = False
+        self._load_messages = 0
+        self._has_stopped = False
         self.imports: list[str] | None = None
         self.on_imports: Callable[[list[str]], None] | None = None
         self.on_stuck: Callable[[], None] | None = None
@@ -139,7 +145,7 @@ class Channel(asyncio.Protocol):
         try:
             for header, body in self._frames.feed(data):
                 self._take(_decoder.decode(header), body)
-        except (FrameError, msgspec.MsgspecError, KeyError):
+        except (FrameError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -266,21 +272,32 @@ class Channel(asyncio.Protocol):
         self, message: Stage | Hello | Failed | Imports | Item | Result | Error | Stopped, body: bytes
     ) -> None:
         if isinstance(message, Result):
-            _json_checker.decode(body)  # it is passed on undecoded, so it must be JSON
-            self._answer(message.id, body, None)
+            self._answer(message.id, body, _not_json(body))
         elif isinstance(message, Error):
             error = msgspec.json.decode(body, type=dict[str, Any])
             self._answer(message.id, b"", MethodRaised(error))
         elif isinstance(message, Item):
             call = self._calls.get(message.id)
             if call is not None and call.items is not None:
+                if call.items.qsize() > _STREAM_CREDIT:
+                    raise FrameError("more items than there was credit for")
                 call.items.put_nowait(body)
         elif isinstance(message, Imports):
+            if self.imports is not None:
+                raise FrameError("imports are told once")
             self.imports = message.modules
             if self.on_imports is not None:
                 self.on_imports(message.modules)
         elif isinstance(message, Stage | Hello | Failed):
+            if self._is_loaded or self._load_messages >= _LOAD_MESSAGES or len(body) > _MANIFEST_BYTES:
+                raise FrameError("messages of a load come once, and are small")
+            self._load_messages += 1
+            self._is_loaded = not isinstance(message, Stage)
             self._load.put_nowait((message, body))
+        elif self._has_stopped:
+            raise FrameError("a worker stops once")
+        else:
+            self._has_stopped = True
 
     def _answer(self, call_id: int, body: bytes, error: Exception | None) -> None:
         call = self._calls.pop(call_id, None)
@@ -298,3 +315,13 @@ class Channel(asyncio.Protocol):
 def _give_up(answer: asyncio.Future[bytes]) -> None:
     if not answer.done():
         answer.set_exception(TimeoutError())
+
+
+def _not_json(body: bytes) -> MethodRaised | None:
+    """What is wrong with a result, which is passed on undecoded and so must be JSON; its own call alone pays for it."""
+    try:
+        body.decode()
+        _json_checker.decode(body)
+    except (UnicodeDecodeError, msgspec.MsgspecError, RecursionError) as error:
+        return MethodRaised({"type": "ValueError", "message": f"the result is no JSON: {error}"})
+    return None

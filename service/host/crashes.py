@@ -98,7 +98,7 @@ class Crashes:
 
     def _on_stuck(self, desk: Desk, generation: Generation) -> None:
         """A call goes on though it was cancelled: new calls get a new worker, and this one ends with its others."""
-        generation.stuck = True
+        generation.note_stuck()
         plugin = self._registry.at(desk.unit.path)
         if plugin is not None and plugin.serving is generation:
             log.warning("plugin.stuck", plugin=str(plugin.identity), generation=generation.number)

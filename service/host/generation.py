@@ -20,6 +20,9 @@ from service.wire import messages
 
 log = structlog.get_logger(__name__)
 
+# For a process that was killed to be gone; longer only where the machine does not get to it.
+END_SECONDS = 5.0
+
 
 class Generation:
     """One loaded worker. Calls hold it by leases; it is stopped when the last lease is given back.
@@ -43,7 +46,7 @@ class Generation:
         self.imports: frozenset[str] = frozenset()
         self.asked: dict[str, Any] | None = None
         self.leases = 0
-        self.stuck = False
+        self._stuck = asyncio.Event()
         self.on_imports: Callable[[frozenset[str]], None] | None = None
         self._state = GenerationState.READY
         self._idle = asyncio.Event()
@@ -92,18 +95,31 @@ class Generation:
         channel = self.worker.channel
         channel.send({"t": messages.DRAIN})
         idle = asyncio.ensure_future(self._idle.wait())
+        stuck = asyncio.ensure_future(self._stuck.wait())
         try:
             # A call that was given up and goes on all the same holds no lease any more, and nothing will end it.
             await asyncio.wait((idle, self.worker.exited), return_when=asyncio.FIRST_COMPLETED)
-            if not self.worker.exited.done() and not self.stuck:
+            if not self.worker.exited.done():
                 channel.send({"t": messages.STOP})
-                await asyncio.wait((self.worker.exited,), timeout=patience_s)
+                await asyncio.wait(
+                    (self.worker.exited, stuck), timeout=patience_s, return_when=asyncio.FIRST_COMPLETED
+                )
         finally:
             idle.cancel()
-            forced = self.worker.exited.done() is False
+            stuck.cancel()
+            forced = not self.worker.exited.done()
             self.worker.kill()
-        await self.worker.exited
-        return forced or self.worker.exited.result() != 0
+        await asyncio.wait((self.worker.exited,), timeout=END_SECONDS)
+        return forced or not self.worker.exited.done() or self.worker.exited.result() != 0
+
+    def note_stuck(self) -> None:
+        """A call goes on though it was cancelled: nothing but the end of the process will end it."""
+        self._stuck.set()
+
+    async def end(self) -> None:
+        """End it now, and wait until what it held, a port or a lock, is free for whoever comes next."""
+        self.worker.kill()
+        await asyncio.wait((self.worker.exited,), timeout=END_SECONDS)
 
     def _take_imports(self, modules: list[str]) -> None:
         self.imports = frozenset(modules)

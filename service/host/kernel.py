@@ -8,7 +8,8 @@ watcher ─► eyes ─► reconciler ─► loader ─► nursery
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,13 @@ from service.host.processes import Nursery
 from service.host.reconciler import Reconciler, ReconcilerLimits
 from service.host.registry import Plugin, Registry
 from service.host.retirement import Retirement
-from service.host.sources import SourceFile, SourceTree
+from service.host.sources import SourceFile
 from service.host.store import Store
+from service.host.tree import SourceTree
 from service.host.watcher import Watcher
 from service.live.event_log import EventLog
 from service.model.events import LogLine
+from service.model.plugin import Origin
 from service.model.states import GenerationState
 from service.model.text import Text
 
@@ -65,6 +68,7 @@ class Kernel:
         store: what is remembered of plugins.
         logs: takes what plugins print.
         limits: from the settings.
+        bundled: by file relative to home, where the original of a bundled plugin lies, to know its copy by.
     """
 
     def __init__(
@@ -76,12 +80,14 @@ class Kernel:
         store: Store,
         logs: PluginLogs,
         limits: KernelLimits,
+        bundled: Mapping[str, Path] | None = None,
     ) -> None:
         self._events = events
         self._config = config
         self._store = store
         self._logs = logs
         self._limits = limits
+        self._bundled = dict(bundled or {})
         self.workers_problem: Text | None = Text(zh="正在启动", en="starting")
         self.tree = SourceTree()
         self.registry = Registry(events, call_s=limits.call_s)
@@ -112,7 +118,8 @@ class Kernel:
     async def start(self) -> None:
         """Start the workers' template, look at the files and watch them."""
         try:
-            self.reconciler.know(await self._store.manifests(), await self._store.origins())
+            bundled = await asyncio.to_thread(_origins_of, self._bundled)
+            self.reconciler.know(await self._store.manifests(), {**bundled, **await self._store.origins()})
             await asyncio.gather(self.nursery.start(), self._look())
             self.workers_problem = None
         except (OSError, TimeoutError) as error:
@@ -178,3 +185,11 @@ class Kernel:
             changed = await self._config.reread()
             if changed:
                 await self.operations.apply_config(changed)
+
+
+def _origins_of(bundled: Mapping[str, Path]) -> dict[str, Origin]:
+    return {
+        file: Origin(kind="bundled", sha256=hashlib.sha256(original.read_bytes()).hexdigest())
+        for file, original in bundled.items()
+        if original.is_file()
+    }

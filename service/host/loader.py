@@ -17,9 +17,10 @@ from service.host.channel import ChannelClosed, Failed, Hello
 from service.host.channel import Stage as StageBegun
 from service.host.config_schema import fields_from_json_schema
 from service.host.flaws import describe_flaw
-from service.host.generation import Generation, describe_exit
+from service.host.generation import END_SECONDS, Generation, describe_exit
 from service.host.processes import Nursery, WorkerProcess
 from service.host.sources import Snapshot, SourceFlawed
+from service.model.identity import is_valid_name
 from service.model.plugin import LoadError, Manifest, Stage
 from service.model.text import Text
 from service.wire import messages
@@ -87,7 +88,7 @@ class Loader:
         async with _Place(self._places):
             try:
                 worker = await self._nursery.acquire()
-            except TimeoutError as error:
+            except OSError as error:  # no descriptors, no processes, or nothing in time
                 raise self._failed(
                     snapshot,
                     number,
@@ -103,6 +104,11 @@ class Loader:
                 generation = await self._load_in(worker, snapshot, config, number)
                 generation.asked = asked
                 return generation
+            except LoadFailed:
+                worker.kill()
+                # What it held, a port or a lock, shall be free for whoever comes next.
+                await asyncio.wait((worker.exited,), timeout=END_SECONDS)
+                raise
             except BaseException:
                 worker.kill()
                 raise
@@ -137,6 +143,8 @@ class Loader:
                 async with asyncio.timeout(seconds + _GRACE_SECONDS):
                     message, body = await worker.channel.loading()
                 if isinstance(message, StageBegun):
+                    if message.stage not in _LIMIT_OF or message.stage == stage:
+                        raise ValueError(f"stage {message.stage}")
                     stage = Stage(message.stage)
                 elif isinstance(message, Failed):
                     raise LoadFailed(self._reported(body, number)) from _Imports(message.imports)
@@ -173,7 +181,7 @@ class Loader:
                     "descriptors, memory use or a native extension; its log may say more",
                 ),
             ) from None
-        except (msgspec.MsgspecError, ValueError) as error:
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise self._failed(
                 snapshot,
                 number,
@@ -221,6 +229,8 @@ class Loader:
         manifest = msgspec.json.decode(body, type=Manifest)
         if manifest.type is not snapshot.unit.type:
             raise ValueError(f"type {manifest.type}")
+        if not is_valid_name(manifest.name):
+            raise ValueError(f"name {manifest.name[:80]!r}")
         if manifest.config_json_schema is not None:
             fields = fields_from_json_schema(manifest.config_json_schema)
             manifest = msgspec.structs.replace(manifest, config_schema=fields)

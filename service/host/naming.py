@@ -10,7 +10,7 @@ from service.host.conflicts import identity_taken
 from service.host.desks import Desk
 from service.host.generation import Generation
 from service.host.registry import Plugin, Registry
-from service.host.sources import SourceTree
+from service.host.tree import SourceTree
 from service.model.events import Cause
 from service.model.identity import Identity
 

@@ -17,8 +17,8 @@ from service.host.eyes import Eyes
 from service.host.loader import Loader
 from service.host.reconciler import Reconciler
 from service.host.registry import Plugin, Registry
-from service.host.sources import SourceTree
 from service.host.store import Store
+from service.host.tree import SourceTree
 from service.live.event_log import EventLog
 from service.model.events import Cause, ConfigImported, RegistryReloaded
 from service.model.plugin import LoadError, Manifest, PluginView

@@ -26,9 +26,12 @@ _PACKET_BYTES = 64 * 1024
 _START_SECONDS = 20.0
 _FORK_SECONDS = 10.0
 _END_SECONDS = 5.0
-_OUTPUT_CHUNK_BYTES = 64 * 1024
+# Small, so that a flood of short lines holds the loop for a few milliseconds at a time.
+_OUTPUT_CHUNK_BYTES = 4 * 1024
 _RESTART_PAUSE_SECONDS = 0.1
 _EXIT_AFTER_CUT_SECONDS = 0.05
+# What a pipe holds.
+_LAST_OUTPUT_CHUNKS = 17
 _THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -96,7 +99,10 @@ class WorkerProcess:
             return
         if self._cut is not None:
             self._cut.cancel()
-        self._read_output()
+        for _ in range(_LAST_OUTPUT_CHUNKS):
+            self._read_output()
+        if self._on_output is not None:
+            self._on_output(b"")
         asyncio.get_running_loop().remove_reader(self._output_fd)
         os.close(self._output_fd)
         os.close(self._pidfd)
@@ -112,7 +118,7 @@ class WorkerProcess:
             return
         if not data:
             asyncio.get_running_loop().remove_reader(self._output_fd)
-        elif self._on_output is not None:
+        if self._on_output is not None:
             self._on_output(data)
 
 
@@ -148,12 +154,17 @@ class Nursery:
             TimeoutError: the template did not get ready.
         """
         linux.become_subreaper()
-        await self._start_template()
-        self._tasks = [
-            asyncio.create_task(self._refill(), name="spare workers"),
-            asyncio.create_task(self._keep_template(), name="template"),
-        ]
-        self._refill_wanted.set()
+        try:
+            await self._start_template()
+        finally:
+            # One that did not start is tried again like one that was lost.
+            self._tasks = [
+                asyncio.create_task(self._refill(), name="spare workers"),
+                asyncio.create_task(self._keep_template(), name="template"),
+            ]
+            if not self._ready.is_set():
+                self._lost.set()
+            self._refill_wanted.set()
 
     async def close(self) -> None:
         """End the template and with it every worker; calling it twice is safe."""
@@ -171,7 +182,7 @@ class Nursery:
             except subprocess.TimeoutExpired:
                 process.kill()
                 await asyncio.to_thread(process.wait)
-                await self._sweep_orphans()
+            await self._sweep_orphans()
         self._all_ended()
 
     @property
@@ -203,8 +214,14 @@ class Nursery:
         if control is None:
             raise TemplateLost
         ours, theirs = socket.socketpair()
-        output_read, output_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            output_read, output_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError:
+            ours.close()
+            theirs.close()
+            raise
         os.set_blocking(output_write, True)
+        channel: Channel | None = None
         request = self._next_request = self._next_request + 1
         answer: asyncio.Future[tuple[int, int]] = asyncio.get_running_loop().create_future()
         self._requests[request] = answer
@@ -218,7 +235,12 @@ class Nursery:
                 pid, pidfd = await answer
         except BaseException as error:
             self._requests.pop(request, None)
-            ours.close()
+            if channel is not None:
+                channel.abort()
+            else:
+                ours.close()
+            if answer.done() and not answer.cancelled() and answer.exception() is None:
+                os.close(answer.result()[1])
             os.close(output_read)
             if isinstance(error, OSError) and not isinstance(error, TimeoutError):
                 raise TemplateLost from error
@@ -247,7 +269,8 @@ class Nursery:
             while self._spares.qsize() < self._wanted_spares:
                 try:
                     self._spares.put_nowait(await self._fork())
-                except (TemplateLost, TimeoutError):
+                except (TemplateLost, OSError) as error:
+                    log.warning("worker.not_forked", reason=str(error))
                     await asyncio.sleep(_RESTART_PAUSE_SECONDS)
 
     async def _keep_template(self) -> None:
@@ -262,7 +285,7 @@ class Nursery:
             self._all_ended()
             try:
                 await self._start_template()
-            except (OSError, TimeoutError) as error:
+            except OSError as error:
                 log.error("template.start_failed", reason=str(error))
                 await asyncio.sleep(_RESTART_PAUSE_SECONDS)
                 self._lost.set()
@@ -275,8 +298,18 @@ class Nursery:
             self._process = await asyncio.to_thread(_spawn_template, theirs.fileno())
         self._control = control
         asyncio.get_running_loop().add_reader(control.fileno(), self._receive)
-        async with asyncio.timeout(_START_SECONDS):
-            await self._ready.wait()
+        ready, lost = (asyncio.ensure_future(one.wait()) for one in (self._ready, self._lost))
+        try:
+            await asyncio.wait((ready, lost), timeout=_START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            if not self._ready.is_set():
+                raise TimeoutError("the template process did not get ready; its own output says why")
+        except BaseException:
+            self._drop_control()
+            self._process.kill()
+            raise
+        finally:
+            ready.cancel()
+            lost.cancel()
 
     def _receive(self) -> None:
         control = self._control
@@ -303,6 +336,10 @@ class Nursery:
                 os.close(descriptors[0])
             else:
                 answer.set_result((message["pid"], descriptors[0]))
+        elif "refused" in message:
+            answer = self._requests.pop(message["refused"], None)
+            if answer is not None and not answer.done():
+                answer.set_exception(TimeoutError(message["reason"]))
         elif "exited" in message:
             worker = self._workers.pop(message["exited"], None)
             if worker is not None:

@@ -1,7 +1,7 @@
 """Makes what runs follow what is wanted: every change of a file, of configuration or by request comes through here.
 
     changes ─► desks ─► rounds ─► attempts ─► loader
-                          └─► naming, crashes, registry
+                          └─► naming, crashes, endings, registry
 
 Each plugin has a desk; one task works on it while something is wanted. A round takes all that is wanted, loads what the
 files then hold, and lets it serve unless something newer came meanwhile.
@@ -16,9 +16,11 @@ from dataclasses import dataclass
 
 import structlog
 
+from service.errors import LoadFailed
 from service.host.attempts import STALE_GRACE_SECONDS, Attempts, Config
 from service.host.crashes import Crashes, CrashLimits
 from service.host.desks import Change, Desk, Outcome
+from service.host.endings import Endings
 from service.host.generation import Generation
 from service.host.known import Known
 from service.host.loader import Loader
@@ -26,7 +28,8 @@ from service.host.naming import Naming
 from service.host.registry import Plugin, Registry
 from service.host.retirement import Retirement
 from service.host.rounds import RoundLimits, Rounds
-from service.host.sources import SourceFile, SourceFlawed, SourceTree, Unit, module_name, unit_of
+from service.host.sources import SourceFile, SourceFlawed, Unit, module_name, unit_of
+from service.host.tree import SourceTree
 from service.model.events import Cause
 from service.model.identity import Identity
 from service.model.plugin import Manifest, Origin
@@ -82,27 +85,43 @@ class Reconciler:
         self._desks: dict[str, Desk] = {}
         self._known = Known(remember)
         self._naming = Naming(registry, tree, self._desks, retirement.begin)
-        self._rounds = Rounds(
+        attempts = Attempts(tree, loader, config, output)
+        crashes = Crashes(
+            registry,
+            self._want,
+            CrashLimits(
+                limits.crash_backoff_min_s,
+                limits.crash_backoff_max_s,
+                limits.crashes_before_failed,
+                limits.crash_window_s,
+            ),
+        )
+        endings = Endings(
             registry,
             tree,
             self._desks,
-            Attempts(tree, loader, config, output),
+            attempts,
             self._naming,
-            Crashes(
-                registry,
-                self._want,
-                CrashLimits(
-                    limits.crash_backoff_min_s,
-                    limits.crash_backoff_max_s,
-                    limits.crashes_before_failed,
-                    limits.crash_window_s,
-                ),
-            ),
+            crashes,
             retirement,
             self._known,
             config,
             want=self._want,
-            limits=RoundLimits(limits.settle_s, limits.draining_generations, limits.plugin_file_bytes),
+            settle_s=limits.settle_s,
+        )
+        self._rounds = Rounds(
+            registry,
+            tree,
+            self._desks,
+            attempts,
+            self._naming,
+            crashes,
+            retirement,
+            endings,
+            self._known,
+            config,
+            want=self._want,
+            limits=RoundLimits(limits.draining_generations, limits.plugin_file_bytes),
         )
         self._begun = False
         self._first_round: asyncio.Task[None] | None = None
@@ -183,7 +202,13 @@ class Reconciler:
         desk.said = generation.manifest.name
         desk.missed = frozenset()
         generation.number = plugin.generation_count + 1
-        self._rounds.serve(desk, plugin, generation, Change(cause), None)
+        try:
+            self._rounds.serve(desk, plugin, generation, Change(cause), None)
+        except LoadFailed:
+            if plugin.manifest is None and desk.task is None:
+                self._registry.remove(plugin)
+                self._desks.pop(unit.path, None)
+            raise
         self._naming.passed(desk)
         if desk.task is not None:
             # It may be at work with an older content, and shall look again when it is through.
@@ -233,7 +258,7 @@ class Reconciler:
             return [
                 desk
                 for desk in self._desks.values()
-                if desk.imports_module(name) and not desk.unit.holds(path)
+                if desk.imports_module(name) and name != desk.unit.module and not desk.unit.holds(path)
             ]
         return [
             desk

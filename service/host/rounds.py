@@ -4,40 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import msgspec
 import structlog
 
 from service.errors import LoadFailed
 from service.host.attempts import Attempts, Config
-from service.host.config_schema import missing
 from service.host.crashes import Crashes
 from service.host.desks import Change, Desk
+from service.host.endings import Endings
 from service.host.generation import Generation
 from service.host.known import Known
 from service.host.loader import flawed
 from service.host.naming import Naming
-from service.host.registry import DEFAULT_PERMISSIONS, Plugin, Registry
+from service.host.registry import Plugin, Registry
 from service.host.retirement import Retirement
-from service.host.sources import Snapshot, SourceFlawed, SourceTree, Unit
+from service.host.sources import Snapshot, SourceFlawed, Unit
+from service.host.tree import SourceTree
 from service.model.events import Cause, PluginChange, Timings
-from service.model.plugin import LoadError, PluginView
+from service.model.plugin import LoadError
 
 log = structlog.get_logger(__name__)
 
 # A new file is announced under its file's name only where its load takes long enough to be seen.
 _ANNOUNCE_AFTER_SECONDS = 0.25
-# How long a plugin whose file is gone serves on while a new file loads that may turn out to be the same plugin.
-_RENAME_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class RoundLimits:
-    """Seconds and counts that rounds keep."""
+    """Counts that rounds keep."""
 
-    settle_s: float
     draining_generations: int
     plugin_file_bytes: int
 
@@ -48,26 +45,28 @@ class Rounds:
     Args:
         registry: what runs.
         tree: what the files hold.
-        desks: all desks by path; the one of a plugin that is gone is taken out.
+        desks: all desks by path.
         attempts: loads.
         naming: gives names.
         crashes: cares for what serves.
         retirement: stops.
+        endings: does what ends a round without a new generation.
         known: what is remembered.
         config: which plugins are on.
         want: asks for a change.
-        limits: seconds and counts.
+        limits: counts.
     """
 
     def __init__(
         self,
         registry: Registry,
         tree: SourceTree,
-        desks: dict[str, Desk],
+        desks: Mapping[str, Desk],
         attempts: Attempts,
         naming: Naming,
         crashes: Crashes,
         retirement: Retirement,
+        endings: Endings,
         known: Known,
         config: Config,
         *,
@@ -81,6 +80,7 @@ class Rounds:
         self._naming = naming
         self._crashes = crashes
         self._retirement = retirement
+        self._endings = endings
         self._known = known
         self._config = config
         self._want = want
@@ -99,10 +99,10 @@ class Rounds:
         """
         unit = desk.unit
         if not self._tree.has(unit):
-            return await self._vanish(desk, change)
+            return await self._endings.vanish(desk, change)
         plugin = self._registry.at(unit.path) or self._registry.add(unit)
         if not self._config.enabled(plugin.identity.config_key):
-            self._disable(desk, plugin, change.cause)
+            self._endings.disable(desk, plugin, change.cause)
             return True
         if change.snapshot is not None and plugin.serving not in (None, _of(plugin, change.snapshot)):
             return True  # something newer serves than what crashed
@@ -118,7 +118,7 @@ class Rounds:
             desk.attempted = revision
             plugin.generation_count += 1
             failure = flawed(flaw, plugin.generation_count, self._limits.plugin_file_bytes)
-            return await self._failed(desk, plugin, change, failure)
+            return await self._endings.failed(desk, plugin, change, failure)
         stands = plugin.serving is not None or plugin.error is not None or desk.restart is not None
         if snapshot.revision == desk.attempted and stands and not (change.force or was_disabled):
             return True
@@ -141,7 +141,7 @@ class Rounds:
         self._known.learn(generation.snapshot.revision, generation.manifest)
         if not self._config.enabled(plugin.identity.config_key):
             generation.worker.kill()
-            self._disable(desk, plugin, change.cause)
+            self._endings.disable(desk, plugin, change.cause)
             return
         served_before = known_by_name and (plugin.serving is not None or plugin.switching)
         older = self._put_in_place(desk, plugin, generation, error)
@@ -151,7 +151,7 @@ class Rounds:
         self._registry.publish(plugin, kind, change.cause, _timings(change, generation))
         if older is not None:
             self._retirement.begin(plugin, older)
-        self._give_names()
+        self._endings.give_names()
 
     # -- towards a new generation --------------------------------------------------------------------------------
 
@@ -191,7 +191,7 @@ class Rounds:
             except LoadFailed as conflict:
                 failure = conflict
         assert failure is not None
-        return await self._failed(desk, plugin, change, failure)
+        return await self._endings.failed(desk, plugin, change, failure)
 
     async def _replace_exclusive(
         self, desk: Desk, plugin: Plugin, change: Change, snapshot: Snapshot, older: Generation
@@ -206,12 +206,15 @@ class Rounds:
                     return False
             if newest:
                 desk.attempted = snapshot.revision
+            generation = None
             try:
                 generation = await self._attempts.load(desk, plugin, snapshot, newest=newest)
                 self.serve(desk, plugin, generation, change, None if newest else plugin.error)
             except LoadFailed as failure:
+                if generation is not None:
+                    await generation.end()
                 await self._bring_back(desk, plugin, older)
-                return await self._failed(desk, plugin, change, failure)
+                return await self._endings.failed(desk, plugin, change, failure)
             return True
 
     async def _bring_back(self, desk: Desk, plugin: Plugin, older: Generation) -> None:
@@ -228,7 +231,7 @@ class Rounds:
     ) -> Generation | None:
         desk.forget_crash()
         older = self._registry.swap(plugin, generation, error)
-        self._know(plugin)
+        self._endings.know(plugin)
         generation.on_imports = lambda imports: self._take_imports(desk, plugin, generation, imports)
         desk.imports = generation.imports
         self._crashes.watch(desk, generation)
@@ -250,102 +253,12 @@ class Rounds:
         if self._registry.lists(plugin) or plugin.removed:
             return
         if any(
-            desk.unit.type is plugin.unit.type and not self._tree.has(desk.unit) for desk in self._desks.values()
+            desk.unit.type is plugin.unit.type and not self._tree.has(desk.unit)
+            for desk in self._desks.values()
         ):
             return  # a file has just gone, so this is likely the same one by another name
         self._registry.list(plugin)
         self._registry.publish(plugin, "loading", cause)
-
-    # -- how else a round ends -----------------------------------------------------------------------------------
-
-    async def _failed(self, desk: Desk, plugin: Plugin, change: Change, failure: LoadFailed) -> bool:
-        if change.settles and await desk.arrival_within(self._limits.settle_s):
-            desk.attempted = None
-            return False
-        await self._naming.turn(desk)
-        if (
-            change.snapshot is not None
-            and plugin.serving is None
-            and self._crashes.start_again(desk, plugin, change.snapshot)
-        ):
-            return True
-        plugin.error = failure.error
-        plugin.restart_at = None
-        self._know(plugin)
-        self._registry.list(plugin)
-        self._registry.publish(plugin, "failed", change.cause)
-        if plugin.serving is None and desk.crashed is not None and desk.restart is None:
-            # Its worker ended while the new file, which does not load, was tried.
-            self._crashes.start_again(desk, plugin, desk.crashed)
-        return True
-
-    def _disable(self, desk: Desk, plugin: Plugin, cause: Cause) -> None:
-        """Let nothing serve; what it is called and does is known from when these bytes last ran."""
-        self._registry.list(plugin)
-        before = plugin.view()
-        try:
-            known = self._known.manifest(self._attempts.snapshot(desk, plugin).revision)
-        except SourceFlawed:
-            known = None
-        if (manifest := known or plugin.manifest) is not None:
-            values = self._config.values(plugin.identity.config_key)
-            plugin.manifest = msgspec.structs.replace(
-                manifest, config_missing=missing(manifest.config_schema, values)
-            )
-        was_enabled, plugin.enabled = plugin.enabled, False
-        plugin.error = None
-        plugin.restart_at = None
-        desk.attempted = None
-        desk.forget_crash()
-        older = self._registry.retire(plugin)
-        self._know(plugin)
-        if was_enabled or cause is Cause.STARTUP or _differ(before, plugin.view()):
-            self._registry.publish(plugin, "disabled", cause)
-        if older is not None:
-            self._retirement.begin(plugin, older)
-
-    async def _vanish(self, desk: Desk, change: Change) -> bool:
-        """The files are gone. They may come back in a moment, or under another name."""
-        plugin = self._registry.at(desk.unit.path)
-        if plugin is not None and change.settles:
-            if await desk.arrival_within(self._limits.settle_s):
-                return False
-            if await self._comes_back_elsewhere(desk):
-                return False
-            plugin = self._registry.at(desk.unit.path)
-        desk.forget_crash()
-        if plugin is not None:
-            was_listed = self._registry.lists(plugin)
-            older = self._registry.remove(plugin)
-            if was_listed:
-                self._registry.publish(plugin, "unloaded", change.cause)
-            if older is not None:
-                gone = self._retirement.begin(plugin, older)
-                if older.manifest.exclusive:
-                    gone.add_done_callback(lambda _: self._try_failed_again(desk))
-            self._give_names()
-        if desk.pending is None:
-            self._desks.pop(desk.unit.path, None)
-        return True
-
-    async def _comes_back_elsewhere(self, desk: Desk) -> bool:
-        """Wait for the loads of new files, of which one may turn out to be this plugin.
-
-        Returns:
-            whether something is wanted of this desk meanwhile.
-        """
-        loads = [
-            other.task
-            for other in self._desks.values()
-            if other is not desk
-            and other.unit.type is desk.unit.type
-            and other.loading
-            and other.task is not None
-            and other.imports is None
-        ]
-        if loads:
-            await asyncio.wait(loads, timeout=_RENAME_SECONDS)
-        return desk.pending is not None
 
     # -- small parts ---------------------------------------------------------------------------------------------
 
@@ -372,41 +285,11 @@ class Rounds:
                 changed.cancel()
         return True
 
-    def _know(self, plugin: Plugin) -> None:
-        """Bring what is told of a plugin besides its code up to date."""
-        plugin.granted = self._config.granted(plugin.identity.config_key) or DEFAULT_PERMISSIONS
-        digest = plugin.serving.snapshot.sha256 if plugin.serving else self._tree.sha256_of(plugin.unit)
-        if digest is not None:
-            plugin.origin = self._known.origin(plugin.file, digest)
-
-    def _give_names(self) -> None:
-        for desk in self._naming.now_free():
-            self._want(desk.unit, Change(Cause.FILE, force=True))
-
-    def _try_failed_again(self, gone: Desk) -> None:
-        """What one that ran alone had held is free now; a new file may only have failed because of that."""
-        for desk in list(self._desks.values()):
-            plugin = self._registry.at(desk.unit.path)
-            if (
-                plugin is not None
-                and desk.unit.type is gone.unit.type
-                and plugin.serving is None
-                and plugin.error is not None
-                and desk.conflict is None
-            ):
-                self._want(desk.unit, Change(Cause.FILE, force=True))
-
 
 def _of(plugin: Plugin, snapshot: Snapshot) -> Generation | None:
     """The generation that serves, if this is its code."""
     serving = plugin.serving
     return serving if serving is not None and serving.snapshot is snapshot else None
-
-
-def _differ(before: PluginView, after: PluginView) -> bool:
-    return msgspec.structs.replace(before, running_calls=0, draining=[]) != msgspec.structs.replace(
-        after, running_calls=0, draining=[]
-    )
 
 
 def _timings(change: Change, generation: Generation) -> Timings:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import perf_counter
 
 from service.live.backlog import Backlog
@@ -46,12 +46,14 @@ class Feeder:
     Args:
         log: the events.
         limits: what one client may have.
+        on_beat: called for every ping.
     """
 
-    def __init__(self, log: EventLog, limits: LiveLimits) -> None:
+    def __init__(self, log: EventLog, limits: LiveLimits, on_beat: Callable[[], None]) -> None:
         self.wake = asyncio.Event()
         self._log = log
         self._close_s = limits.close_s
+        self._on_beat = on_beat
         self._groups: dict[frozenset[str], Group] = {}
         self._backlog = Backlog(
             max_events=log.max_events, max_bytes=log.max_bytes, taken=log.position, taken_seq=log.head
@@ -319,6 +321,7 @@ class Feeder:
         while (due := self._beats.next_due(now)) is not None:
             self._ping(due)
             self._heartbeat(due)
+            self._on_beat()
             if perf_counter() - self._step_began > STEP_S:
                 await self._breathe()
 

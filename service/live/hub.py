@@ -11,6 +11,7 @@ from service.live.client import Client
 from service.live.event_log import EventLog
 from service.live.feeder import WATER_BYTES, Feeder
 from service.live.frames import close_frame
+from service.live.heap import Heap
 from service.live.limits import LiveLimits
 from service.live.outbox import Hold, Outbox, Replay
 from service.live.turns import Turns
@@ -56,7 +57,8 @@ class Hub:
         self.limits = limits
         self.turns = Turns()
         self._log = log
-        self._feeder = Feeder(log, limits)
+        self._heap = Heap()
+        self._feeder = Feeder(log, limits, on_beat=self._on_beat)
         self._clients: dict[Client, None] = {}
         self._addresses: dict[str, int] = {}
         self._idle = asyncio.Event()
@@ -108,6 +110,7 @@ class Hub:
         self._clients[client] = None
         if address is not None:
             self._addresses[address] = self._addresses.get(address, 0) + 1
+        self._heap.joined(len(self._clients))
         self._feeder.start(client)
         if self._closed:
             self._say_goodbye(client)
@@ -118,6 +121,7 @@ class Hub:
         if client not in self._clients:
             return
         del self._clients[client]
+        self._heap.left(len(self._clients))
         if client.address is not None:
             left = self._addresses.pop(client.address) - 1
             if left:
@@ -270,6 +274,9 @@ class Hub:
                     await self._idle.wait()
         except TimeoutError:
             pass
+
+    def _on_beat(self) -> None:
+        self._heap.beat(len(self._clients))
 
     def _say_goodbye(self, client: Client) -> None:
         self._feeder.close_client(client, close_frame(GOING_AWAY, "server is shutting down; reconnect"))

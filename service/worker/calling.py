@@ -7,14 +7,17 @@ import contextvars
 import dataclasses
 import inspect
 import json
+import sys
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import thread as pool_threads
 from typing import Any
 
 from service.wire import messages
 
 OWNED_BY_START = "start"
+_THREAD_POLL_SECONDS = 0.02
 _OWNED_BY_CALL = "call"
 _owner: contextvars.ContextVar[str] = contextvars.ContextVar("plugbay_owner", default=OWNED_BY_START)
 
@@ -119,11 +122,23 @@ class Calls:
             await asyncio.wait(pending, timeout=left)
         for task in set(self._running.values()) | self._owned.begun_by_calls():
             task.cancel()
+        while self._has_busy_threads() and loop.time() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(_THREAD_POLL_SECONDS)  # a thread has no event to wait for
+
+    def begin_counting_threads(self) -> None:
+        """Take the threads that there are for the plugin's own; later ones belong to calls."""
+        self._threads_before = set(threading.enumerate())
+
+    def _has_busy_threads(self) -> bool:
+        """Whether a call's thread goes on; a pool's thread that waits for work is no work."""
+        frames = sys._current_frames()
         for thread in set(threading.enumerate()) - self._threads_before:
             if thread.daemon or thread.name.startswith("plugin-call"):
                 continue
-            left = max(0.0, deadline - loop.time())
-            await loop.run_in_executor(self._pool, thread.join, left)
+            frame = frames.get(thread.ident or 0)
+            if frame is not None and frame.f_code is not pool_threads._worker.__code__:
+                return True
+        return False
 
     async def _run(self, call_id: int, method: str, params: Mapping[str, Any]) -> None:
         try:
@@ -271,7 +286,8 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
 
 def to_json(value: Any) -> bytes:
     """UTF-8 JSON of what plugins return: models, dataclasses, sets, paths and dates included."""
-    return _encode(value).encode("utf-8", "backslashreplace")
+    # Half of an emoji that was cut in two is no text; it must not cost the result.
+    return _encode(value).encode("utf-8", "replace")
 
 
 def _plain(value: Any) -> Any:

@@ -114,8 +114,8 @@ class Describer:
 
     def _place(self, error: BaseException) -> tuple[str | None, int | None, int | None]:
         """File, line and column, both from 1: where the text is wrong, or the last plugin-side frame."""
-        if isinstance(error, SyntaxError):
-            return error.filename or self._file, error.lineno, error.offset
+        if isinstance(error, SyntaxError) and isinstance(error.filename, str) and error.lineno is not None:
+            return error.filename, error.lineno, error.offset
         found: tuple[str, int | None, int | None] | None = None
         for frame in _frames(error.__traceback__):
             filename = frame.tb_frame.f_code.co_filename

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import logging
 import os
 import signal
@@ -69,6 +70,7 @@ class Loading:
         self._owned = owned
         self._send = send
         self._report = report
+        self._config: dict[str, Any] = {}
         self.plugin: Any = None
         self.calls: Calls | None = None
 
@@ -122,7 +124,7 @@ class Loading:
             raise StageFailed("contract") from error
         try:
             config, missing = contract.effective_config(fields, json_schema, self._header["config"])
-            plugin.set_config(config)
+            self._config = config
         except BaseException as error:
             raise StageFailed("config") from error
         return {
@@ -169,6 +171,12 @@ class Loading:
             threads=self._limits["threads"],
             max_result=self._limits["frame_bytes"] - 64 * 1024,
         )
+        try:
+            taken = self.plugin.set_config(self._config)
+            if inspect.isawaitable(taken):
+                await taken
+        except BaseException as error:
+            raise StageFailed("config") from error
         for stage in ("start", "self_check"):
             if not self.overrides(stage):
                 continue
@@ -190,6 +198,7 @@ class Loading:
                 raise StageFailed(stage) from ContractBroken(
                     "self_check_failed", "self_check() 返回了 False", "self_check() returned False"
                 )
+        self.calls.begin_counting_threads()
 
     def _limit_stage(self, stage: str, seconds: float) -> None:
         def on_alarm(_number: int, frame: FrameType | None) -> None:

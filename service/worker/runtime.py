@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import socket
 import sys
 import time
@@ -17,6 +18,8 @@ from service.worker.calling import Calls, OwnedTasks, to_json
 from service.worker.faults import Describer
 from service.worker.loading import Loading, StageFailed
 from service.worker.modules import SnapshotImporter, SourceModule, named_imports
+
+_STOP_GRACE_SECONDS = 0.5
 
 
 def serve(channel: socket.socket, limits: dict[str, Any], *, idle_scheduling: bool) -> int:
@@ -147,6 +150,9 @@ class Worker:
         await self._calls.settle(self._limits["settle_s"])
         if self._loading.overrides("stop"):
             plugin = self._loading.plugin
+            # For a stop() that does not let go of the thread: the kernel ends the process.
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.setitimer(signal.ITIMER_REAL, self._limits["stop_s"] + _STOP_GRACE_SECONDS)
             try:
                 async with asyncio.timeout(self._limits["stop_s"]):
                     await self._calls.invoke(plugin.stop, {})

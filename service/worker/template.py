@@ -6,6 +6,7 @@ packet:
     server → template   {"fork": REQUEST, "limits": {…}}  with the worker's socket and its output pipe attached
     template → server   {"ready": true, "idle_scheduling": BOOL}
                         {"forked": REQUEST, "pid": PID}   with a pidfd attached
+                        {"refused": REQUEST, "reason": TEXT}
                         {"exited": PID, "status": WAIT STATUS}, once the worker and all that it started are gone
 
 It ends with the server: at the end of the stream it kills its workers and whatever descends from them.
@@ -21,6 +22,7 @@ import select
 import signal
 import socket
 import sys
+import time
 import traceback
 from typing import Any, NoReturn
 
@@ -38,6 +40,7 @@ _PRELOADED = (
 _REHEARSALS = 10
 _PACKET_SIZE = 64 * 1024
 _SWEEP_INTERVAL_MS = 20
+_SWEEP_SECONDS = 2.0
 
 
 class Template:
@@ -51,6 +54,7 @@ class Template:
         self._control = control
         self._workers: set[int] = set()
         self._exits: list[tuple[int, int]] = []
+        self._first_exit = 0.0
         self._idle_scheduling = False
 
     def run(self) -> NoReturn:
@@ -85,9 +89,16 @@ class Template:
         if not packet:
             return False
         request = json.loads(packet)
-        channel_fd, output_fd = descriptors
         template_pid = os.getpid()
-        pid = os.fork()
+        try:
+            channel_fd, output_fd = descriptors
+            pid = os.fork()
+        except (OSError, ValueError) as error:
+            # Too many processes, too little memory or no descriptor left: this one is refused, the others live on.
+            for descriptor in descriptors:
+                os.close(descriptor)
+            self._send({"refused": request["fork"], "reason": str(error)})
+            return True
         if pid == 0:
             process.become_worker(
                 channel_fd, output_fd, request["limits"], template_pid, idle_scheduling=self._idle_scheduling
@@ -95,7 +106,12 @@ class Template:
         self._workers.add(pid)
         os.close(channel_fd)
         os.close(output_fd)
-        pidfd = os.pidfd_open(pid)
+        try:
+            pidfd = os.pidfd_open(pid)
+        except OSError as error:
+            _kill(pid)
+            self._send({"refused": request["fork"], "reason": str(error)})
+            return True
         try:
             self._send({"forked": request["fork"], "pid": pid}, [pidfd])
         finally:
@@ -113,13 +129,16 @@ class Template:
                 break
             if pid in self._workers:
                 self._workers.discard(pid)
+                if not self._exits:
+                    self._first_exit = time.monotonic()
                 self._exits.append((pid, status))
         if not self._exits:
             return
         orphans = linux.children() - self._workers
         for pid in orphans:
             _kill(pid)
-        if not orphans:
+        # One that forks faster than it is killed must not hold up the ends of the others.
+        if not orphans or time.monotonic() - self._first_exit > _SWEEP_SECONDS:
             exits, self._exits = self._exits, []
             for pid, status in exits:
                 self._send({"exited": pid, "status": status})

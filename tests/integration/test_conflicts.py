@@ -47,7 +47,7 @@ async def test_the_name_is_free_when_its_holder_goes(live: Live) -> None:
     holder = await place(live, "second", search_plugin("demo", "second"))
     await place(live, "first", search_plugin("demo", "first"))
     holder.unlink()
-    await only(live, "unloaded search/demo", "unloaded search/first", "loaded search/demo")
+    await only(live, "unloaded search/first", "reloaded search/demo")
     assert await live.answer("demo") == "first"
     assert sorted(await live.listed()) == ["search/demo"]
 

@@ -545,3 +545,15 @@ async def test_events_replayed_end_with_the_server_s_view(live: Live) -> None:
     for id in listed:
         assert listed[id] == known[id], id
     shutil.rmtree(live.plugins / "parser")
+
+
+async def test_a_bundled_plugin_is_known_for_one(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    source = Path(__file__).parents[2] / "plugins" / "search" / "files_plugin.py"
+    write(home / "plugins/search/files_plugin.py", source.read_text())
+    async with live_server(home) as live:
+        [plugin] = (await live.listed()).values()
+        assert plugin["origin"]["kind"] == "bundled"
+        write(home / "plugins/search/files_plugin.py", source.read_text() + "\n# mine\n")
+        await live.event("reloaded", plugin["id"])
+        assert (await live.plugin(plugin["id"]))["origin"]["kind"] == "file"

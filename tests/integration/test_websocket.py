@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import gc
 import json
 import random
 import socket
@@ -907,6 +908,28 @@ async def test_a_client_that_cuts_its_connection_is_forgotten(
             server.change("a")
     await until(lambda: server.hub.clients == 0)
     assert server.hub._feeder._groups == {}
+
+
+async def test_a_connection_that_ends_leaves_no_heap_of_garbage(start: Start) -> None:
+    server = await start()
+
+    async def come_and_go() -> None:
+        async with raw(server) as client:
+            await client.send(frame(call("subscribe", topics=["**"])))
+            await client.frame()
+        await until(lambda: server.hub.clients == 0)
+        await asyncio.sleep(0.05)
+
+    await come_and_go()
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(10):
+            await come_and_go()
+        # asyncio's transports are small cycles by themselves.
+        assert gc.collect() < 10 * 30
+    finally:
+        gc.enable()
 
 
 async def test_half_closed_connections_end(start: Start) -> None:
