@@ -102,7 +102,7 @@ class Eyes:
                 if not is_text(path):
                     self._complain(path)
                     continue
-                is_folder = entry.is_dir()
+                is_folder = _is_folder(entry)
                 if is_folder and not entry.name.startswith(".") and entry.name != "__pycache__":
                     if depth < _MAX_DEPTH:
                         pending.append((path, depth + 1))
@@ -165,6 +165,13 @@ class Eyes:
 
 def _source(content: bytes, flaw: Flaw | None, detail: str, saved_ns: int) -> SourceFile:
     return SourceFile(content, hashlib.sha256(content).hexdigest(), flaw, detail, saved_ns)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself, or to where nobody may look; reading it says so
+        return False
 
 
 class _Descriptor:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 _LEVELS = {b"0": "critical", b"1": "critical", b"2": "critical", b"3": "error", b"4": "warning", b"5": "info"}
 _LEVELS |= {b"6": "info", b"7": "debug"}
 _PRINTED = "info"
+# Of one read; who prints more than this at once is not read by anybody, and each line costs the loop its time.
+_LINES_AT_ONCE = 512
 
 
 class OutputLines:
@@ -31,8 +33,10 @@ class OutputLines:
                 self._emit(rest)
             return
         *lines, self._rest = (self._rest + data).split(b"\n")
-        for line in lines:
+        for line in lines[:_LINES_AT_ONCE]:
             self._emit(line)
+        if (left := len(lines) - _LINES_AT_ONCE) > 0:
+            self._on_line("warning", f"略去 {left} 行 / {left} lines left out".encode())
         if len(self._rest) > self._line_bytes:
             rest, self._rest = self._rest, b""
             self._emit(rest)

@@ -87,8 +87,7 @@ class Watcher:
         """Stop watching; calling it twice is safe."""
         if self._scanner is not None:
             self._scanner.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._scanner
+            await asyncio.gather(self._scanner, return_exceptions=True)
             self._scanner = None
         observer, self._observer = self._observer, None
         if observer is not None:
@@ -146,7 +145,10 @@ class Watcher:
     async def _scan(self) -> None:
         while True:
             await asyncio.sleep(_SCAN_WITHOUT_EVENTS_SECONDS if self.problem else self._scan_s)
-            await asyncio.to_thread(self._look_again)
+            try:
+                await asyncio.to_thread(self._look_again)
+            except OSError as error:
+                log.warning("watch.scan_failed", reason=str(error))
             self._on_config()
 
     def _look_again(self) -> None:

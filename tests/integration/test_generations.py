@@ -288,3 +288,33 @@ async def test_a_client_that_resumes_after_any_cut_ends_with_the_servers_state(l
             one.pop(passing, None)  # type: ignore[attr-defined]  # a plugin is a dictionary
     for task in clients:
         assert task.result() == listed
+
+
+async def test_half_an_emoji_costs_itself_only(live: Live) -> None:
+    write(live.plugins / "search/demo_plugin.py", search_plugin(expression="'cut \\ud83d'"))
+    await live.event("loaded", "search/demo")
+    assert await live.answer("demo") == "cut ?"
+    assert "crashed search/demo" not in live.kinds()
+
+
+async def test_a_pool_that_waits_for_work_does_not_keep_a_generation(live: Live) -> None:
+    """Threads of pools end with the process only: `asyncio.to_thread` leaves one behind."""
+    source = search_plugin(
+        imports="import asyncio, time", expression="await asyncio.to_thread(lambda: 'from a thread')"
+    )
+    file = write(live.plugins / "search/demo_plugin.py", source)
+    await live.event("loaded", "search/demo")
+    assert await live.answer("demo") == "from a thread"
+    save(file, search_plugin(says="2"))
+    drained = await live.event("drained", "search/demo")
+    assert drained.data["forced"] is False
+    assert drained.data["drain_ms"] < 4000  # not the seconds that calls are waited for
+
+
+async def test_an_async_set_config_is_awaited(live: Live) -> None:
+    source = search_plugin(expression="self.key") + (
+        "\n    async def set_config(self, config):\n        self.key = 'awaited'\n"
+    )
+    write(live.plugins / "search/demo_plugin.py", source)
+    await live.event("loaded", "search/demo")
+    assert await live.answer("demo") == "awaited"

@@ -220,3 +220,23 @@ async def test_nothing_of_all_that_is_left_in_the_way(live: Live) -> None:
     seen = await live.event("reloaded", "search/demo", after=start)
     assert (seen.plugin["state"], seen.plugin["error"]) == ("active", None)
     assert await live.answer("demo") == "at last"
+
+
+async def test_a_link_to_itself_is_an_error_of_its_own(live: Live) -> None:
+    start = len(live.events)
+    (live.plugins / "search/loop_plugin.py").symlink_to("loop_plugin.py")
+    seen = await live.event("failed", "search/loop", after=start)
+    assert seen.plugin["error"]["code"] == "file_dangling_link"
+    put(live.plugins / "search/demo_plugin.py", search_plugin(says="beside the loop").encode())
+    await live.event("reloaded", "search/demo", after=start)
+    os.unlink(live.plugins / "search/loop_plugin.py")
+    await live.event("unloaded", "search/loop", after=start)
+
+
+async def test_a_flood_of_empty_lines_holds_nobody_up(live: Live) -> None:
+    start = len(live.events)
+    flood = "import os\nfor _ in range(100): os.write(1, b'\\n' * 65536)\n" + GOOD
+    put(live.plugins / "search/demo_plugin.py", flood.encode())
+    await live.event("reloaded", "search/demo", after=start)
+    assert (await live.get("/livez")).status == 200
+    assert await live.answer("demo") == "new"
