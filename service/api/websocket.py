@@ -79,8 +79,8 @@ async def websocket_handler(request: web.Request) -> web.StreamResponse:
     if not ws.can_prepare(request):
         raise RequestRefused(
             Text(
-                zh="该地址只接受 WebSocket 连接；普通请求可用 /api/events",
-                en="This address takes WebSocket connections only; /api/events is for plain requests",
+                zh="该地址只接受 WebSocket 连接；普通请求可用 GET /api/plugins",
+                en="This address takes WebSocket connections only; GET /api/plugins is for plain requests",
             ),
             code="upgrade_required",
         )

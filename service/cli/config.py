@@ -20,6 +20,8 @@ from service.cli.output import Output
 
 STANDARD_STREAM = "-"
 
+_NO_DEFAULT = object()
+
 
 @click.group(help=say("读取和修改插件配置", "Read and change the configuration of plugins."))
 def config() -> None:
@@ -80,9 +82,9 @@ async def set_(
                 say(f"{assignment!r} 应写作 KEY=VALUE", f"{assignment!r} should be KEY=VALUE")
             )
     given: dict[str, Any] = _object(await asyncio.to_thread(file.read), file.name) if file is not None else {}
-    types = {
-        field["name"]: field.get("type") for field in (await client.plugin(*plugin)).get("config_schema", [])
-    }
+    schema = (await client.plugin(*plugin)).get("config_schema", [])
+    types = {field["name"]: field.get("type") for field in schema}
+    defaults = {field["name"]: field.get("default") for field in schema}
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals:
@@ -90,7 +92,9 @@ async def set_(
                 click.prompt, key, hide_input=True, default="", show_default=False, err=True
             )
         given[key] = _value(text, types.get(key))
-    stored = (await client.config(*plugin)).get("config", {})
+    # A default stays the plugin's own to change: only what differs from it is sent back.
+    in_force = (await client.config(*plugin)).get("config", {})
+    stored = {name: value for name, value in in_force.items() if value != defaults.get(name, _NO_DEFAULT)}
     answer = await client.set_config(*plugin, {**stored, **given})
     output.answer(
         answer,

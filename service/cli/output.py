@@ -199,7 +199,7 @@ def _error_line(plugin: Mapping[str, Any]) -> Text:
     return Text.assemble(
         (str(plugin["id"]), "red"),
         f" [{error.get('stage')}] {place}: " if place else ": ",
-        str(error["message"]),
+        message_of(error),
     )
 
 

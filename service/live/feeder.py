@@ -11,6 +11,7 @@ whenever it has run for about a millisecond, so a broadcast to thousands of clie
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -162,8 +163,9 @@ class Feeder:
                 client.write(frame)
                 # Its answer may go unheard: aiohttp drops what comes once it shuts down, or once a frame was broken.
                 # The end of the stream, too, has clients close; and they have the close frame by then.
-                if client.transport.can_write_eof():
-                    client.transport.write_eof()
+                with contextlib.suppress(OSError):  # it may be gone already, without anybody having been told
+                    if client.transport.can_write_eof():
+                        client.transport.write_eof()
 
     def fence(self, client: Client) -> None:
         """Serve this client no more: its connection is ending, and has `close_s` for it. Calling it twice is safe."""
