@@ -97,11 +97,6 @@ class Nursery:
             await self._sweep_orphans()
         self._all_ended()
 
-    @property
-    def template_pid(self) -> int | None:
-        """The template's process id, while it runs."""
-        return self._process.pid if self._process is not None and self._ready.is_set() else None
-
     async def acquire(self) -> WorkerProcess:
         """A worker that waits for its plugin: a spare, or one forked now.
 
