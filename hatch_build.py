@@ -205,11 +205,14 @@ class PageHook(Hook):
         return [] if is_current() or find_node() is not None else [NODE_REQUIREMENT]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Builds the page, and adds the bundled plugins and settings to a wheel that is not editable."""
+        """Builds the page, and adds the bundled plugins and settings, except to an editable wheel."""
         build()
-        if self.target_name == "wheel" and version != "editable":
-            for name in bundled_files():
-                build_data["force_include"][str(ROOT / name)] = f"service/_bundled/{name}"
+        if version == "editable":
+            return
+        # Not their whole folders: in a checkout that is a home, its owner's plugins are there too.
+        folder = "service/_bundled/" if self.target_name == "wheel" else ""
+        for name in bundled_files():
+            build_data["force_include"][str(ROOT / name)] = f"{folder}{name}"
 
 
 def bundled_files() -> list[str]:

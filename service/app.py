@@ -22,11 +22,13 @@ from service.api.access_log import AccessLog, protocol_logger
 from service.api.body import BodyLimits
 from service.api.door import Door
 from service.api.server import add_api
+from service.api.task_problems import task_problem
 from service.api.token import made_token
 from service.home import BUNDLED_FILES, bundled_folder
 from service.host import descriptors
 from service.host.calls import Caller
 from service.host.config_store import ConfigStore
+from service.host.database import Database
 from service.host.health import Health
 from service.host.install import Installer
 from service.host.kernel import Kernel, KernelLimits
@@ -38,9 +40,20 @@ from service.live.event_log import EventLog
 from service.live.hub import Hub
 from service.live.limits import LiveLimits
 from service.settings import Settings
+from service.tasks.board import Board
+from service.tasks.downloads import Downloads
+from service.tasks.following import Following
+from service.tasks.listing import Listing
+from service.tasks.parsers import Parsers
+from service.tasks.runners import Runners
+from service.tasks.searches import Searches
+from service.tasks.slots import Slots
+from service.tasks.store import TaskStore
+from service.tasks.tasks import Tasks
 
 log = structlog.get_logger(__name__)
 
+DATABASE: web.AppKey[Database] = web.AppKey("database", Database)
 STORE: web.AppKey[Store] = web.AppKey("store", Store)
 KERNEL: web.AppKey[Kernel] = web.AppKey("kernel", Kernel)
 
@@ -69,6 +82,7 @@ def build_app(settings: Settings, home: Path) -> web.Application:
         _store(home),
         _plugin_logs(settings, home),
         _kernel(settings, home),
+        _tasks(settings),
         _health(),
     ):
         app.cleanup_ctx.append(resource)
@@ -121,10 +135,11 @@ def _config(home: Path) -> Resource:
 
 def _store(home: Path) -> Resource:
     async def context(app: web.Application) -> AsyncIterator[None]:
-        store = app[STORE] = Store(home / "data" / "plugbay.db")
-        await store.open()
+        database = app[DATABASE] = Database(home / "data" / "plugbay.db")
+        await database.open()
+        app[STORE] = Store(database)
         yield
-        await store.close()
+        await database.close()
 
     return context
 
@@ -155,12 +170,17 @@ def _kernel(settings: Settings, home: Path) -> Resource:
             config=app[keys.CONFIG],
             store=app[STORE],
             logs=app[keys.PLUGIN_LOGS],
-            limits=_kernel_limits(settings),
+            limits=_kernel_limits(settings, home),
             bundled={file: bundled_folder() / file for file in BUNDLED_FILES if file.startswith("plugins/")},
         )
         app[keys.REGISTRY] = kernel.registry
         app[keys.OPERATIONS] = kernel.operations
-        app[keys.CALLER] = Caller(kernel.registry, call_s=limits.call_s, search_s=limits.search_s)
+        app[keys.CALLER] = Caller(
+            kernel.registry,
+            call_s=limits.call_s,
+            search_s=limits.search_s,
+            count=app[keys.METRICS].count_call,
+        )
         app[keys.INSTALLER] = Installer(
             kernel,
             store=app[STORE],
@@ -182,7 +202,7 @@ def _kernel(settings: Settings, home: Path) -> Resource:
     return context
 
 
-def _kernel_limits(settings: Settings) -> KernelLimits:
+def _kernel_limits(settings: Settings, home: Path) -> KernelLimits:
     limits = settings.limits
     frame_bytes = limits.frame_mib * _MIB
     return KernelLimits(
@@ -207,6 +227,8 @@ def _kernel_limits(settings: Settings) -> KernelLimits:
             "stop_s": limits.stop_s,
             "settle_s": limits.call_s,
         },
+        downloads_dir=home / settings.downloads.folder,
+        processes=limits.processes,
         frame_bytes=frame_bytes,
         plugin_file_bytes=limits.plugin_file_kib * 1024,
         line_bytes=settings.logs.line_kib * 1024,
@@ -217,16 +239,42 @@ def _kernel_limits(settings: Settings) -> KernelLimits:
     )
 
 
+def _tasks(settings: Settings) -> Resource:
+    async def context(app: web.Application) -> AsyncIterator[None]:
+        registry, caller = app[KERNEL].registry, app[keys.CALLER]
+        store = TaskStore(app[DATABASE])
+        board = Board(store, app[keys.EVENT_LOG], task_problem)
+        runners = Runners()
+        parsers = app[keys.PARSERS] = Parsers(registry, caller)
+        searches = app[keys.SEARCHES] = Searches(board, registry, caller, parsers, runners)
+        downloads = app[keys.DOWNLOADS] = Downloads(
+            board,
+            registry,
+            caller,
+            runners,
+            Slots(settings.downloads.at_once, settings.downloads.at_once_per_plugin),
+            Following(board, registry, caller),
+            prefer=settings.downloads.prefer,
+        )
+        tasks = app[keys.TASKS] = Tasks(board, store, searches, downloads, runners, registry, caller)
+        app[keys.LISTING] = Listing(board, store, tasks, registry, caller)
+        await tasks.start()
+        yield
+        await tasks.close(settings.server.shutdown_s / 2)
+
+    return context
+
+
 def _health() -> Resource:
     async def context(app: web.Application) -> AsyncIterator[None]:
-        kernel, config, store = app[KERNEL], app[keys.CONFIG], app[STORE]
+        kernel, config, database = app[KERNEL], app[keys.CONFIG], app[DATABASE]
         limit = descriptors.raise_limit()
         health = app[keys.HEALTH] = Health(
             {
                 "workers": lambda: kernel.workers_problem,
                 "watcher": lambda: kernel.watcher.problem,
                 "config": lambda: config.problem,
-                "store": lambda: store.problem,
+                "store": lambda: database.problem,
                 "descriptors": lambda: descriptors.shortage(limit, len(kernel.registry.all())),
             }
         )

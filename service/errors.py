@@ -61,8 +61,8 @@ class PluginNotFound(RequestRefused):
     def __init__(self, type: str, name: str) -> None:
         super().__init__(
             Text(
-                zh=f"没有名为 {name} 的 {type} 插件，可用 GET /api/plugins 查看全部插件",
-                en=f"There is no {type} plugin named {name}; GET /api/plugins lists all of them",
+                zh=f"没有名为 {name} 的 {type} 插件，请在插件列表中核对名称和类型",
+                en=f"There is no {type} plugin named {name}; look up its name and type in the list of plugins",
             )
         )
 
@@ -74,7 +74,8 @@ class PluginDisabled(RequestRefused):
 
     def __init__(self, id: str) -> None:
         super().__init__(
-            Text(zh=f"插件 {id} 已停用，启用后才能调用", en=f"Plugin {id} is disabled; enable it to call it")
+            Text(zh=f"插件 {id} 已停用，请先启用", en=f"Plugin {id} is disabled; enable it first"),
+            id=id,
         )
 
 
@@ -86,8 +87,8 @@ class PluginExists(RequestRefused):
     def __init__(self, id: str, file: str) -> None:
         super().__init__(
             Text(
-                zh=f"插件 {id} 已存在（{file}），如需覆盖请使用 replace: true",
-                en=f"Plugin {id} is already there ({file}); pass replace: true to replace it",
+                zh=f"插件 {id} 已存在（{file}），如需覆盖，请在安装时指定 replace",
+                en=f"Plugin {id} is already there ({file}); to replace it, install with replace",
             ),
             id=id,
             file=file,
@@ -103,9 +104,10 @@ class ConfigMissing(RequestRefused):
         names = ", ".join(missing)
         super().__init__(
             Text(
-                zh=f"插件 {id} 缺少必填配置：{names}",
-                en=f"Plugin {id} lacks required configuration: {names}",
+                zh=f"插件 {id} 缺少必填配置：{names}；设置后即可调用",
+                en=f"Plugin {id} lacks required configuration: {names}; it can be called once that is set",
             ),
+            id=id,
             config_missing=missing,
         )
 

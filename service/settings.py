@@ -120,6 +120,15 @@ class LogSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     line_kib: Annotated[int, Meta(ge=1, le=1024)] = 8
 
 
+class DownloadSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Downloads: where to, how many at once, and which plugin first. `folder` is relative to home."""
+
+    folder: Annotated[str, Meta(min_length=1, max_length=4096, pattern=r"^[^\x00]+$")] = "data/downloads"
+    at_once: Annotated[int, Meta(ge=1, le=10_000)] = 8
+    at_once_per_plugin: Annotated[int, Meta(ge=1, le=10_000)] = 4
+    prefer: list[str] = []
+
+
 class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The processes that plugins run in."""
 
@@ -134,6 +143,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     watch: WatchSettings = WatchSettings()
     live: LiveSettings = LiveSettings()
     install: InstallSettings = InstallSettings()
+    downloads: DownloadSettings = DownloadSettings()
     logs: LogSettings = LogSettings()
     workers: WorkerSettings = WorkerSettings()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from typing import Any, TypeVar
 
 import msgspec
@@ -11,8 +10,10 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from service.api.keys import BODY_LIMITS
+from service.api.messages import FORMATS
 from service.api.problems import RequestInvalid
 from service.errors import RequestRefused
+from service.model.misfit import fault_of, misfit_of
 from service.model.text import Text
 
 T = TypeVar("T")
@@ -30,12 +31,6 @@ MAX_DEPTH = 32
 _JSON_TYPES = frozenset({"application/json", "text/json", "text/plain", "application/octet-stream"})
 
 _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
-
-_AT_FIELD = re.compile(r" - at `(?P<path>[^`]*)`$")
-_NAMED_FIELD = re.compile(
-    r"Object (?P<case>contains unknown|missing required) field `(?P<name>.*?)`", re.DOTALL
-)
-_SHOWN_MAX_LENGTH = 200
 
 
 class BodyLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,14 +93,15 @@ def decode_json(body: bytes, type: type[T]) -> T:
     try:
         value: T = _decoder(type).decode(body)
     except msgspec.ValidationError as error:
-        raise _misfit(str(error)) from None
+        raise _misfit(str(error), type) from None
     except UnicodeDecodeError:
         raise RequestInvalid(Text(zh="请求内容不是 UTF-8 编码", en="The body is not valid UTF-8")) from None
     except RecursionError:
         raise _too_deep() from None
     except (msgspec.DecodeError, ValueError) as error:
+        fault = fault_of(str(error))
         raise RequestInvalid(
-            Text(zh=f"请求内容不是有效的 JSON：{error}", en=f"The body is not valid JSON: {error}")
+            Text(zh=f"请求内容不是有效的 JSON：{fault.zh}", en=f"The body is not valid JSON: {fault.en}")
         ) from None
     return value
 
@@ -141,7 +137,12 @@ def too_slow() -> RequestRefused:
 
 def unreadable(error: Exception) -> RequestInvalid:
     """The error for a body whose transfer or content coding is broken."""
-    return RequestInvalid(Text(zh=f"请求内容无法读取：{error}", en=f"The body cannot be read: {error}"))
+    return RequestInvalid(
+        Text(
+            zh="请求内容无法读取：传输编码、压缩或 multipart 分段有误",
+            en=f"The body cannot be read, its coding, compression or multipart form is broken: {error}",
+        )
+    )
 
 
 def unsupported_media_type(expected: str) -> RequestRefused:
@@ -169,24 +170,9 @@ def _too_deep() -> RequestInvalid:
     return RequestInvalid(Text(zh="JSON 嵌套过深", en="The JSON is nested too deeply"))
 
 
-def _misfit(message: str) -> RequestInvalid:
-    """msgspec says what is wrong as a sentence; the field is taken from it, for clients to point at."""
-    at = _AT_FIELD.search(message)
-    path = "" if at is None else at["path"].removeprefix("$").removeprefix(".")
-    reason = message if at is None else message[: at.start()]
-    named = _NAMED_FIELD.search(reason)
-    if named is not None:
-        path = f"{path}.{named['name']}".removeprefix(".")[:_SHOWN_MAX_LENGTH]
-        if named["case"] == "contains unknown":
-            text = Text(zh=f"未知字段 {path}", en=f"The field {path} is unknown")
-        else:
-            text = Text(zh=f"缺少字段 {path}", en=f"The field {path} is missing")
-        return RequestInvalid(text, field=path)
-    path, reason = path[:_SHOWN_MAX_LENGTH], reason[:_SHOWN_MAX_LENGTH]
+def _misfit(message: str, type: Any) -> RequestInvalid:
+    misfit = misfit_of(message, type, FORMATS)
+    path, must = misfit.path, misfit.must
     if not path:
-        return RequestInvalid(
-            Text(zh=f"请求内容的类型不对（{reason}）", en=f"The body has the wrong type ({reason})")
-        )
-    return RequestInvalid(
-        Text(zh=f"字段 {path} 有误（{reason}）", en=f"The field {path} is wrong ({reason})"), field=path
-    )
+        return RequestInvalid(Text(zh=f"请求内容{must.zh}", en=f"The body {must.en}"))
+    return RequestInvalid(Text(zh=f"字段 {path} {must.zh}", en=f"The field {path} {must.en}"), field=path)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import msgspec
+import asyncio
+
 from aiohttp import web
 
 from service.api.body import read_json
-from service.api.language import say
-from service.api.messages import Parse, ParseFailure, VideoInfo
+from service.api.keys import CALLER, PARSERS, SEARCHES, TASKS
+from service.api.language import language_of
+from service.api.messages import Parse, ParseFailure, ParseResults, VideoInfo
 from service.api.params import find_plugin, text_in_query
-from service.api.parsing import add_parsed_urls, call_plugin, enabled_parsers, parse_with
 from service.api.responses import json_bytes_response, json_response
 from service.errors import RequestRefused
 from service.model.identity import PluginType
@@ -23,8 +24,8 @@ async def search(request: web.Request) -> web.Response:
     """
     keyword = text_in_query(request, "keyword")
     plugin = find_plugin(request.app, PluginType.SEARCH, request.match_info["plugin"])
-    found = bytes(await call_plugin(request.app, plugin, "search", {"keyword": keyword}))
-    return json_bytes_response(b'{"results":%b}' % await add_parsed_urls(request.app, found))
+    found = bytes(await request.app[CALLER].call(plugin, "search", {"keyword": keyword}))
+    return json_bytes_response(b'{"results":%b}' % await request.app[PARSERS].add_parsed_urls(found))
 
 
 async def video_info(request: web.Request) -> web.Response:
@@ -39,7 +40,7 @@ async def video_info(request: web.Request) -> web.Response:
             ),
             code="method_not_supported",
         )
-    info = bytes(await call_plugin(request.app, plugin, "get_video_info", {"url": body.url}))
+    info = bytes(await request.app[CALLER].call(plugin, "get_video_info", {"url": body.url}))
     if info == b"null":
         raise RequestRefused(
             Text(
@@ -57,14 +58,16 @@ async def parse(request: web.Request) -> web.Response:
     A parser that fails is named in `errors` and costs only its own results.
     """
     body = await read_json(request, Parse)
-    if body.plugins is None:
-        plugins = enabled_parsers(request.app)
-    else:
+    plugins = None
+    if body.plugins is not None:
         found = {name: find_plugin(request.app, PluginType.PARSER, name) for name in body.plugins}
         plugins = list({plugin.identity: plugin for plugin in found.values()}.values())
-    results, failures = await parse_with(request.app, plugins, body.url, ask=body.plugins is None)
-    errors = [
-        ParseFailure(plugin=plugin.identity.name, code=error.code, message=say(request, error.text))
-        for plugin, error in failures
-    ]
-    return json_response({"results": results, "errors": msgspec.to_builtins(errors)})
+    live = await request.app[SEARCHES].start_parse(body.url, plugins)
+    try:
+        await live.rests.wait()
+    except asyncio.CancelledError:  # the client has gone, and nobody else asked for it
+        await request.app[TASKS].cancel(live.id)
+        raise
+    failures = live.task.in_language(language_of(request)).failures
+    errors = [ParseFailure(plugin=one.plugin, code=one.code, message=one.message) for one in failures]
+    return json_response(ParseResults(results=live.results, errors=errors, task_id=live.id))

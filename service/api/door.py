@@ -27,21 +27,23 @@ from service.model.text import Text
 
 PREFLIGHT_MAX_AGE_S = 600
 
-# Answered without the token: it tells a supervisor that the process lives, and nothing else.
-TOKEN_FREE_PATHS = frozenset({"/livez"})
-
 _CACHED_VERDICTS = 256
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _CORS_METHODS = "GET, HEAD, POST, PUT, DELETE, OPTIONS"
 _CORS_REQUEST_HEADERS = "Authorization, Content-Type, Accept-Language, If-Match, Last-Event-ID"
 _CORS_RESPONSE_HEADERS = "ETag, Retry-After, X-Request-ID"
 
-# Headers by which a proxy speaks for somebody else; all that begin with `x-forwarded` are added to these.
+# Routes that are answered without the token: there is none.
+TOKEN_FREE_PATHS: frozenset[str] = frozenset()
+
+# Headers by which a proxy speaks for somebody else, and the beginnings of names that only proxies give.
 _FORWARDING = (
-    "forwarded via x-real-ip x-client-ip x-cluster-client-ip x-original-forwarded-for x-original-host "
-    "x-original-url x-rewrite-url x-proxyuser-ip x-envoy-external-address cf-connecting-ip cf-connecting-ipv6 "
-    "cf-ray true-client-ip fastly-client-ip x-appengine-user-ip x-azure-clientip x-arr-clientip"
+    "forwarded forwarded-for via client-ip cdn-loop front-end-https proxy-client-ip wl-proxy-client-ip "
+    "x-real-ip x-client-ip x-cluster-client-ip x-remote-ip x-remote-addr x-originating-ip x-proxyuser-ip x-forwarder-for "
+    "x-original-forwarded-for x-original-host x-original-url x-rewrite-url x-http-host-override x-host x-scheme "
+    "true-client-ip fastly-client-ip fly-client-ip x-azure-clientip x-arr-clientip x-amzn-trace-id"
 )
+_FORWARDING_PREFIXES = (b"x-forwarded", b"cf-", b"x-envoy-", b"x-appengine-", b"tailscale-")
 _HOST, _ORIGIN, _FORWARDED, _SITE, _MODE = range(5)
 _HEADERS: dict[bytes, int] = {
     b"host": _HOST,
@@ -111,7 +113,7 @@ class Door:
             lowered = name.lower()
             kind = _HEADERS.get(lowered)
             if kind is None:
-                if lowered.startswith(b"x-forwarded"):
+                if lowered.startswith(_FORWARDING_PREFIXES):
                     forwarded = True
             elif kind == _HOST:
                 if host is not None:
@@ -157,10 +159,12 @@ class Door:
         return None
 
     def _judge_host(self, header: bytes | None) -> _HostVerdict:
-        text = "" if header is None else header.decode("latin-1")
+        if header is None:
+            _refuse_host("missing", "缺失")
+        text = header.decode("latin-1")
         authority = parse_authority(text)
         if authority is None:
-            _refuse_host(text[:100])
+            _refuse_host(text[:100] or "empty", None if text else "为空")
         loopback = is_loopback_name(authority.host)
         if not loopback and not self._is_listed(authority):
             _refuse_host(text[:100])
@@ -168,7 +172,6 @@ class Door:
         if len(self._hosts) >= _CACHED_VERDICTS:
             # Only ports and letter case vary among names that are let in: no client does this in earnest.
             self._hosts.clear()
-        assert header is not None
         self._hosts[header] = verdict
         return verdict
 
@@ -217,8 +220,6 @@ class Door:
 
     def _check_token(self, request: web.BaseRequest) -> None:
         if self._credentials is not None and self._credentials.are_shown_by(request):
-            return
-        if request.rel_url.path in TOKEN_FREE_PATHS:
             return
         if "Authorization" in request.headers:
             _refuse_wrong_token()

@@ -20,10 +20,7 @@ class NotReady(PlugbayError):
 
 
 async def livez(request: web.Request) -> web.Response:
-    """Say that the process answers, and how late its event loop is.
-
-    The only route that never wants the token.
-    """
+    """Say that the process answers, and how late its event loop is."""
     return json_response(Live(loop_lag_ms=round(request.app[HEALTH].loop_lag_ms, 3)))
 
 

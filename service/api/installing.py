@@ -21,8 +21,8 @@ _INSTALLED = Text(
     zh="插件安装成功并已加载，可以立即使用", en="The plugin was installed and loaded and can be used at once"
 )
 _KEPT = Text(
-    zh="插件已保存，但未能加载；请按 error 中的说明修改文件，保存后会自动重新加载",
-    en="The plugin was kept but does not load; mend the file as error says, and it loads when it is saved",
+    zh="插件已保存，但未能加载；请按所列的错误修改文件，保存后会自动重新加载",
+    en="The plugin was kept but does not load; mend the file as its error says, and it loads when it is saved",
 )
 
 

@@ -20,11 +20,21 @@ if TYPE_CHECKING:
     from service.host.registry import Registry
     from service.live.event_log import EventLog
     from service.live.hub import Hub
+    from service.tasks.downloads import Downloads
+    from service.tasks.listing import Listing
+    from service.tasks.parsers import Parsers
+    from service.tasks.searches import Searches
+    from service.tasks.tasks import Tasks
 
 REGISTRY: web.AppKey[Registry] = web.AppKey("registry")
 OPERATIONS: web.AppKey[Operations] = web.AppKey("operations")
 CALLER: web.AppKey[Caller] = web.AppKey("caller")
 INSTALLER: web.AppKey[Installer] = web.AppKey("installer")
+TASKS: web.AppKey[Tasks] = web.AppKey("tasks")
+SEARCHES: web.AppKey[Searches] = web.AppKey("searches")
+DOWNLOADS: web.AppKey[Downloads] = web.AppKey("downloads")
+LISTING: web.AppKey[Listing] = web.AppKey("listing")
+PARSERS: web.AppKey[Parsers] = web.AppKey("parsers")
 CONFIG: web.AppKey[ConfigStore] = web.AppKey("config")
 PLUGIN_LOGS: web.AppKey[PluginLogs] = web.AppKey("plugin_logs")
 EVENT_LOG: web.AppKey[EventLog] = web.AppKey("event_log")

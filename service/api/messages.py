@@ -10,10 +10,16 @@ from msgspec import UNSET, Meta, UnsetType
 from service.model.identity import PluginType
 from service.model.plugin import LoadError, PluginView
 from service.model.states import PluginState
+from service.model.text import Text
 
 Url = Annotated[str, Meta(min_length=1, max_length=4096)]
 PluginName = Annotated[str, Meta(min_length=1, max_length=255)]
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-fA-F]{64}$")]
+
+# What the patterns ask for, in words.
+FORMATS = {
+    "^[0-9a-fA-F]{64}$": Text(zh="必须是 64 位十六进制数", en="must be 64 hexadecimal digits"),
+}
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -240,6 +246,7 @@ class ParseResults(msgspec.Struct, frozen=True, kw_only=True):
 
     results: list[Parsed]
     errors: list[ParseFailure]
+    task_id: str
 
 
 # Health

@@ -27,6 +27,7 @@ _PATH_PARAMETERS: dict[str, tuple[dict[str, Any], str]] = {
         {"type": "string", "minLength": 1, "maxLength": 255},
         "The search plugin's name, or the stem of its file.",
     ),
+    "id": ({"type": "string", "minLength": 1, "maxLength": 64}, "The task's id."),
 }
 
 # What every route may answer, and what every route with a body or parameters may.

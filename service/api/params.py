@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
 
 from aiohttp import web
 
@@ -60,7 +61,7 @@ def text_in_query(request: web.Request, name: str) -> str:
     values = request.query.getall(name, [])
     if len(values) != 1 or not values[0].strip():
         raise _wrong(name, "必须给出一次且不能为空", "must be given once and not be empty")
-    return _clean(name, values[0])
+    return _clean(request, name, values[0])
 
 
 def flag_in_query(request: web.Request, name: str) -> bool:
@@ -84,11 +85,18 @@ def number_in_query(request: web.Request, name: str, *, default: int, low: int, 
     raise _wrong(name, f"必须是 {low} 到 {high} 的整数", f"must be a whole number from {low} to {high}")
 
 
-def _clean(name: str, value: str) -> str:
+def _clean(request: web.Request, name: str, value: str) -> str:
     try:
         value.encode()
-    except UnicodeEncodeError:
-        raise _wrong(name, "不是 UTF-8 编码", "is not valid UTF-8") from None
+        if "%" in value or "\ufffd" in value:
+            # Escapes that are no UTF-8 (a terminal that speaks GBK) are left as they are by whoever decodes them.
+            unquote_to_bytes(request.rel_url.raw_query_string).decode()
+    except UnicodeError:
+        raise _wrong(
+            name,
+            "不是 UTF-8 编码，请检查终端或程序的编码",
+            "is not UTF-8; check the encoding of the terminal or program",
+        ) from None
     return value
 
 

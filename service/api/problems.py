@@ -45,12 +45,16 @@ KINDS: dict[str, Kind] = {
     "origin_refused": _kind(403, "来源不被允许", "The origin is refused"),
     "not_found": _kind(404, "没有这个页面", "There is nothing here"),
     "plugin_not_found": _kind(404, "插件不存在", "There is no such plugin"),
+    "task_not_found": _kind(404, "任务不存在", "There is no such task"),
+    "download_not_found": _kind(404, "下载不存在", "There is no such download"),
     "method_not_allowed": _kind(405, "不支持该请求方法", "The method is not allowed"),
     "request_timeout": _kind(408, "请求超时", "The request took too long"),
     "plugin_exists": _kind(409, "插件已存在", "The plugin is already there"),
     "plugin_disabled": _kind(409, "插件已停用", "The plugin is disabled"),
+    "task_conflict": _kind(409, "任务状态不允许该操作", "The task is in no state for this"),
     "config_missing": _kind(409, "缺少必填配置", "Required configuration is missing"),
     "too_large": _kind(413, "内容过大", "The content is too large"),
+    "uri_too_long": _kind(414, "地址过长", "The address is too long"),
     "media_type_unsupported": _kind(415, "不支持的内容类型", "The content type is not supported"),
     "expectation_failed": _kind(417, "无法满足 Expect", "The expectation cannot be met"),
     "host_refused": _kind(421, "Host 不被允许", "The host is refused"),
@@ -59,19 +63,24 @@ KINDS: dict[str, Kind] = {
     "config_invalid": _kind(422, "配置有误", "The configuration does not fit"),
     "upgrade_required": _kind(426, "只接受 WebSocket 连接", "Only a WebSocket fits here"),
     "too_many_clients": _kind(429, "连接过多", "There are too many connections"),
+    "headers_too_large": _kind(431, "请求头过大", "The headers are too large"),
     "files_not_deleted": _kind(500, "文件无法删除", "The files cannot be deleted"),
     "internal": _kind(500, "服务器内部错误", "Internal error"),
     "fetch_failed": _kind(502, "下载失败", "The address did not deliver"),
     "plugin_error": _kind(502, "插件出错", "The plugin raised"),
+    "search_failed": _kind(502, "所有插件都失败了", "Every plugin failed"),
+    "download_failed": _kind(502, "下载失败", "The download failed"),
     "plugin_crashed": _kind(502, "插件进程崩溃", "The plugin crashed"),
     "plugin_unavailable": _kind(503, "插件暂时不可用", "The plugin is not available"),
     "front_end_missing": _kind(503, "网页尚未构建", "The page has not been built"),
+    "server_stopped": _kind(503, "服务器在任务运行时停止", "The server stopped while the task ran"),
     "shutting_down": _kind(503, "服务器正在关闭", "The server is shutting down"),
     "not_ready": _kind(503, "正在启动", "Not ready yet"),
     "fetch_timeout": _kind(504, "下载超时", "The address took too long"),
     "plugin_timeout": _kind(504, "插件超时", "The plugin took too long"),
     "plugin_not_saved": _kind(507, "插件文件无法保存", "The plugin cannot be saved"),
     "config_not_saved": _kind(507, "配置无法保存", "The configuration cannot be saved"),
+    "store_failed": _kind(507, "无法读写数据库", "The database cannot be used"),
     "disk_full": _kind(507, "磁盘空间不足", "The disk is full"),
 }
 
@@ -91,9 +100,11 @@ _CODE_OF_STATUS = {
     405: "method_not_allowed",
     408: "request_timeout",
     413: "too_large",
+    414: "uri_too_long",
     415: "media_type_unsupported",
     417: "expectation_failed",
     421: "host_refused",
+    431: "headers_too_large",
 }
 
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="plugbay"'}
@@ -152,13 +163,17 @@ def kind_of(error: errors.PlugbayError) -> Kind:
     return KINDS["internal"]
 
 
-def problem_of(request: web.BaseRequest, error: errors.PlugbayError) -> web.Response:
-    """The answer to a request that ended with one of our own errors."""
-    kind = kind_of(error)
+def headers_of(error: errors.PlugbayError) -> dict[str, str]:
+    """The headers that belong to an error, in whatever form it is told."""
     headers = dict(_HEADERS_OF_CODE.get(error.code, {}))
     if isinstance(error, errors.PluginUnavailable):
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
-    return _problem(request, kind, error.code, error.text, error.fields, headers)
+    return headers
+
+
+def problem_of(request: web.BaseRequest, error: errors.PlugbayError) -> web.Response:
+    """The answer to a request that ended with one of our own errors."""
+    return _problem(request, kind_of(error), error.code, error.text, error.fields, headers_of(error))
 
 
 def problem_of_http(request: web.BaseRequest, error: web.HTTPException) -> web.Response:
@@ -191,6 +206,12 @@ def problem_of_unexpected(request: web.Request, error: Exception) -> web.Respons
     return _problem(request, KINDS["internal"], "internal", detail, {"request_id": request_id}, {})
 
 
+def problem_of_unreadable(code: str, detail: Text | None, language: Language) -> web.Response:
+    """The answer to what never became a request, so that all that is known of it is what is given here."""
+    kind = KINDS[code]
+    return _in_language(kind, code, detail or kind.title, {}, {}, language)
+
+
 def _problem(
     request: web.BaseRequest,
     kind: Kind,
@@ -199,7 +220,12 @@ def _problem(
     fields: dict[str, Any],
     headers: dict[str, str],
 ) -> web.Response:
-    language = language_of(request)
+    return _in_language(kind, code, detail, fields, headers, language_of(request))
+
+
+def _in_language(
+    kind: Kind, code: str, detail: Text, fields: dict[str, Any], headers: dict[str, str], language: Language
+) -> web.Response:
     members: dict[str, Any] = {
         "type": f"urn:plugbay:problem:{code}",
         "title": kind.title.in_language(language),

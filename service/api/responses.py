@@ -7,6 +7,20 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+# What every answer carries, whoever gives it.
+SAFE_HEADERS = {
+    "Server": "plugbay",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+# Likewise, where a handler that serves pages does not say otherwise.
+SAFE_HEADERS_UNLESS_SET = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+}
+
 _HEADERS = {"Content-Type": "application/json; charset=utf-8"}
 _encode = msgspec.json.Encoder().encode
 

@@ -19,7 +19,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from service.api.body import BodyLimits
 from service.api.changes import changes_context
-from service.api.door import Door, cors_headers
+from service.api.door import Door, DoorRefused, cors_headers
 from service.api.keys import (
     BODY_LIMITS,
     CORS_ORIGIN,
@@ -35,26 +35,15 @@ from service.api.keys import (
 )
 from service.api.metrics import Facts, Metrics
 from service.api.openapi import build_openapi
+from service.api.pages import refusal_page, wants_page
 from service.api.problems import problem_of, problem_of_http, problem_of_unexpected
+from service.api.responses import SAFE_HEADERS, SAFE_HEADERS_UNLESS_SET
 from service.api.routes import ROUTES
 from service.api.static import BUILT_FOLDER, add_static_routes
 from service.api.websocket import say_goodbye
 from service.errors import PlugbayError
 
 UNMATCHED = "unmatched"
-
-_HEADERS = {
-    "Server": "plugbay",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
-# A handler that serves pages says otherwise.
-_HEADERS_UNLESS_SET = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-}
 
 
 def add_api(
@@ -112,6 +101,8 @@ def observing(door: Door, metrics: Metrics) -> Middleware:
         try:
             answered = door.examine(request)
             response = await handler(request) if answered is None else answered
+        except DoorRefused as error:
+            response = refusal_page(request, error) if wants_page(request) else problem_of(request, error)
         except PlugbayError as error:
             response = problem_of(request, error)
         except web.HTTPException as error:
@@ -155,8 +146,8 @@ async def expect(request: web.Request) -> web.StreamResponse | None:
 
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
     headers = response.headers
-    headers.update(_HEADERS)
-    for name, value in _HEADERS_UNLESS_SET.items():
+    headers.update(SAFE_HEADERS)
+    for name, value in SAFE_HEADERS_UNLESS_SET.items():
         headers.setdefault(name, value)
     request_id = request.get(REQUEST_ID)
     if request_id is not None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 from aiohttp import hdrs, web
 
-from service.api.language import language_of
+from service.api.pages import refusal_page, wants_page
 from service.errors import PlugbayError
 from service.model.text import Text
 
@@ -134,7 +134,10 @@ def add_static_routes(app: web.Application, folder: Path = BUILT_FOLDER) -> None
         if asset is not None:
             return _respond(request, path, asset)
         if path == _INDEX:
-            return _not_built(request)
+            missing = FrontEndMissing()
+            if wants_page(request):
+                return refusal_page(request, missing)
+            raise missing
         raise web.HTTPNotFound
 
     app.router.add_get(_PATTERN, serve, name="dashboard")
@@ -168,18 +171,3 @@ def _accepts_gzip(header: str) -> bool:
         if coding.strip() in ("gzip", "*"):
             return weight.replace(" ", "").rstrip("0.") != "q="
     return False
-
-
-def _not_built(request: web.Request) -> web.Response:
-    """A reader gets a plain page, a program the problem."""
-    error = FrontEndMissing()
-    if "text/html" not in request.headers.get(hdrs.ACCEPT, ""):
-        raise error
-    language = language_of(request)
-    page = (
-        f'<!doctype html><html lang="{"en" if language == "en" else "zh-CN"}"><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">'
-        f"<title>Plugbay</title><h1>Plugbay</h1><p>{error.text.in_language(language)}</p></html>"
-    )
-    headers = {**_HEADERS, "Content-Type": "text/html; charset=utf-8", "Cache-Control": "no-store"}
-    return web.Response(status=503, text=page, headers=headers)

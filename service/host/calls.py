@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing, contextmanager
+
 import msgspec
 
-from service.errors import ConfigMissing, PluginCrashed, PluginRaised, PluginTimeout
+from service.errors import ConfigMissing, PlugbayError, PluginCrashed, PluginRaised, PluginTimeout
 from service.host.channel import ChannelClosed, MethodRaised
-from service.host.generation import describe_exit
+from service.host.generation import Generation, describe_exit
 from service.host.registry import Plugin, Registry
 
 _encoder = msgspec.json.Encoder()
+
+# Told of every call: the plugin's id, the method, and `ok` or the code of the error.
+Count = Callable[[str, str, str], None]
 
 
 class Caller:
@@ -19,12 +26,14 @@ class Caller:
         registry: where generations are leased.
         call_s: seconds that a call may take.
         search_s: the same for `search`.
+        count: told how each call ended.
     """
 
-    def __init__(self, registry: Registry, *, call_s: float, search_s: float) -> None:
+    def __init__(self, registry: Registry, *, call_s: float, search_s: float, count: Count) -> None:
         self._registry = registry
         self._call_s = call_s
-        self._search_s = search_s
+        self.search_s = search_s
+        self._count = count
 
     async def call(
         self, plugin: Plugin, method: str, params: dict[str, object], *, timeout_s: float | None = None
@@ -43,18 +52,91 @@ class Caller:
         Raises:
             PluginNotFound, PluginDisabled, ConfigMissing, CallFailed
         """
-        seconds = timeout_s or (self._search_s if method == "search" else self._call_s)
+        with self._counted(plugin, method):
+            generation = await self._ready(plugin)
+            with generation.lease():
+                return await self._call_in(plugin, generation, method, params, timeout_s)
+
+    async def call_in(
+        self,
+        plugin: Plugin,
+        generation: Generation,
+        method: str,
+        params: dict[str, object],
+        *,
+        timeout_s: float | None = None,
+    ) -> msgspec.Raw:
+        """The same in a generation that the caller names, whether it serves or drains.
+
+        Raises:
+            CallFailed
+        """
+        with self._counted(plugin, method), generation.lease():
+            return await self._call_in(plugin, generation, method, params, timeout_s)
+
+    async def stream(
+        self, plugin: Plugin, method: str, params: dict[str, object], *, timeout_s: float
+    ) -> AsyncGenerator[bytes]:
+        """Call a method and give each of its results as it comes, as JSON.
+
+        Args:
+            plugin: which.
+            method: of the interface.
+            params: by name, JSON-encodable.
+            timeout_s: seconds that all of it may take.
+
+        Raises:
+            PluginNotFound, PluginDisabled, ConfigMissing, CallFailed
+        """
+        with self._counted(plugin, method):
+            generation = await self._ready(plugin)
+            deadline = asyncio.get_running_loop().time() + timeout_s
+            with generation.lease(), _translated(plugin, method, timeout_s):
+                async with aclosing(
+                    generation.worker.channel.stream(method, _encoder.encode(params), deadline)
+                ) as items:
+                    async for item in items:
+                        yield item
+
+    async def _ready(self, plugin: Plugin) -> Generation:
         generation = await self._registry.serving(plugin)
         if generation.manifest.config_missing:
             raise ConfigMissing(str(plugin.identity), generation.manifest.config_missing)
-        with generation.lease():
-            try:
-                return msgspec.Raw(
-                    await generation.worker.channel.call(method, _encoder.encode(params), seconds)
-                )
-            except MethodRaised as raised:
-                raise PluginRaised(str(plugin.identity), raised.error) from None
-            except ChannelClosed as closed:
-                raise PluginCrashed(str(plugin.identity), describe_exit(closed.status)) from None
-            except TimeoutError:
-                raise PluginTimeout(str(plugin.identity), method, seconds) from None
+        return generation
+
+    async def _call_in(
+        self,
+        plugin: Plugin,
+        generation: Generation,
+        method: str,
+        params: dict[str, object],
+        timeout_s: float | None,
+    ) -> msgspec.Raw:
+        seconds = timeout_s or (self.search_s if method == "search" else self._call_s)
+        with _translated(plugin, method, seconds):
+            return msgspec.Raw(await generation.worker.channel.call(method, _encoder.encode(params), seconds))
+
+    @contextmanager
+    def _counted(self, plugin: Plugin, method: str) -> Iterator[None]:
+        try:
+            yield
+        except PlugbayError as error:
+            self._count(str(plugin.identity), method, error.code)
+            raise
+        except (asyncio.CancelledError, GeneratorExit):
+            self._count(str(plugin.identity), method, "cancelled")
+            raise
+        self._count(str(plugin.identity), method, "ok")
+
+
+@contextmanager
+def _translated(plugin: Plugin, method: str, seconds: float) -> Iterator[None]:
+    """What a channel says of a call, as the errors that clients know."""
+    try:
+        yield
+    except MethodRaised as raised:
+        raise PluginRaised(str(plugin.identity), raised.error) from None
+    except ChannelClosed as closed:
+        raise PluginCrashed(str(plugin.identity), describe_exit(closed.status)) from None
+    except TimeoutError:
+        raise PluginTimeout(str(plugin.identity), method, seconds) from None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
-from typing import Any, cast
+from collections.abc import AsyncGenerator, Callable
+from typing import Any, Literal, cast
 
 import msgspec
 
@@ -14,6 +14,8 @@ from service.wire.frames import FrameDecoder, FrameError, encode
 
 _STREAM_CREDIT = 32
 _STUCK_AFTER_SECONDS = 2.0
+# A worker merges what its plugin tells, so that one which sends more is not ours any more.
+_NOTES_A_SECOND = 200
 # Two stages, and hello or failed.
 _LOAD_MESSAGES = 3
 _MANIFEST_BYTES = 1024 * 1024
@@ -51,6 +53,14 @@ class Item(msgspec.Struct, tag=messages.ITEM, tag_field="t"):
     id: int
 
 
+class Note(msgspec.Struct, tag=messages.NOTE, tag_field="t"):
+    """What a download tells: a report, or a checkpoint with its number."""
+
+    id: int
+    kind: Literal["report", "checkpoint"]
+    n: int = 0
+
+
 class Result(msgspec.Struct, tag=messages.RESULT, tag_field="t"):
     """A call's result."""
 
@@ -67,7 +77,9 @@ class Stopped(msgspec.Struct, tag=messages.STOPPED, tag_field="t"):
     """Nothing is left to wait for."""
 
 
-_decoder = msgspec.json.Decoder(Stage | Hello | Failed | Imports | Item | Result | Error | Stopped)
+OnNote = Callable[[str, int, bytes], None]
+
+_decoder = msgspec.json.Decoder(Stage | Hello | Failed | Imports | Item | Note | Result | Error | Stopped)
 _encoder = msgspec.json.Encoder()
 _json_checker = msgspec.json.Decoder(msgspec.Raw)
 
@@ -89,13 +101,38 @@ class MethodRaised(Exception):
 
 
 class _Call:
-    """A call in flight: where its answer goes."""
+    """A call in flight: where its answer goes, its items and its notes."""
 
-    __slots__ = ("answer", "items")
+    __slots__ = ("answer", "items", "notes", "notes_since", "on_note")
 
-    def __init__(self, answer: asyncio.Future[bytes], items: asyncio.Queue[bytes] | None) -> None:
+    def __init__(self, answer: asyncio.Future[bytes], items: asyncio.Queue[bytes | None] | None) -> None:
         self.answer = answer
         self.items = items
+        self.on_note: OnNote | None = None
+        self.notes = 0
+        self.notes_since = 0.0
+
+
+class Running:
+    """A call that may take as long as it likes, tells of itself, and is stopped when asked.
+
+    Attributes:
+        answer: its result as JSON; or `MethodRaised`, `ChannelClosed`.
+    """
+
+    def __init__(self, channel: Channel, call_id: int, call: _Call) -> None:
+        self._channel = channel
+        self._id = call_id
+        self._call = call
+        self.answer = call.answer
+
+    def stop(self, why: Literal["cancel", "pause"]) -> None:
+        """Ask it to end; where it goes on for two seconds all the same, its worker is given up."""
+        self._channel.cancel(self._id, why)
+
+    def kept(self, number: int) -> None:
+        """Tell it that its checkpoint of that number is kept."""
+        self._channel.send({"t": messages.NOTED, "id": self._id, "n": number})
 
 
 class Channel(asyncio.Protocol):
@@ -198,32 +235,60 @@ class Channel(asyncio.Protocol):
         finally:
             if timer is not None:
                 timer.cancel()
-            self._end(call_id, call)
+            self.cancel(call_id)
 
-    async def stream(self, method: str, params: bytes) -> AsyncIterator[bytes]:
-        """Call a method and give each of its results as it comes; the consumer's pace is the plugin's.
+    def start(self, method: str, params: bytes, on_note: OnNote) -> Running:
+        """Begin a call and give it to whoever looks after it.
+
+        Args:
+            method: its name.
+            params: a JSON object.
+            on_note: called with the kind, the number and the JSON of each note.
 
         Raises:
-            MethodRaised, ChannelClosed
+            ChannelClosed
+        """
+        call_id, call = self._begin(method, params, credit=0)
+        call.on_note = on_note
+        return Running(self, call_id, call)
+
+    def cancel(self, call_id: int, why: Literal["cancel", "pause"] = "cancel") -> None:
+        """Ask a call to end, and watch it until it has; nothing happens where it has ended."""
+        if call_id not in self._calls:
+            return
+        self.send({"t": messages.CANCEL, "id": call_id, "why": why})
+        if call_id not in self._watchers:
+            self._watchers[call_id] = self._loop.call_later(
+                _STUCK_AFTER_SECONDS, self._still_running, call_id
+            )
+
+    async def stream(self, method: str, params: bytes, deadline: float) -> AsyncGenerator[bytes]:
+        """Call a method and give each of its results as it comes; the consumer's pace is the plugin's.
+
+        Args:
+            method: its name.
+            params: a JSON object.
+            deadline: on the loop's clock, for all of it.
+
+        Raises:
+            MethodRaised, ChannelClosed, TimeoutError
         """
         call_id, call = self._begin(method, params, credit=_STREAM_CREDIT)
-        assert call.items is not None
+        items = call.items
+        assert items is not None
+        # The end of the call is the end of its items, whatever is still in the queue.
+        call.answer.add_done_callback(lambda _: items.put_nowait(None))
+        timer = self._loop.call_at(deadline, _give_up, call.answer)
         try:
-            while True:
-                receive = asyncio.ensure_future(call.items.get())
-                try:
-                    await asyncio.wait((receive, call.answer), return_when=asyncio.FIRST_COMPLETED)
-                    if not receive.done():
-                        break
-                    yield receive.result()
-                finally:
-                    receive.cancel()
+            while (item := await items.get()) is not None:
+                yield item
                 self.send({"t": messages.CREDIT, "id": call_id, "n": 1})
             rest = msgspec.json.decode(call.answer.result(), type=list[msgspec.Raw] | None)
-            for item in rest or ():
-                yield bytes(item)
+            for one in rest or ():
+                yield bytes(one)
         finally:
-            self._end(call_id, call)
+            timer.cancel()
+            self.cancel(call_id)
 
     def abort(self) -> None:
         """Cut the channel; the worker ends when it sees that."""
@@ -256,20 +321,13 @@ class Channel(asyncio.Protocol):
         self.send({"t": messages.CALL, "id": call_id, "method": method, "credit": credit}, params)
         return call_id, call
 
-    def _end(self, call_id: int, call: _Call) -> None:
-        """Let go of a call; one that has no answer yet is cancelled, and watched until it has ended."""
-        if call_id not in self._calls:
-            return
-        self.send({"t": messages.CANCEL, "id": call_id})
-        self._watchers[call_id] = self._loop.call_later(_STUCK_AFTER_SECONDS, self._still_running, call_id)
-
     def _still_running(self, call_id: int) -> None:
         self._watchers.pop(call_id, None)
         if call_id in self._calls and self.on_stuck is not None:
             self.on_stuck()
 
     def _take(
-        self, message: Stage | Hello | Failed | Imports | Item | Result | Error | Stopped, body: bytes
+        self, message: Stage | Hello | Failed | Imports | Item | Note | Result | Error | Stopped, body: bytes
     ) -> None:
         if isinstance(message, Result):
             self._answer(message.id, body, _not_json(body))
@@ -282,6 +340,8 @@ class Channel(asyncio.Protocol):
                 if call.items.qsize() > _STREAM_CREDIT:
                     raise FrameError("more items than there was credit for")
                 call.items.put_nowait(body)
+        elif isinstance(message, Note):
+            self._note(message, body)
         elif isinstance(message, Imports):
             if self.imports is not None:
                 raise FrameError("imports are told once")
@@ -298,6 +358,20 @@ class Channel(asyncio.Protocol):
             raise FrameError("a worker stops once")
         else:
             self._has_stopped = True
+
+    def _note(self, note: Note, body: bytes) -> None:
+        call = self._calls.get(note.id)
+        if call is None or call.on_note is None:
+            return
+        now = self._loop.time()
+        if now - call.notes_since > 1:
+            call.notes, call.notes_since = 0, now
+        call.notes += 1
+        if call.notes > _NOTES_A_SECOND or len(body) > _MANIFEST_BYTES + 1024:
+            raise FrameError("notes are few and small")
+        if _not_json(body) is not None:
+            raise FrameError("a note is JSON")
+        call.on_note(note.kind, note.n, body)
 
     def _answer(self, call_id: int, body: bytes, error: Exception | None) -> None:
         call = self._calls.pop(call_id, None)

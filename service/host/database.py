@@ -1,147 +1,196 @@
-"""Opening the database: migrations, and what to do with a file that is none or was damaged.
-
-Everything here blocks and is called in the store's own thread.
-"""
+"""The database: one thread owns it, and whatever waits to be written is written in one transaction."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-import os
-import re
+import functools
 import sqlite3
-import time
-from importlib import resources
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
-from service.errors import PlugbayError
+import structlog
+
+from service.host.database_file import StoreFailed, failed, is_damaged, move_aside, open_database
 from service.model.text import Text
 
-BUSY_TIMEOUT_S = 5.0
+log = structlog.get_logger(__name__)
 
-_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-_SIDE_FILES = ("", "-wal", "-shm", "-journal")
+_CLOSE_S = 5.0
 
-
-class StoreFailed(PlugbayError):
-    """The database could not be opened, read or written."""
-
-    code = "store_failed"
+T = TypeVar("T")
+Write = Callable[[sqlite3.Connection], object]
 
 
-def is_damaged(error: BaseException) -> bool:
-    """Whether the file's content is to blame, and not the disk, its permissions or another process."""
-    code = getattr(error, "sqlite_errorcode", None)
-    return isinstance(error, sqlite3.Error) and code is not None and code & 0xFF in _DAMAGED
+class Database:
+    """The database at `path`, usable between `open` and `close`.
 
-
-def open_database(path: Path) -> tuple[sqlite3.Connection, Path | None]:
-    """Open the database and bring it up to date.
-
-    Returns:
-        The connection; and where a damaged file was moved to, if one was in the way and a new one was made.
-
-    Raises:
-        StoreFailed: it cannot be opened, or a newer version of the program made it.
+    `problem` says that a damaged file was replaced by an empty one, and where the damaged one is.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.is_dir():
-        aside = move_aside(path)
-        return _open(path), aside
-    try:
-        return _open(path), None
-    except sqlite3.Error as error:
-        if not is_damaged(error) and not _lacks_tables(error):
-            raise failed(path, error) from error
-    aside = move_aside(path)
-    return _open(path), aside
 
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="database")
+        self._connection: sqlite3.Connection | None = None
+        self._waiting: list[tuple[Write, asyncio.Future[None] | None]] = []
+        self._writing: asyncio.Task[None] | None = None
+        self._closed = False
+        self.problem: Text | None = None
 
-def move_aside(path: Path) -> Path:
-    """Rename the database and its side files to `….corrupt-…`; returns where the database is now.
+    async def open(self) -> None:
+        """Open or make the database; one that is damaged is moved aside.
 
-    Raises:
-        StoreFailed: it could not be renamed.
-    """
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    aside = path.with_name(f"{path.name}.corrupt-{stamp}")
-    number = 1
-    while aside.exists():
-        number += 1
-        aside = path.with_name(f"{path.name}.corrupt-{stamp}-{number}")
-    for suffix in _SIDE_FILES:
+        Raises:
+            StoreFailed: it cannot be opened at all; or, `store_too_new`, a newer version made it.
+        """
+        await self._in_thread(self._open)
+
+    async def close(self) -> None:
+        """Write what waits and close, 5 s at most. Calling it twice is safe."""
+        if self._closed:
+            return
+        self._closed = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_S):
+                if self._writing is not None:
+                    await asyncio.wait([self._writing])
+                await self._in_thread(self._close)
+        self._thread.shutdown(wait=False)
+
+    async def read(self, query: Callable[[sqlite3.Connection], T], default: T) -> T:
+        """What a query gives; `default` where the file turns out to be damaged, and a new one is made.
+
+        Raises:
+            StoreFailed: it cannot be read.
+        """
+
+        def guarded() -> T:
+            try:
+                return query(self._opened())
+            except sqlite3.Error as error:
+                if not is_damaged(error):
+                    raise failed(self._path, error) from error
+                self._start_anew()
+                return default
+
+        return await self._in_thread(guarded)
+
+    async def write(self, write: Write) -> None:
+        """Write something; durable when this returns.
+
+        Raises:
+            StoreFailed: nothing was changed.
+        """
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queue(write, done)
+        await done
+
+    def write_soon(self, write: Write) -> None:
+        """Write something when there is time, after all that was asked for before it."""
+        self._queue(write, None)
+
+    def _queue(self, write: Write, done: asyncio.Future[None] | None) -> None:
+        if self._closed:
+            if done is not None:
+                done.set_exception(_not_open())
+            return
+        self._waiting.append((write, done))
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.get_running_loop().create_task(self._write_waiting())
+
+    async def _write_waiting(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            try:
+                outcomes = await self._in_thread(functools.partial(self._write, batch))
+            except Exception as error:
+                outcomes = [error] * len(batch)
+            for (_, done), outcome in zip(batch, outcomes, strict=True):
+                if outcome is not None and done is None:
+                    log.warning("database.not_written", reason=str(outcome))
+                if done is None or done.done():
+                    continue
+                if outcome is None:
+                    done.set_result(None)
+                else:
+                    done.set_exception(outcome)
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
         try:
-            os.rename(f"{path}{suffix}", f"{aside}{suffix}")
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            raise failed(path, error) from error
-    return aside
+            running = asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except RuntimeError as error:
+            raise _not_open() from error
+        return await running
+
+    def _open(self) -> None:
+        try:
+            self._connection, aside = open_database(self._path)
+        except (OSError, sqlite3.Error) as error:
+            raise failed(self._path, error) from error
+        if aside is not None:
+            self._report(aside)
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            with contextlib.suppress(sqlite3.Error):
+                connection.close()
+
+    def _write(self, batch: list[tuple[Write, asyncio.Future[None] | None]]) -> list[Exception | None]:
+        """All in one transaction; one by one where that fails, so that each answers for itself only."""
+        try:
+            self._transaction([write for write, _ in batch])
+            return [None] * len(batch)
+        except sqlite3.Error as error:
+            if is_damaged(error):
+                self._start_anew()
+        outcomes: list[Exception | None] = []
+        for write, _ in batch:
+            try:
+                self._transaction([write])
+                outcomes.append(None)
+            except sqlite3.Error as error:
+                outcomes.append(failed(self._path, error))
+        return outcomes
+
+    def _transaction(self, writes: list[Write]) -> None:
+        connection = self._opened()
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            for write in writes:
+                write(connection)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                with contextlib.suppress(sqlite3.Error):
+                    connection.execute("ROLLBACK")
+            raise
+
+    def _start_anew(self) -> None:
+        self._close()
+        aside = move_aside(self._path)
+        self._open()
+        self._report(aside)
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise _not_open()
+        return self._connection
+
+    def _report(self, aside: Path) -> None:
+        name = f"{self._path.parent.name}/{self._path.name}"
+        self.problem = Text(
+            zh=f"数据库 {name} 已损坏，已移至 {aside.name} 并新建；丢失的是任务记录和插件的来源记录，"
+            "插件与配置不受影响",
+            en=f"The database {name} was damaged; it was moved to {aside.name} and a new one made. The list "
+            "of tasks and where plugins came from are lost, the plugins and their configuration are not",
+        )
+        log.error("database.damaged", problem=self.problem.en)
 
 
-def failed(path: Path, error: Exception) -> StoreFailed:
-    """The error for what the disk or the system refused."""
-    name = f"{path.parent.name}/{path.name}"
+def _not_open() -> StoreFailed:
     return StoreFailed(
-        Text(
-            zh=f"数据库 {name} 无法使用（{error}）；请检查磁盘空间和权限，以及是否有另一个服务器正在使用同一目录",
-            en=f"The database {name} cannot be used ({error}); check the disk's space and permissions, and whether "
-            "another server uses the same home",
-        )
-    )
-
-
-def migrations() -> list[tuple[int, str]]:
-    """The numbered scripts, in order."""
-    found = []
-    for entry in resources.files("service.host").joinpath("migrations").iterdir():
-        match = re.fullmatch(r"(\d{4})_\w+\.sql", entry.name)
-        if match:
-            found.append((int(match[1]), entry.read_text("utf-8")))
-    return sorted(found)
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        # What was answered as done survives a power cut too.
-        connection.execute("PRAGMA synchronous = FULL")
-        _migrate(connection, path)
-        for (problem,) in connection.execute("PRAGMA quick_check(1)"):
-            if problem != "ok":
-                damaged = sqlite3.DatabaseError(problem)
-                damaged.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-                raise damaged
-        connection.execute("SELECT hash, manifest, seen FROM manifests LIMIT 1").fetchall()
-        connection.execute("SELECT file, origin FROM origins LIMIT 1").fetchall()
-    except BaseException:
-        with contextlib.suppress(sqlite3.Error):
-            connection.close()
-        raise
-    return connection
-
-
-def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    scripts = migrations()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    newest = scripts[-1][0]
-    if version > newest:
-        raise StoreFailed(
-            Text(
-                zh=f"数据库 {path.parent.name}/{path.name} 由更新的版本创建（{version} > {newest}）；"
-                "请升级 Plugbay，或移走该文件",
-                en=f"The database {path.parent.name}/{path.name} was made by a newer version ({version} > {newest}); "
-                "upgrade Plugbay or move the file away",
-            ),
-            code="store_too_new",
-        )
-    for number, script in scripts:
-        if number > version:
-            # One transaction each: a kill in the middle leaves the step before.
-            connection.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")
-
-
-def _lacks_tables(error: sqlite3.Error) -> bool:
-    return isinstance(error, sqlite3.OperationalError) and str(error).startswith(
-        ("no such table", "no such column", "table manifests", "table origins", "there is already", "index ")
+        Text(zh="数据库未打开或已关闭；请重启服务器", en="The database is not open; restart the server")
     )

@@ -17,6 +17,7 @@ from service.host import script_metadata
 from service.host.installed import Finding, check
 from service.model.plugin import LoadError, Stage
 from service.model.text import Text
+from service.worker.compat.signs import imports_base_plugin
 
 
 class Declared(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +42,8 @@ def declared(
     generation: int | None = None,
 ) -> Declared:
     """Read what a plugin declares, in time proportional to its size.
+
+    One of the original application, which imports `base_plugin`, takes `httpx` for granted, so that is added.
 
     Args:
         source: the plugin's file (of a package, its `__init__.py`).
@@ -76,6 +79,8 @@ def declared(
                 "ignored, as PEP 723 says",
             )
         )
+    if imports_base_plugin(source) and not any(reqs.parse(one).name.lower() == "httpx" for one in found):
+        found["httpx"] = None
     return Declared(
         requires_python=block.data.get("requires-python"),
         dependencies=list(found),

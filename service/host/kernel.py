@@ -16,6 +16,7 @@ from typing import Any
 
 import structlog
 
+from service.host.census import Census
 from service.host.config_store import ConfigStore
 from service.host.eyes import Eyes
 from service.host.loader import Loader, LoadLimits
@@ -49,6 +50,8 @@ class KernelLimits:
     load: LoadLimits
     reconciler: ReconcilerLimits
     worker: dict[str, Any]
+    downloads_dir: Path
+    processes: int
     frame_bytes: int
     plugin_file_bytes: int
     line_bytes: int
@@ -92,7 +95,8 @@ class Kernel:
         self.tree = SourceTree()
         self.registry = Registry(events, call_s=limits.call_s)
         self.nursery = Nursery(limits.worker, spares=limits.spares, frame_bytes=limits.frame_bytes)
-        self.loader = Loader(self.nursery, home, limits.load)
+        self.census = Census(self.nursery.workers, limits.processes)
+        self.loader = Loader(self.nursery, home, limits.load, limits.downloads_dir)
         self.retirement = Retirement(events, settle_s=limits.call_s, stop_s=limits.stop_s)
         self.reconciler = Reconciler(
             self.registry,
@@ -117,6 +121,7 @@ class Kernel:
 
     async def start(self) -> None:
         """Start the workers' template, look at the files and watch them."""
+        self.census.start()
         try:
             bundled = await asyncio.to_thread(_origins_of, self._bundled)
             self.reconciler.know(await self._store.manifests(), {**bundled, **await self._store.origins()})
@@ -146,6 +151,7 @@ class Kernel:
         await self.retirement.close(max(0.0, seconds - _LAST_WORDS_SECONDS))
         await self.operations.close()
         await self.nursery.close()
+        await self.census.close()
 
     def output(self, plugin: Plugin, number: int) -> Callable[[bytes], None]:
         """What takes the output of one generation."""

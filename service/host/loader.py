@@ -50,11 +50,13 @@ class Loader:
         nursery: gives the workers.
         home: the server's home folder.
         limits: the deadlines.
+        downloads_dir: where plugins download to.
     """
 
-    def __init__(self, nursery: Nursery, home: Path, limits: LoadLimits) -> None:
+    def __init__(self, nursery: Nursery, home: Path, limits: LoadLimits, downloads_dir: Path) -> None:
         self._nursery = nursery
         self._home = home
+        self._downloads_dir = downloads_dir
         self._limits = limits
         self._places = asyncio.Semaphore(_PARALLEL_LOADS)
 
@@ -167,7 +169,7 @@ class Loader:
                 ),
             ) from None
         except ChannelClosed as closed:
-            how = describe_exit(closed.status)
+            how = describe_exit(closed.status, worker.ended_for)
             if worker.closed_its_channel or closed.status == messages.CHANNEL_LOST << 8:
                 how = Text(zh="它关闭了与服务器的连接", en="it closed its connection to the server")
             raise self._failed(
@@ -212,6 +214,7 @@ class Loader:
             "generation": number,
             "config": {key: value for key, value in config.items() if not key.startswith("_")},
             "data_dir": str(self.data_dir(unit.type.value, unit.short_name)),
+            "downloads_dir": str(self._downloads_dir),
             "modules": [
                 {
                     "name": one.name,

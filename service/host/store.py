@@ -1,77 +1,41 @@
 """What the server remembers of plugins beside their files: manifests by content, origins by file.
 
-One thread owns the database; whatever waits is written in one transaction. Manifests can be made again by running
-the plugin, so they are written when there is time; an origin is durable when `set_origin` returns.
+Manifests can be made again by running the plugin, so they are written when there is time; an origin is durable when
+`set_origin` returns.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import functools
 import sqlite3
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TypeVar
 
 import msgspec
-import structlog
 
-from service.host.database import StoreFailed, failed, is_damaged, move_aside, open_database
+from service.host.database import Database
 from service.model.plugin import Manifest, Origin
-from service.model.text import Text
-
-log = structlog.get_logger(__name__)
 
 KEPT_MANIFESTS = 5000
 
 _PRUNE_EVERY = 500
-_CLOSE_S = 5.0
 
 T = TypeVar("T")
-Write = Callable[[sqlite3.Connection], None]
 
 
 class Store:
-    """The database at `path`, usable between `open` and `close`.
+    """See the module.
 
-    `problem` says that a damaged file was replaced by an empty one, and where the damaged one is.
+    Args:
+        database: where it is kept.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
-        self._connection: sqlite3.Connection | None = None
-        self._waiting: list[tuple[Write, asyncio.Future[None] | None]] = []
-        self._writing: asyncio.Task[None] | None = None
+    def __init__(self, database: Database) -> None:
+        self.database = database
         self._since_prune = 0
-        self._closed = False
-        self.problem: Text | None = None
-
-    async def open(self) -> None:
-        """Open or make the database; one that is damaged is moved aside.
-
-        Raises:
-            StoreFailed: it cannot be opened at all; or, `store_too_new`, a newer version made it.
-        """
-        await self._in_thread(self._open)
-
-    async def close(self) -> None:
-        """Write what waits and close, 5 s at most. Calling it twice is safe."""
-        if self._closed:
-            return
-        self._closed = True
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_CLOSE_S):
-                if self._writing is not None:
-                    await asyncio.wait([self._writing])
-                await self._in_thread(self._close)
-        self._thread.shutdown(wait=False)
 
     async def manifests(self) -> dict[str, Manifest]:
         """All that is remembered, by hash of the content."""
-        return await self._in_thread(lambda: self._read("SELECT hash, manifest FROM manifests", Manifest))
+        return await self._all("SELECT hash, manifest FROM manifests", Manifest)
 
     def remember_manifest(self, content_hash: str, manifest: Manifest) -> None:
         """Keep what a content said of itself; the least recently remembered ones make room."""
@@ -93,11 +57,11 @@ class Store:
                     (KEPT_MANIFESTS,),
                 )
 
-        self._queue(write, None)
+        self.database.write_soon(write)
 
     async def origins(self) -> dict[str, Origin]:
         """Where files came from, by their path relative to home."""
-        return await self._in_thread(lambda: self._read("SELECT file, origin FROM origins", Origin))
+        return await self._all("SELECT file, origin FROM origins", Origin)
 
     async def set_origin(self, file: str, origin: Origin | None) -> None:
         """Remember where `file` came from, or forget it; durable when this returns.
@@ -115,124 +79,14 @@ class Store:
                     (file, msgspec.json.encode(origin)),
                 )
 
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queue(write, done)
-        await done
+        await self.database.write(write)
 
-    def _queue(self, write: Write, done: asyncio.Future[None] | None) -> None:
-        if self._closed:
-            if done is not None:
-                done.set_exception(_not_open())
-            return
-        self._waiting.append((write, done))
-        if self._writing is None or self._writing.done():
-            self._writing = asyncio.get_running_loop().create_task(self._write_waiting())
-
-    async def _write_waiting(self) -> None:
-        while self._waiting:
-            batch, self._waiting = self._waiting, []
-            try:
-                outcomes = await self._in_thread(functools.partial(self._write, batch))
-            except Exception as error:
-                outcomes = [error] * len(batch)
-            for (_, done), outcome in zip(batch, outcomes, strict=True):
-                if outcome is not None and done is None:
-                    log.warning("manifest_not_remembered", reason=str(outcome))
-                if done is None or done.done():
-                    continue
-                if outcome is None:
-                    done.set_result(None)
-                else:
-                    done.set_exception(outcome)
-
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        try:
-            running = asyncio.get_running_loop().run_in_executor(self._thread, work)
-        except RuntimeError as error:
-            raise _not_open() from error
-        return await running
-
-    def _open(self) -> None:
-        try:
-            self._connection, aside = open_database(self._path)
-        except (OSError, sqlite3.Error) as error:
-            raise failed(self._path, error) from error
-        if aside is not None:
-            self._report(aside)
-
-    def _close(self) -> None:
-        if self._connection is not None:
-            connection, self._connection = self._connection, None
-            with contextlib.suppress(sqlite3.Error):
-                connection.close()
-
-    def _read(self, query: str, kind: type[T]) -> dict[str, T]:
-        try:
-            rows = self._opened().execute(query).fetchall()
-        except sqlite3.Error as error:
-            if not is_damaged(error):
-                raise failed(self._path, error) from error
-            self._start_anew()
-            return {}
+    async def _all(self, query: str, kind: type[T]) -> dict[str, T]:
+        none: list[tuple[str, bytes]] = []
+        rows = await self.database.read(lambda connection: connection.execute(query).fetchall(), none)
         found = {}
         for key, data in rows:
             # A row of another version, or edited by hand, is as good as absent.
             with contextlib.suppress(msgspec.MsgspecError, TypeError, UnicodeDecodeError):
                 found[str(key)] = msgspec.json.decode(data, type=kind)
         return found
-
-    def _write(self, batch: list[tuple[Write, asyncio.Future[None] | None]]) -> list[Exception | None]:
-        """All in one transaction; one by one where that fails, so that each answers for itself only."""
-        try:
-            self._transaction([write for write, _ in batch])
-            return [None] * len(batch)
-        except sqlite3.Error as error:
-            if is_damaged(error):
-                self._start_anew()
-        outcomes: list[Exception | None] = []
-        for write, _ in batch:
-            try:
-                self._transaction([write])
-                outcomes.append(None)
-            except sqlite3.Error as error:
-                outcomes.append(failed(self._path, error))
-        return outcomes
-
-    def _transaction(self, writes: list[Write]) -> None:
-        connection = self._opened()
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            for write in writes:
-                write(connection)
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                with contextlib.suppress(sqlite3.Error):
-                    connection.execute("ROLLBACK")
-            raise
-
-    def _start_anew(self) -> None:
-        self._close()
-        aside = move_aside(self._path)
-        self._open()
-        self._report(aside)
-
-    def _opened(self) -> sqlite3.Connection:
-        if self._connection is None:
-            raise _not_open()
-        return self._connection
-
-    def _report(self, aside: Path) -> None:
-        name = f"{self._path.parent.name}/{self._path.name}"
-        self.problem = Text(
-            zh=f"数据库 {name} 已损坏，已移至 {aside.name} 并新建；丢失的只有插件的来源记录，插件与配置不受影响",
-            en=f"The database {name} was damaged; it was moved to {aside.name} and a new one made. Only where "
-            "plugins came from is lost, the plugins and their configuration are not",
-        )
-        log.error("store_damaged", problem=self.problem.en)
-
-
-def _not_open() -> StoreFailed:
-    return StoreFailed(
-        Text(zh="数据库未打开或已关闭；请重启服务器", en="The database is not open; restart the server")
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -75,9 +75,34 @@ class ConfigField(_Model):
     fields: list[ConfigField] | None = None
 
 
+class _Done:
+    """Something that has happened already, for whoever awaits it."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        return
+        yield  # only makes this a generator
+
+
+DONE = _Done()
+
+
 @dataclass
 class DownloadTask(_Model):
-    """A download under way, as its plugin sees it. `progress` is 0 to 100."""
+    """A download under way, as its plugin sees it.
+
+    Args:
+        id: the task's, unlike any other's.
+        url: what to get.
+        title: what to call it, for people.
+        status: set it to `downloading` before returning true where another program goes on with the work.
+        progress: 0 to 100.
+        plugin_name: the plugin's.
+        save_path: where the file is, once the plugin knows.
+        metadata: what the request gave; JSON only.
+        resume: the last checkpoint, where the download goes on from one.
+        external_id: the other program's name for it; then `get_progress(external_id)` is asked until it is done.
+        error: why it failed, for people; told where `download` returns false.
+    """
 
     id: str
     url: str
@@ -89,40 +114,59 @@ class DownloadTask(_Model):
     metadata: dict[str, Any] = field(default_factory=dict)
     resume: Mapping[str, Any] | None = None
     external_id: str | None = None
+    error: str | None = None
     _send: Callable[[str, dict[str, Any]], Awaitable[None]] | None = field(default=None, repr=False)
-    _is_cancelled: Callable[[], bool] | None = field(default=None, repr=False)
+    _stopped_for: Callable[[], str | None] | None = field(default=None, repr=False)
 
     @property
     def cancelled(self) -> bool:
-        """Whether the task was cancelled; a plain method asks this from time to time."""
-        return self._is_cancelled is not None and self._is_cancelled()
+        """Whether to stop now; a plain method asks this from time to time, an `async` one is cancelled."""
+        return self._stopped_for is not None and self._stopped_for() is not None
 
-    async def report(
+    @property
+    def paused(self) -> bool:
+        """Whether it is only paused: what is there is kept, and the download goes on from its last checkpoint."""
+        return self._stopped_for is not None and self._stopped_for() == "pause"
+
+    def report(
         self,
         progress: float | None = None,
         downloaded: int | None = None,
         total: int | None = None,
         speed: float | None = None,
         eta: float | None = None,
-    ) -> None:
-        """Tell how far the download is.
+        message: str | None = None,
+    ) -> Awaitable[None]:
+        """Tell how far the download is. It is told at the call, so a plain method need not `await` it.
 
         Args:
-            progress: 0 to 100.
+            progress: 0 to 100; follows from `downloaded` and `total` where it is not given.
             downloaded: bytes so far.
             total: bytes in all.
             speed: bytes a second.
             eta: seconds left.
+            message: what it is doing, in a few words.
         """
+        if progress is None and downloaded is not None and total:
+            progress = min(100.0, 100.0 * downloaded / total)
         if progress is not None:
             self.progress = progress
-        known = {"progress": progress, "downloaded": downloaded, "total": total, "speed": speed, "eta": eta}
-        await self._tell("report", {key: value for key, value in known.items() if value is not None})
+        known = {
+            "progress": progress,
+            "downloaded": downloaded,
+            "total": total,
+            "speed": speed,
+            "eta": eta,
+            "message": message,
+        }
+        return self._tell("report", {key: value for key, value in known.items() if value is not None})
 
-    async def checkpoint(self, state: Mapping[str, Any]) -> None:
-        """Keep what `resume` shall hold when the download goes on elsewhere; JSON only."""
-        await self._tell("checkpoint", dict(state))
+    def checkpoint(self, state: Mapping[str, Any]) -> Awaitable[None]:
+        """Keep what `resume` shall hold when the download goes on elsewhere; JSON only.
 
-    async def _tell(self, kind: str, data: dict[str, Any]) -> None:
-        if self._send is not None:
-            await self._send(kind, data)
+        Once awaited, it survives the end of the worker and of the server.
+        """
+        return self._tell("checkpoint", dict(state))
+
+    def _tell(self, kind: str, data: dict[str, Any]) -> Awaitable[None]:
+        return DONE if self._send is None else self._send(kind, data)

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from service.sdk.models import ConfigField, SearchResult
+from service.sdk.models import ConfigField, DownloadTask, SearchResult
 
 
 class Plugin:
     """What all plugins have.
 
-    `config`, `log` and `data_dir` are there before `__init__` runs. `start()` runs before the generation serves,
-    `stop()` once after its last call.
+    `config`, `log`, `data_dir` (a folder of the plugin's own) and `downloads_dir` (where files are downloaded to) are
+    there before `__init__` runs. `start()` runs before the generation serves, `stop()` once after its last call.
     """
 
     name: str
@@ -26,6 +26,7 @@ class Plugin:
     config: dict[str, Any]
     log: logging.Logger
     data_dir: Path
+    downloads_dir: Path
 
     def get_config_schema(self) -> list[ConfigField]:
         """The fields of the configuration form."""
@@ -54,7 +55,15 @@ class SearchPlugin(Plugin):
 
 
 class DownloadPlugin(Plugin):
-    """Gets things: `async download(task) -> bool`, for the URL schemes in `supported_protocols`."""
+    """Gets things: `async download(task) -> bool`, for the URL schemes in `supported_protocols`.
+
+    True completes the task; false or an exception fails it. When the user cancels or pauses, an `async` method is
+    cancelled, and `task.cancelled` says so to a plain one; see `DownloadTask.paused`.
+
+    It may have, besides: `get_progress(id)` (a number, or a dictionary with `progress`, `status`, `downloaded`, `total`,
+    `speed`, `eta`, `save_path`, `error`), `cancel(id)`, `pause(id)`, `resume(id)` and `get_downloads()`, all with the
+    task's id, or the `external_id` of one that another program works on; and `discard(task)`, see below.
+    """
 
     supported_protocols: list[str]
     resumable: bool = False
@@ -62,6 +71,12 @@ class DownloadPlugin(Plugin):
     def get_web_ui_url(self) -> str | None:
         """The page of the program behind this plugin, where there is one."""
         return None
+
+    async def discard(self, task: DownloadTask) -> None:
+        """Throw away what a download left behind that was paused, failed or killed, and is cancelled now.
+
+        `task.resume` is its last checkpoint.
+        """
 
 
 class ParserPlugin(Plugin):

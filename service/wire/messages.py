@@ -3,14 +3,16 @@
     server → worker                                          worker → server
     load    what to load; body: the sources, end to end      stage   a later step of the load has begun
     call    id, method, credit; body: parameters             hello   ready; body: the manifest
-    cancel  id                                               failed  the load failed; body: the error
+    cancel  id, why: cancel or pause                         failed  the load failed; body: the error
     credit  id, n: n more items may be sent                  imports plugin-side modules that the plugin names
     drain   a newer generation serves: end what start began  item    id; body: one result of a stream
+    noted   id, n: checkpoint n is kept                      note    id, kind, n; body: a report, or a checkpoint
     stop    no call will come: finish, stop, exit            result  id; body: the result
                                                              error   id; body: what the method raised
                                                              stopped nothing is left to wait for
 
-A call has exactly one `result` or `error`; a call with credit above 0 has any number of `item` before it.
+A call has exactly one `result` or `error`; a call with credit above 0 has any number of `item` before it, and a download
+any number of `note`: of kind `report`, or `checkpoint`, which has a number and is answered with `noted`.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ LOAD = "load"
 CALL = "call"
 CANCEL = "cancel"
 CREDIT = "credit"
+NOTED = "noted"
 DRAIN = "drain"
 STOP = "stop"
 
@@ -29,6 +32,7 @@ HELLO = "hello"
 FAILED = "failed"
 IMPORTS = "imports"
 ITEM = "item"
+NOTE = "note"
 RESULT = "result"
 ERROR = "error"
 STOPPED = "stopped"

@@ -7,6 +7,7 @@ import contextvars
 import dataclasses
 import inspect
 import json
+import logging
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Mapping
@@ -15,8 +16,14 @@ from concurrent.futures import thread as pool_threads
 from typing import Any
 
 from service.wire import messages
+from service.worker.compat.bases import task_class
+from service.worker.downloads import Downloads, outcome_of
 
 OWNED_BY_START = "start"
+# The methods that are given a DownloadTask.
+_WITH_TASK = ("download", "discard")
+# Stands for `**kwargs` among a method's parameters.
+_TAKES_ALL = "**"
 _THREAD_POLL_SECONDS = 0.02
 _OWNED_BY_CALL = "call"
 _owner: contextvars.ContextVar[str] = contextvars.ContextVar("plugbay_owner", default=OWNED_BY_START)
@@ -81,6 +88,9 @@ class Calls:
         self._describe = describe
         self._owned = owned
         self._max_result = max_result
+        self._downloads = Downloads(
+            send, to_json, logging.getLogger(type(plugin).__module__).warning, task_class(type(plugin))
+        )
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="plugin-call")
         # By a method's name: its function, and what `_parameters_of` says of it.
         self._parameters: dict[str, tuple[Any, dict[str, bool] | None]] = {}
@@ -100,8 +110,9 @@ class Calls:
         self._owned.ours.add(task)
         task.add_done_callback(lambda task: self._ended(call_id, task))
 
-    def cancel(self, call_id: int) -> None:
-        """Ask a call to end; a plain method goes on in its thread."""
+    def cancel(self, call_id: int, why: str) -> None:
+        """Ask a call to end, for good (`cancel`) or for now (`pause`); a plain method goes on in its thread."""
+        self._downloads.stop(call_id, why)
         if (task := self._running.get(call_id)) is not None:
             task.cancel()
 
@@ -110,6 +121,10 @@ class Calls:
         if (semaphore := self._credit.get(call_id)) is not None:
             for _ in range(count):
                 semaphore.release()
+
+    def noted(self, call_id: int, number: int) -> None:
+        """A download's checkpoint is kept."""
+        self._downloads.noted(call_id, number)
 
     async def settle(self, seconds: float) -> None:
         """Wait for the calls and for the tasks and threads that they began; cancel the tasks that take longer."""
@@ -172,6 +187,10 @@ class Calls:
         self._send({"t": kind, "id": call_id}, to_json(value))
 
     async def _result(self, call_id: int, method: str, params: Mapping[str, Any]) -> bytes:
+        if method in _WITH_TASK:
+            with self._downloads.task(call_id, params["task"]) as task:
+                done = await self.invoke(getattr(self._plugin, method), {"task": task})
+                return to_json(outcome_of(done, task))
         value = await self.invoke(getattr(self._plugin, method), params)
         check = _CHECKS.get(method)
         if inspect.isasyncgen(value) or hasattr(value, "__aiter__"):
@@ -220,8 +239,13 @@ class Calls:
             self._parameters[name] = function, parameters
         if parameters is None or all(name in parameters for name in params):
             return params
-        own = [name for name, by_position in parameters.items() if by_position]
-        return dict(zip(own, params.values(), strict=False))
+        # The interface's own parameter comes first, whatever it is called; further ones only where they are known.
+        own = next((name for name, by_position in parameters.items() if by_position), None)
+        return {
+            own if number == 0 and own is not None else name: value
+            for number, (name, value) in enumerate(params.items())
+            if number == 0 or name in parameters or _TAKES_ALL in parameters
+        }
 
 
 def _listed(value: Any) -> Any:
@@ -235,7 +259,11 @@ def _parameters_of(method: Callable[..., Any]) -> dict[str, bool] | None:
         parameters = inspect.signature(method).parameters.values()
     except (ValueError, TypeError):
         return None
-    return {one.name: one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD) for one in parameters}
+    return {
+        _TAKES_ALL if one.kind is one.VAR_KEYWORD else one.name: one.kind
+        in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)
+        for one in parameters
+    }
 
 
 def _results(value: Any) -> list[Any]:

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 from service.wire import messages
 from service.worker import contract
 from service.worker.calling import Calls, OwnedTasks, Send
+from service.worker.compat import stand_ins
 from service.worker.faults import ContractBroken, Describer, main_thread_frame
 from service.worker.modules import SnapshotImporter
 
@@ -71,6 +72,7 @@ class Loading:
         self._send = send
         self._report = report
         self._config: dict[str, Any] = {}
+        self._methods: list[str] = []
         self.plugin: Any = None
         self.calls: Calls | None = None
 
@@ -84,7 +86,11 @@ class Loading:
             StageFailed
         """
         try:
-            manifest = self._prepare()
+            if stand_ins.install(self._importer.sources_of(self._module_name)):
+                # The original imported and made its plugins while its loop ran: some begin tasks there.
+                manifest = loop.run_until_complete(self._prepare_on_the_loop())
+            else:
+                manifest = self._prepare()
             loop.run_until_complete(self._begin())
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
@@ -92,8 +98,10 @@ class Loading:
 
     def overrides(self, name: str) -> bool:
         """Whether the plugin has a method of its own where the base class has one that does nothing."""
-        base = contract.BASES[self._type]
-        return getattr(type(self.plugin), name, None) is not getattr(base, name)
+        return name in self._methods
+
+    async def _prepare_on_the_loop(self) -> dict[str, Any]:
+        return self._prepare()
 
     def _prepare(self) -> dict[str, Any]:
         self._limit_stage("import", self._limits["load_s"])
@@ -111,12 +119,18 @@ class Loading:
             sys.modules = modules
         try:
             cls = contract.find_class(module, self._type)
-            methods = contract.check_methods(cls, self._type)
+            methods = self._methods = contract.check_methods(cls, self._type)
             plugin = cls.__new__(cls)
-            plugin.log = log
-            plugin.data_dir = self._data_dir()
-            plugin.config = {}
-            plugin.__init__()  # type: ignore[misc]  # config, log and data_dir are there before it runs
+            given = {
+                "log": log,
+                "data_dir": self._data_dir(),
+                "downloads_dir": Path(self._header["downloads_dir"]),
+                "config": {},
+            }
+            for name, value in given.items():
+                if not hasattr(cls, name):  # a class that has its own means its own
+                    setattr(plugin, name, value)
+            plugin.__init__()  # type: ignore[misc]  # what it is given is there before it runs
             self.plugin = plugin
             manifest = contract.describe(plugin, self._type, methods)
             fields, json_schema = contract.schema_of(plugin)

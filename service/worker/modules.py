@@ -16,6 +16,8 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import NamedTuple
 
+from service.worker.compat.stand_ins import below_plugins
+
 ROOT_PACKAGE = "plugins"
 _RELATIVE_IMPORT = re.compile(rb"\bfrom\s*\.")
 
@@ -48,6 +50,12 @@ class SnapshotImporter:
         """The snapshot's module of that name."""
         return self._modules.get(fullname)
 
+    def sources_of(self, name: str) -> list[bytes]:
+        """The text of a module and of those inside it."""
+        return [
+            one.source for full, one in self._modules.items() if full == name or full.startswith(name + ".")
+        ]
+
     def imported(self) -> list[str]:
         """Those of the snapshot's modules that have been imported.
 
@@ -73,6 +81,8 @@ class SnapshotImporter:
             spec = ModuleSpec(fullname, None, is_package=True)
             spec.submodule_search_locations = [str(self._root.joinpath(*fullname.split(".")[1:]))]
             return spec
+        if (stand_in := below_plugins(fullname)) is not None:
+            return stand_in
         raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
 
     def create_module(self, spec: ModuleSpec) -> None:

@@ -69,6 +69,7 @@ _HEADER = {
     "home": "/",
     "config": {},
     "data_dir": os.sep,
+    "downloads_dir": os.sep,
     "modules": [{"name": _MODULE, "path": "/rehearsal_plugin.py", "package": False, "size": len(_SOURCE)}],
 }
 

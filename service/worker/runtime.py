@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import socket
@@ -15,6 +16,7 @@ from service.wire import messages
 from service.wire.frames import FrameDecoder, encode
 from service.worker import linux
 from service.worker.calling import Calls, OwnedTasks, to_json
+from service.worker.compat import stand_ins
 from service.worker.faults import Describer
 from service.worker.loading import Loading, StageFailed
 from service.worker.modules import SnapshotImporter, SourceModule, named_imports
@@ -157,7 +159,8 @@ class Worker:
                 async with asyncio.timeout(self._limits["stop_s"]):
                     await self._calls.invoke(plugin.stop, {})
             except BaseException as error:
-                plugin.log.error("stop() failed: %s", self._describer.traceback_of(error))
+                log = logging.getLogger(self._module_name)
+                log.error("stop() failed: %s", self._describer.traceback_of(error))
         self._write({"t": messages.STOPPED}, b"")
         return 0
 
@@ -172,6 +175,7 @@ class Worker:
         """Take the plugin's code out of the way of imports, in a process that goes on."""
         if self._importer in sys.meta_path:
             sys.meta_path.remove(self._importer)
+        stand_ins.uninstall()
 
     def receive(self, data: bytes) -> None:
         """Take what came from the server."""
@@ -186,7 +190,9 @@ class Worker:
         if kind == messages.CALL:
             calls.begin(header["id"], header["method"], json.loads(body), header.get("credit", 0))
         elif kind == messages.CANCEL:
-            calls.cancel(header["id"])
+            calls.cancel(header["id"], header.get("why", "cancel"))
+        elif kind == messages.NOTED:
+            calls.noted(header["id"], header["n"])
         elif kind == messages.CREDIT:
             calls.add_credit(header["id"], header["n"])
         elif kind == messages.DRAIN:

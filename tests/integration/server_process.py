@@ -64,6 +64,11 @@ class ServerProcess:
             self.process.send_signal(signal.SIGINT)
         return await asyncio.wait_for(self.process.wait(), STOP_S)
 
+    async def kill(self) -> None:
+        """Ends it at once, as `kill -9` does."""
+        self.process.kill()
+        await asyncio.wait_for(self.process.wait(), STOP_S)
+
     async def read_until(self, pattern: str) -> re.Match[str]:
         """The first match in what it prints from here on."""
         assert self.process.stderr is not None

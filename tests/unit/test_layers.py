@@ -5,12 +5,18 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from service.home import BUNDLED_FILES
+from service.host import dependencies
 
 SERVICE = Path(__file__).parents[2] / "service"
-PLUGINS = SERVICE.parent / "plugins"
+ROOT = SERVICE.parent
 BESIDE_PLUGINS = sorted(path for name in ("worker", "wire", "sdk") for path in (SERVICE / name).rglob("*.py"))
 
 
@@ -36,14 +42,31 @@ def test_what_runs_beside_a_plugin_imports_the_standard_library_only(path: Path)
     assert foreign == set()
 
 
-@pytest.mark.parametrize("path", sorted(PLUGINS.glob("*/*.py")), ids=lambda path: path.stem)
-def test_bundled_plugins_import_the_sdk_and_the_standard_library_only(path: Path) -> None:
-    if path.name not in {"files_plugin.py", "http_plugin.py", "page_plugin.py", "plugin_template.py"}:
-        pytest.skip("not bundled")
+BUNDLED = [ROOT / name for name in BUNDLED_FILES if name.endswith(".py")]
+
+
+def declared(path: Path) -> set[str]:
+    """The modules of what a plugin declares."""
+    wanted = {
+        canonicalize_name(Requirement(line).name)
+        for line in dependencies.declared(path.read_bytes()).dependencies
+    }
+    return {
+        module
+        for module, distributions in packages_distributions().items()
+        if wanted & {canonicalize_name(one) for one in distributions}
+    }
+
+
+@pytest.mark.parametrize("path", BUNDLED, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_bundled_plugins_import_the_sdk_and_what_they_declare(path: Path) -> None:
+    # A helper has no block of its own: whoever imports it declares what it needs.
+    plugins = [path] if "_plugin" in path.name else [one for one in BUNDLED if one.parent == path.parent]
+    allowed = {module for one in plugins for module in declared(one)} | set(sys.stdlib_module_names)
     foreign = {
         name
         for name in imports(path)
-        if name.split(".")[0] not in sys.stdlib_module_names and not name.startswith("service.sdk")
+        if name.split(".")[0] not in allowed and not name.startswith(("service.sdk", "plugins."))
     }
     assert foreign == set()
 

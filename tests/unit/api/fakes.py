@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,8 +18,11 @@ from aiohttp.test_utils import TestClient, TestServer
 from service.api import keys
 from service.api.body import BodyLimits
 from service.api.door import Door
+from service.api.protocol import Runner
 from service.api.server import add_api
+from service.api.task_problems import task_problem
 from service.errors import PlugbayError, PluginDisabled, PluginNotFound
+from service.host.database import Database
 from service.live.event_log import EventLog
 from service.live.hub import Hub
 from service.live.limits import LiveLimits
@@ -27,6 +30,16 @@ from service.model.identity import Identity, PluginType
 from service.model.plugin import LoadError, Manifest, Origin, Permissions, PluginView, Stage
 from service.model.states import PluginState
 from service.model.text import Text
+from service.tasks.board import Board
+from service.tasks.downloads import Downloads
+from service.tasks.following import Following
+from service.tasks.listing import Listing
+from service.tasks.parsers import Parsers
+from service.tasks.runners import Runners
+from service.tasks.searches import Searches
+from service.tasks.slots import Slots
+from service.tasks.store import TaskStore
+from service.tasks.tasks import Tasks
 
 TOKEN = "correct-horse-battery-staple"
 
@@ -101,7 +114,10 @@ class FakeRegistry:
 class FakeCaller:
     """Answers by plugin and method; an exception is raised, a function is called with the parameters."""
 
+    search_s = 30.0
+
     def __init__(self) -> None:
+        self.count: Callable[[str, str, str], None] = lambda *_: None
         self.answers: dict[tuple[str, str], Any] = {}
         self.calls: list[tuple[str, str, dict[str, Any]]] = []
 
@@ -109,6 +125,21 @@ class FakeCaller:
         self, plugin: FakePlugin, method: str, params: dict[str, Any], *, timeout_s: float | None = None
     ) -> msgspec.Raw:
         self.calls.append((plugin.identity.name, method, params))
+        try:
+            answer = self._answer(plugin, method, params)
+        except PlugbayError as error:
+            self.count(str(plugin.identity), method, error.code)
+            raise
+        self.count(str(plugin.identity), method, "ok")
+        return answer
+
+    async def stream(
+        self, plugin: FakePlugin, method: str, params: dict[str, Any], *, timeout_s: float
+    ) -> AsyncIterator[bytes]:
+        for item in msgspec.json.decode(await self.call(plugin, method, params), type=list[msgspec.Raw]):
+            yield bytes(item)
+
+    def _answer(self, plugin: FakePlugin, method: str, params: dict[str, Any]) -> msgspec.Raw:
         if not plugin.enabled:
             raise PluginDisabled(str(plugin.identity))
         answer = self.answers[plugin.identity.name, method]
@@ -232,6 +263,13 @@ class FakeHealth:
         return self.all_parts
 
 
+class ApiServer(TestServer):
+    """Has the connections of the real server."""
+
+    async def _make_runner(self, **settings: Any) -> Runner:
+        return Runner(self.app, **settings)
+
+
 @dataclass
 class Api:
     """A server of the API on a free loopback port, with everything behind it in reach."""
@@ -275,15 +313,19 @@ async def running_api(
         plugin(PluginType.PARSER, "off", "parse_url", enabled=False),
     )
     log = EventLog(max_events=10, max_bytes=1 << 20, node="test")
+    caller = FakeCaller()
+    database = Database(front_end / "plugbay.db")
+    await database.open()
     fakes: dict[Any, Any] = {
         keys.REGISTRY: registry,
-        keys.CALLER: FakeCaller(),
+        keys.CALLER: caller,
         keys.OPERATIONS: FakeOperations(registry),
         keys.INSTALLER: FakeInstaller(),
         keys.PLUGIN_LOGS: FakeLogs(),
         keys.HEALTH: FakeHealth(),
         keys.HUB: Hub(log, LiveLimits()),
         keys.EVENT_LOG: log,
+        **tasks_of(registry, caller, database, log),
     }
     for key, fake in fakes.items():
         app[key] = fake
@@ -294,7 +336,8 @@ async def running_api(
         version="1.2.3",
         front_end=front_end,
     )
-    server = TestServer(app)
+    caller.count = app[keys.METRICS].count_call
+    server = ApiServer(app)
     await server.start_server(logger=logger)
     async with TestClient(server) as client:
         assert client.port is not None
@@ -308,3 +351,21 @@ async def running_api(
             fakes[keys.HEALTH],
             client.port,
         )
+    await database.close()
+
+
+def tasks_of(registry: Any, caller: Any, database: Database, log: EventLog) -> dict[Any, Any]:
+    """The real tasks, over a registry and a caller that are none."""
+    store, runners, parsers = TaskStore(database), Runners(), Parsers(registry, caller)
+    board = Board(store, log, task_problem)
+    searches = Searches(board, registry, caller, parsers, runners)
+    following = Following(board, registry, caller)
+    downloads = Downloads(board, registry, caller, runners, Slots(4, 4), following, prefer=[])
+    tasks = Tasks(board, store, searches, downloads, runners, registry, caller)
+    return {
+        keys.PARSERS: parsers,
+        keys.SEARCHES: searches,
+        keys.DOWNLOADS: downloads,
+        keys.TASKS: tasks,
+        keys.LISTING: Listing(board, store, tasks, registry, caller),
+    }

@@ -7,6 +7,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from service.api import pages
 from service.api.problems import kind_of
 from service.api.static import CONTENT_POLICY, FrontEndMissing, add_static_routes
 
@@ -162,7 +163,7 @@ async def test_before_the_build_a_reader_is_told_what_to_do(tmp_path: Path) -> N
             response = await client.get("/", headers=headers)
             assert response.status == 503
             assert words in await response.text()
-            assert response.headers["Content-Security-Policy"] == CONTENT_POLICY
+            assert response.headers["Content-Security-Policy"] == pages.CONTENT_POLICY
         assert (await client.get("/assets/app.js")).status == 404
         build(tmp_path / "_web")
         assert (await client.get("/", headers={"Accept": "text/html"})).status == 200

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from service.host import database, store
-from service.host.database import StoreFailed
+from service.host import database_file, store
+from service.host.database import Database
+from service.host.database_file import StoreFailed
 from service.host.store import Store
 from service.model.identity import PluginType
 from service.model.plugin import ConfigField, Manifest, Origin
@@ -38,8 +39,8 @@ def path(tmp_path: Path) -> Path:
 
 
 async def opened(path: Path) -> Store:
-    found = Store(path)
-    await found.open()
+    found = Store(Database(path))
+    await found.database.open()
     return found
 
 
@@ -58,20 +59,20 @@ async def test_what_is_remembered_survives(path: Path) -> None:
     await one.set_origin("plugins/search/gone_plugin.py", Origin(kind="upload", sha256="x"))
     await one.set_origin("plugins/search/gone_plugin.py", None)
     await one.set_origin("plugins/search/never_plugin.py", None)
-    await one.close()
-    await one.close()
+    await one.database.close()
+    await one.database.close()
     two = await opened(path)
     assert await two.manifests() == {"h1": manifest("newer"), "h2": manifest("two")}
     assert await two.origins() == {FILE: ORIGIN}
-    assert two.problem is None
-    await two.close()
+    assert two.database.problem is None
+    await two.database.close()
 
 
 async def test_many_at_once(path: Path) -> None:
     subject = await opened(path)
     await asyncio.gather(*(subject.set_origin(f"f{number}", ORIGIN) for number in range(200)))
     assert len(await subject.origins()) == 200
-    await subject.close()
+    await subject.database.close()
 
 
 async def test_old_manifests_make_room(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,14 +82,14 @@ async def test_old_manifests_make_room(path: Path, monkeypatch: pytest.MonkeyPat
     for number in range(40):
         subject.remember_manifest(f"h{number}", manifest())
         subject.remember_manifest("always", manifest())
-    await subject.close()
+    await subject.database.close()
     again = await opened(path)
     kept = await again.manifests()
     assert "always" in kept
     assert "h39" in kept
     assert "h0" not in kept
     assert len(kept) <= 31
-    await again.close()
+    await again.database.close()
 
 
 DAMAGE: dict[str, Callable[[Path], object]] = {
@@ -113,41 +114,41 @@ async def test_a_damaged_database_is_moved_aside(path: Path, kind: str) -> None:
     for number in range(300):
         before.remember_manifest(f"h{number}", manifest())
     await before.set_origin(FILE, ORIGIN)
-    await before.close()
+    await before.database.close()
     DAMAGE[kind](path)
     after = await opened(path)
-    assert after.problem is not None
-    assert "data/plugbay.db" in after.problem.zh
-    assert "data/plugbay.db" in after.problem.en
+    assert after.database.problem is not None
+    assert "data/plugbay.db" in after.database.problem.zh
+    assert "data/plugbay.db" in after.database.problem.en
     assert len(aside(path)) == 1
-    assert aside(path)[0] in after.problem.en
+    assert aside(path)[0] in after.database.problem.en
     assert await after.origins() == {}
     await after.set_origin(FILE, ORIGIN)
     assert await after.origins() == {FILE: ORIGIN}
-    await after.close()
+    await after.database.close()
     again = await opened(path)
-    assert again.problem is None
+    assert again.database.problem is None
     assert await again.origins() == {FILE: ORIGIN}
-    await again.close()
+    await again.database.close()
 
 
 async def test_a_folder_in_its_place_is_moved_aside(path: Path) -> None:
     path.mkdir(parents=True)
     (path / "x").write_text("x")
     subject = await opened(path)
-    assert subject.problem is not None
+    assert subject.database.problem is not None
     assert len(aside(path)) == 1
     await subject.set_origin(FILE, ORIGIN)
-    await subject.close()
+    await subject.database.close()
 
 
 async def test_an_empty_file_is_a_new_database(path: Path) -> None:
     path.parent.mkdir()
     path.touch()
     subject = await opened(path)
-    assert subject.problem is None
+    assert subject.database.problem is None
     await subject.set_origin(FILE, ORIGIN)
-    await subject.close()
+    await subject.database.close()
 
 
 async def test_tables_of_somebody_else(path: Path) -> None:
@@ -157,16 +158,16 @@ async def test_tables_of_somebody_else(path: Path) -> None:
         connection.execute("PRAGMA user_version = 1")
     connection.close()
     subject = await opened(path)
-    assert subject.problem is not None
+    assert subject.database.problem is not None
     assert await subject.origins() == {}
-    await subject.close()
+    await subject.database.close()
 
 
 async def test_rows_that_cannot_be_read_are_absent(path: Path) -> None:
     subject = await opened(path)
     await subject.set_origin(FILE, ORIGIN)
     subject.remember_manifest("good", manifest())
-    await subject.close()
+    await subject.database.close()
     with sqlite3.connect(path) as connection:
         connection.executemany(
             "INSERT INTO manifests VALUES (?, ?, 1)",
@@ -177,14 +178,14 @@ async def test_rows_that_cannot_be_read_are_absent(path: Path) -> None:
     again = await opened(path)
     assert await again.manifests() == {"good": manifest()}
     assert await again.origins() == {FILE: ORIGIN}
-    await again.close()
+    await again.database.close()
 
 
 async def test_damage_while_it_is_open(path: Path) -> None:
     subject = await opened(path)
     for number in range(300):
         await subject.set_origin(f"f{number}", ORIGIN)
-    await subject.close()
+    await subject.database.close()
     subject = await opened(path)
     # A change by somebody else makes the store's connection read the pages again.
     other = sqlite3.connect(path)
@@ -194,10 +195,10 @@ async def test_damage_while_it_is_open(path: Path) -> None:
     other.close()
     overwrite(path, 4096, os.urandom(os.path.getsize(path) - 4096))
     assert await subject.origins() == {}
-    assert subject.problem is not None
+    assert subject.database.problem is not None
     await subject.set_origin(FILE, ORIGIN)
     assert await subject.origins() == {FILE: ORIGIN}
-    await subject.close()
+    await subject.database.close()
 
 
 async def test_a_newer_versions_database_is_left_alone(path: Path) -> None:
@@ -205,12 +206,12 @@ async def test_a_newer_versions_database_is_left_alone(path: Path) -> None:
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA user_version = 9999")
     connection.close()
-    subject = Store(path)
+    subject = Store(Database(path))
     with pytest.raises(StoreFailed) as caught:
-        await subject.open()
+        await subject.database.open()
     assert caught.value.code == "store_too_new"
     assert "9999" in caught.value.text.zh
-    await subject.close()
+    await subject.database.close()
     with sqlite3.connect(path) as connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (9999,)
     connection.close()
@@ -218,7 +219,7 @@ async def test_a_newer_versions_database_is_left_alone(path: Path) -> None:
 
 
 async def test_a_database_that_another_process_holds(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(database_file, "BUSY_TIMEOUT_S", 0.05)
     subject = await opened(path)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
@@ -227,22 +228,22 @@ async def test_a_database_that_another_process_holds(path: Path, monkeypatch: py
     other.execute("ROLLBACK")
     other.close()
     await subject.set_origin(FILE, ORIGIN)
-    assert subject.problem is None
+    assert subject.database.problem is None
     assert aside(path) == []
-    await subject.close()
+    await subject.database.close()
 
 
 async def test_a_path_that_cannot_be_opened(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file")
-    subject = Store(tmp_path / "data" / "plugbay.db")
+    subject = Store(Database(tmp_path / "data" / "plugbay.db"))
     with pytest.raises(StoreFailed, match=r"data/plugbay\.db"):
-        await subject.open()
-    await subject.close()
+        await subject.database.open()
+    await subject.database.close()
 
 
 async def test_after_the_close_nothing_hangs(path: Path) -> None:
     subject = await opened(path)
-    await subject.close()
+    await subject.database.close()
     with pytest.raises(StoreFailed):
         await subject.set_origin(FILE, ORIGIN)
     with pytest.raises(StoreFailed):
@@ -260,11 +261,11 @@ async def test_a_cancelled_caller_does_not_stop_the_others(path: Path) -> None:
     assert "b" in await subject.origins()
     with pytest.raises(asyncio.CancelledError):
         await first
-    await subject.close()
+    await subject.database.close()
 
 
 def test_migrations_are_numbered_without_gaps() -> None:
-    numbers = [number for number, _ in database.migrations()]
+    numbers = [number for number, _ in database_file.migrations()]
     assert numbers == list(range(1, len(numbers) + 1))
 
 
@@ -272,28 +273,29 @@ def test_a_kill_between_migrations_leaves_the_step_before(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path.parent.mkdir()
-    good = database.migrations()
+    good = database_file.migrations()
     monkeypatch.setattr(
-        database, "migrations", lambda: [*good, (len(good) + 1, "CREATE TABLE t (x); BROKEN;")]
+        database_file, "migrations", lambda: [*good, (len(good) + 1, "CREATE TABLE t (x); BROKEN;")]
     )
     with pytest.raises(StoreFailed):
-        database.open_database(path)
+        database_file.open_database(path)
     monkeypatch.undo()
-    connection, moved = database.open_database(path)
+    connection, moved = database_file.open_database(path)
     assert moved is None
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    assert tables == {"manifests", "origins"}
+    assert "t" not in tables
     connection.close()
 
 
 _WRITER = """
 import asyncio, sys
 from pathlib import Path
+from service.host.database import Database
 from service.host.store import Store
 from service.model.plugin import Origin
 async def main():
-    store = Store(Path(sys.argv[1]))
-    await store.open()
+    store = Store(Database(Path(sys.argv[1])))
+    await store.database.open()
     for number in range(1_000_000):
         await store.set_origin(f"f{number}", Origin(kind="url", sha256="x" * 1000))
         print(number, flush=True)
@@ -317,6 +319,6 @@ async def test_what_was_answered_survives_a_kill(path: Path) -> None:
     await writer.wait()
     answered = 20 + len([line for line in (await writer.stdout.read()).split(b"\n") if line])
     subject = await opened(path)
-    assert subject.problem is None
+    assert subject.database.problem is None
     assert answered <= len(await subject.origins()) <= answered + 1
-    await subject.close()
+    await subject.database.close()

@@ -37,6 +37,7 @@ def make(tmp_path: Path) -> Callable[..., Any]:
         plugin.log = logging.getLogger(stem)
         plugin.data_dir = tmp_path / "data"
         plugin.data_dir.mkdir(exist_ok=True)
+        plugin.downloads_dir = tmp_path / "downloads"
         plugin.config = {}
         plugin.__init__()
         defaults = {field.name: field.default for field in plugin.get_config_schema()}

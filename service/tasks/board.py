@@ -1,0 +1,253 @@
+"""The tasks that have not ended, in memory; every change of one is kept and told here, in this order.
+
+A task that has ended is only in the store: history costs no memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import msgspec
+import structlog
+
+from service.errors import PlugbayError
+from service.live.event_log import EventLog
+from service.model.task import (
+    ENDED,
+    RUNNING,
+    TASK_TRANSITIONS,
+    Task,
+    TaskFailure,
+    TaskKind,
+    TaskProblem,
+    TaskStatus,
+)
+from service.model.task_events import TaskChange, TaskChanged, TaskProgress, TaskResults
+from service.tasks.store import TaskStore
+
+log = structlog.get_logger(__name__)
+
+# At most four times a second (docs/protocol of the events), and to the disk once a second.
+_PROGRESS_INTERVAL_SECONDS = 0.25
+_SAVE_INTERVAL_SECONDS = 1.0
+
+Wish = Literal["cancel", "pause"]
+Describe = Callable[[PlugbayError], TaskProblem]
+
+
+class LiveTask:
+    """One task that has not ended.
+
+    Attributes:
+        task: how it stands.
+        results: what was found so far.
+        checkpoint: where a download goes on.
+        wish: what a user wants of it that has not been done yet; `wished` is set with it.
+        ended: set when it has ended, or is paused.
+        runner: works on it.
+    """
+
+    def __init__(self, task: Task, checkpoint: dict[str, Any] | None = None) -> None:
+        self.task = task
+        self.results: list[Any] = []
+        self.checkpoint = checkpoint
+        self.wish: Wish | None = None
+        self.wished = asyncio.Event()
+        self.rests = asyncio.Event()
+        self.runner: asyncio.Task[None] | None = None
+        self.progress_timer: asyncio.TimerHandle | None = None
+        self.progress_is_news = False
+        self.saved_at = 0.0
+
+    @property
+    def id(self) -> str:
+        """The task's id."""
+        return self.task.id
+
+    def want(self, wish: Wish) -> None:
+        """Ask whoever works on it to stop; to cancel is the stronger wish."""
+        if self.wish != "cancel":
+            self.wish = wish
+        self.wished.set()
+
+    def forget_wish(self) -> None:
+        """The wish is done."""
+        self.wish = None
+        self.wished.clear()
+
+
+class Board:
+    """See the module.
+
+    Args:
+        store: where tasks are kept.
+        events: where they are told of.
+        describe: an error as the problem object that clients are given.
+    """
+
+    def __init__(self, store: TaskStore, events: EventLog, describe: Describe) -> None:
+        self._store = store
+        self._events = events
+        self._describe = describe
+        self._live: dict[str, LiveTask] = {}
+
+    def get(self, id: str) -> LiveTask | None:
+        """A task that has not ended."""
+        return self._live.get(id)
+
+    def all(self) -> list[LiveTask]:
+        """Every task that has not ended, oldest first."""
+        return list(self._live.values())
+
+    async def create(self, kind: TaskKind, **facts: Any) -> LiveTask:
+        """Make a task that others know of when this returns.
+
+        Raises:
+            StoreFailed: it could not be kept, so there is none.
+        """
+        task = Task(id=uuid.uuid4().hex, kind=kind, created_at=_now(), **facts)
+        await self._store.add(task)
+        live = self._live[task.id] = LiveTask(task)
+        self._tell(live, "created")
+        return live
+
+    def take_up(self, task: Task, checkpoint: dict[str, Any] | None) -> LiveTask:
+        """Know a task again that was only kept."""
+        live = self._live[task.id] = LiveTask(msgspec.structs.replace(task, results=None), checkpoint)
+        return live
+
+    async def change(self, live: LiveTask, status: TaskStatus, **facts: Any) -> None:
+        """Go on to another status: it is kept first, then told.
+
+        Raises:
+            ValueError: that status cannot follow this one.
+        """
+        old = live.task.status
+        if status is not old and status not in TASK_TRANSITIONS[old]:
+            raise ValueError(f"task {live.id}: {old} cannot become {status}")
+        if status in ENDED:
+            facts.setdefault("completed_at", _now())
+            facts |= {"speed": None, "eta": None, "searching": []}
+        if status in RUNNING and live.task.started_at is None:
+            facts.setdefault("started_at", _now())
+        self._stop_progress(live)
+        live.task = msgspec.structs.replace(live.task, status=status, result_count=len(live.results), **facts)
+        if status in RUNNING or status is TaskStatus.PENDING:
+            live.rests.clear()
+            self._store.save_soon(live.task)
+        else:
+            results = live.results if live.task.kind is not TaskKind.DOWNLOAD and status in ENDED else None
+            await self._keep(live, results)
+        if status in ENDED:
+            self._live.pop(live.id, None)
+        self._tell(live, _EVENT_OF[status])
+        if status in ENDED or status is TaskStatus.PAUSED:
+            live.rests.set()
+
+    async def fail(self, live: LiveTask, error: PlugbayError) -> None:
+        """End a task with an error."""
+        problem = self._describe(error)
+        await self.change(live, TaskStatus.FAILED, problem=problem, error=problem.messages.zh)
+
+    async def save(self, live: LiveTask) -> None:
+        """Keep how a task stands; durable when this returns.
+
+        Raises:
+            StoreFailed
+        """
+        await self._store.save(live.task)
+
+    def failure(self, plugin: str, error: PlugbayError) -> TaskFailure:
+        """What a plugin that failed costs a task."""
+        return TaskFailure(plugin=plugin, code=error.code, message=error.text.zh, messages=error.text)
+
+    def progress(self, live: LiveTask, **facts: Any) -> None:
+        """A task has come further; told at most four times a second, the last one always."""
+        if live.task.has_ended:
+            return
+        live.task = msgspec.structs.replace(live.task, **facts)
+        if live.progress_timer is not None:
+            live.progress_is_news = True
+            return
+        self._tell_progress(live)
+
+    def add_results(self, live: LiveTask, results: Sequence[Any], **facts: Any) -> None:
+        """A search or a parse has found more."""
+        if live.task.has_ended:
+            return
+        if results:
+            self._store.add_results_soon(live.id, len(live.results), results)
+            live.results += results
+        live.task = msgspec.structs.replace(live.task, result_count=len(live.results), **facts)
+        if results:
+            self._events.publish(TaskResults(task=live.task, results=list(results)))
+
+    async def set_checkpoint(self, live: LiveTask, body: bytes | None) -> None:
+        """Keep where a download goes on; durable when this returns.
+
+        Raises:
+            StoreFailed
+        """
+        live.checkpoint = None if body is None else msgspec.json.decode(body, type=dict[str, Any])
+        await self._store.set_checkpoint(live.id, body)
+
+    async def _keep(self, live: LiveTask, results: Sequence[Any] | None) -> None:
+        try:
+            await self._store.save(live.task, results=results)
+        except PlugbayError as error:
+            # What happened has happened; a full disk only costs its record.
+            log.error("task.not_kept", task=live.id, reason=str(error))
+
+    def _tell_progress(self, live: LiveTask) -> None:
+        loop = asyncio.get_running_loop()
+        live.progress_is_news = False
+        self._events.publish(TaskProgress(task=live.task))
+        if loop.time() - live.saved_at >= _SAVE_INTERVAL_SECONDS:
+            live.saved_at = loop.time()
+            self._store.save_soon(live.task)
+        live.progress_timer = loop.call_later(_PROGRESS_INTERVAL_SECONDS, self._after_pause, live)
+
+    def _after_pause(self, live: LiveTask) -> None:
+        live.progress_timer = None
+        if live.progress_is_news and not live.task.has_ended:
+            self._tell_progress(live)
+
+    def _stop_progress(self, live: LiveTask) -> None:
+        if live.progress_timer is not None:
+            live.progress_timer.cancel()
+            live.progress_timer = None
+        live.progress_is_news = False
+
+    def _tell(self, live: LiveTask, change: TaskChange) -> None:
+        task = live.task
+        self._events.publish(TaskChanged(change=change, task=task))
+        quiet = log.info if task.kind is TaskKind.DOWNLOAD else log.debug
+        level = log.warning if change == "failed" else quiet
+        level(
+            f"task.{change}",
+            task=task.id,
+            kind=task.kind.value,
+            plugin=task.plugin_name,
+            generation=task.generation,
+            error=task.problem.messages.en if task.problem else None,
+        )
+
+
+_EVENT_OF: dict[TaskStatus, TaskChange] = {
+    TaskStatus.PENDING: "queued",
+    TaskStatus.RUNNING: "started",
+    TaskStatus.DOWNLOADING: "started",
+    TaskStatus.PAUSED: "paused",
+    TaskStatus.COMPLETED: "completed",
+    TaskStatus.HANDED_OVER: "completed",
+    TaskStatus.FAILED: "failed",
+    TaskStatus.CANCELLED: "cancelled",
+}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,194 @@
+"""Where tasks are kept: the rows of `tasks` and `task_results`, written by the database's one thread."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from service.host.database import Database, Write
+from service.model.task import ENDED, Task, TaskKind, TaskStatus
+
+_decoder = msgspec.json.Decoder(Task)
+_encode = msgspec.json.Encoder().encode
+
+
+class Page(NamedTuple):
+    """Tasks, newest first, and where the next page begins, `None` after the last."""
+
+    tasks: list[Task]
+    next_cursor: str | None
+
+
+class Unfinished(NamedTuple):
+    """A task that had not ended when the server did, and its last checkpoint."""
+
+    task: Task
+    checkpoint: dict[str, Any] | None
+
+
+class TaskStore:
+    """See the module.
+
+    Args:
+        database: the server's.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, task: Task) -> None:
+        """Keep a new task; durable when this returns.
+
+        Raises:
+            StoreFailed: it is not kept.
+        """
+        await self._database.write(
+            lambda connection: connection.execute(
+                "INSERT INTO tasks (id, kind, status, plugin, external_id, task) VALUES (?, ?, ?, ?, ?, ?)",
+                (task.id, task.kind, task.status, task.plugin_name, task.external_id, _row(task)),
+            )
+        )
+
+    async def save(self, task: Task, *, results: Sequence[Any] | None = None) -> None:
+        """Keep how a task stands now; durable when this returns.
+
+        Args:
+            task: the task.
+            results: all of its results, where they are to take the place of those that are kept.
+        """
+        await self._database.write(_update(task, results))
+
+    def save_soon(self, task: Task) -> None:
+        """Keep how a task stands, when there is time."""
+        self._database.write_soon(_update(task, None))
+
+    def add_results_soon(self, id: str, number: int, results: Sequence[Any]) -> None:
+        """Keep some results, the first of which is the task's `number`th, when there is time."""
+        body = _encode(results)
+        self._database.write_soon(
+            lambda connection: connection.execute(
+                "INSERT OR REPLACE INTO task_results VALUES (?, ?, ?)", (id, number, body)
+            )
+        )
+
+    async def set_checkpoint(self, id: str, state: bytes | None) -> None:
+        """Keep where a download goes on, as JSON; durable when this returns."""
+        await self._database.write(
+            lambda connection: connection.execute("UPDATE tasks SET checkpoint = ? WHERE id = ?", (state, id))
+        )
+
+    async def get(self, id: str) -> Task | None:
+        """A task with its results."""
+        return await self._one("id = ?", id)
+
+    async def find_external(self, plugin: str, id: str) -> Task | None:
+        """The newest download of a plugin that another program knows by this name."""
+        return await self._one("plugin = ? AND external_id = ? ORDER BY seq DESC LIMIT 1", plugin, id)
+
+    async def results(self, id: str) -> list[Any]:
+        """The results of a task, in the order in which they came."""
+        return await self._database.read(lambda connection: _results(connection, id), [])
+
+    async def checkpoint(self, id: str) -> dict[str, Any] | None:
+        """Where a download goes on."""
+
+        def read(connection: sqlite3.Connection) -> dict[str, Any] | None:
+            row = connection.execute("SELECT checkpoint FROM tasks WHERE id = ?", (id,)).fetchone()
+            return _state(row[0]) if row else None
+
+        return await self._database.read(read, None)
+
+    async def page(
+        self,
+        *,
+        kinds: Iterable[TaskKind] = (),
+        statuses: Iterable[TaskStatus] = (),
+        plugin: str | None = None,
+        before: int | None = None,
+        limit: int,
+    ) -> Page:
+        """The newest tasks, without their results.
+
+        Args:
+            kinds: only of these, where any are given; `statuses` likewise.
+            plugin: only of this plugin.
+            before: only older ones than this place in the order of creation.
+            limit: how many at most.
+        """
+        conditions, values = [], []
+        for column, wanted in (("kind", list(kinds)), ("status", list(statuses))):
+            if wanted:
+                conditions.append(f"{column} IN ({', '.join('?' * len(wanted))})")
+                values += [str(one) for one in wanted]
+        if plugin is not None:
+            conditions.append("plugin = ?")
+            values.append(plugin)
+        where = " AND ".join([*conditions, "seq < ?"])
+        numbers = (2**62 if before is None else before, limit + 1)
+
+        def read(connection: sqlite3.Connection) -> Page:
+            rows = connection.execute(
+                f"SELECT seq, task FROM tasks WHERE {where} ORDER BY seq DESC LIMIT ?", (*values, *numbers)
+            ).fetchall()
+            shown = rows[:limit]
+            return Page(
+                [_decoder.decode(row[1]) for row in shown], str(shown[-1][0]) if len(rows) > limit else None
+            )
+
+        return await self._database.read(read, Page([], None))
+
+    async def unfinished(self) -> list[Unfinished]:
+        """Every task that has not ended, oldest first."""
+        marks = ", ".join("?" * len(ENDED))
+
+        def read(connection: sqlite3.Connection) -> list[Unfinished]:
+            rows = connection.execute(
+                f"SELECT task, checkpoint FROM tasks WHERE status NOT IN ({marks}) ORDER BY seq",
+                [str(one) for one in ENDED],
+            ).fetchall()
+            return [Unfinished(_decoder.decode(task), _state(state)) for task, state in rows]
+
+        return await self._database.read(read, [])
+
+    async def _one(self, condition: str, *values: str) -> Task | None:
+        def read(connection: sqlite3.Connection) -> Task | None:
+            row = connection.execute(f"SELECT task FROM tasks WHERE {condition}", values).fetchone()
+            if row is None:
+                return None
+            task = _decoder.decode(row[0])
+            return msgspec.structs.replace(task, results=_results(connection, task.id))
+
+        return await self._database.read(read, None)
+
+
+def _row(task: Task) -> bytes:
+    return _encode(msgspec.structs.replace(task, results=None))
+
+
+def _update(task: Task, results: Sequence[Any] | None) -> Write:
+    row = _row(task)
+    body = None if results is None else _encode(results)
+
+    def write(connection: sqlite3.Connection) -> None:
+        connection.execute(
+            "UPDATE tasks SET status = ?, plugin = ?, external_id = ?, task = ? WHERE id = ?",
+            (task.status, task.plugin_name, task.external_id, row, task.id),
+        )
+        if body is not None:
+            connection.execute("DELETE FROM task_results WHERE task = ?", (task.id,))
+            if results:
+                connection.execute("INSERT INTO task_results VALUES (?, 0, ?)", (task.id, body))
+
+    return write
+
+
+def _results(connection: sqlite3.Connection, id: str) -> list[Any]:
+    rows = connection.execute("SELECT results FROM task_results WHERE task = ? ORDER BY number", (id,))
+    return [result for (body,) in rows for result in msgspec.json.decode(body)]
+
+
+def _state(body: bytes | None) -> dict[str, Any] | None:
+    return None if body is None else msgspec.json.decode(body, type=dict[str, Any])

@@ -1,0 +1,271 @@
+"""Searches and parses as tasks: many plugins at once, results as they come, each failing on its own."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.live import Live, live_server, ready, write
+
+pytestmark = pytest.mark.timeout(120)
+
+INSTANT = """\
+from service.sdk import SearchPlugin, SearchResult
+
+class Instant(SearchPlugin):
+    name = "{name}"
+    version = "1"
+    description = "answers at once"
+
+    async def search(self, keyword, **kwargs):
+        return [SearchResult(title=f"{name} {{keyword}} {{n}}", url=f"u{{n}}") for n in range(3)]
+"""
+
+GATED = """\
+import asyncio
+from service.sdk import SearchPlugin, SearchResult
+
+class Gated(SearchPlugin):
+    name = "{name}"
+    version = "1"
+    description = "gives one, then waits for its gate"
+
+    async def search(self, keyword, **kwargs):
+        yield SearchResult(title=f"{name} first", url="u")
+        while not (self.data_dir / "gate").exists():
+            await asyncio.sleep(0.02)
+        yield SearchResult(title=f"{name} last", url="u")
+"""
+
+RAISING = """\
+from service.sdk import SearchPlugin
+
+class Raising(SearchPlugin):
+    name = "{name}"
+    version = "1"
+    description = "raises"
+
+    async def search(self, keyword, **kwargs):
+        raise RuntimeError("no luck with " + keyword)
+"""
+
+
+def put(home: Path, name: str, text: str, kind: str = "search") -> None:
+    write(home / "plugins" / kind / f"{name}_plugin.py", text.format(name=name))
+
+
+def open_gate(home: Path, name: str, kind: str = "search") -> None:
+    write(home / "data" / "plugins" / kind / name / "gate", "")
+
+
+async def task(live: Live, id: str) -> dict[str, Any]:
+    answer = await live.get(f"/api/tasks/{id}")
+    assert answer.status == 200, answer
+    body: dict[str, Any] = answer.body
+    return body
+
+
+def of(live: Live, id: str, kind: str) -> list[dict[str, Any]]:
+    """The data of the events of a task of one kind."""
+    return [one.data for one in live.events if one.type == f"plugbay.task.{kind}" and one.id == f"tasks/{id}"]
+
+
+def sent(live: Live, id: str) -> list[dict[str, Any]]:
+    """The results that came as events."""
+    return [one for data in of(live, id, "results") for one in data["results"]]
+
+
+async def told(live: Live, id: str, kind: str, count: int = 1) -> list[dict[str, Any]]:
+    found = await live.until(lambda _: data if len(data := of(live, id, kind)) >= count else None)
+    assert found is not None
+    return found
+
+
+async def ended(live: Live, id: str) -> dict[str, Any]:
+    """The task when it has ended."""
+    await live.until(
+        lambda _: of(live, id, "completed") or of(live, id, "failed") or of(live, id, "cancelled")
+    )
+    return await task(live, id)
+
+
+async def test_results_come_as_they_are_found_and_failures_are_named(tmp_path: Path) -> None:
+    for name, text in (("one", INSTANT), ("two", INSTANT), ("slow", GATED), ("bad", RAISING)):
+        put(tmp_path, name, text)
+    async with live_server(tmp_path) as live:
+        await live.subscribe("tasks/**")
+        started = await live.post("/api/search", {"keyword": "斗罗大陆"})
+        assert started.status == 202
+        id = started.body["task_id"]
+        await live.until(lambda _: len(sent(live, id)) >= 7)
+        assert {one["plugin"] for one in sent(live, id)} == {"one", "two", "slow"}
+        under_way = await task(live, id)
+        assert under_way["status"] == "running"
+        assert under_way["searching"] == ["slow"]
+        assert under_way["result_count"] == 7
+        open_gate(tmp_path, "slow")
+        done = await ended(live, id)
+        assert done["status"] == "completed"
+        assert done["progress"] == 100
+        assert [one["title"] for one in done["results"] if one["plugin"] == "slow"] == [
+            "slow first",
+            "slow last",
+        ]
+        assert [one["title"] for one in done["results"] if one["plugin"] == "one"] == [
+            f"one 斗罗大陆 {n}" for n in range(3)
+        ]
+        [failure] = done["failures"]
+        assert (failure["plugin"], failure["code"]) == ("bad", "plugin_error")
+        assert "no luck with" in failure["message"]
+        assert sent(live, id) == done["results"]
+        for kind in ("created", "started", "completed"):
+            assert len(of(live, id, kind)) == 1
+        assert of(live, id, "completed")[0]["task"]["results"] is None
+        old = (await live.get(f"/api/search/task/{id}")).body
+        assert set(old) == {
+            "id", "plugin_name", "keyword", "status", "created_at", "started_at", "completed_at", "results",
+            "error", "progress", "progress_message",
+        }  # fmt: skip
+        assert len(old["results"]) == 8
+
+
+async def test_one_plugin_as_clients_of_the_original_ask(tmp_path: Path) -> None:
+    put(tmp_path, "one", INSTANT)
+    put(tmp_path, "bad", RAISING)
+    async with live_server(tmp_path) as live:
+        await live.subscribe("tasks/**")
+        query = {"plugin_name": "one", "keyword": "x"}
+        started = await live.request("POST", "/api/search/async", params=query)
+        assert (started.status, started.body["status"]) == (200, "pending")
+        done = await ended(live, started.body["task_id"])
+        assert (done["status"], done["plugin_name"], len(done["results"])) == ("completed", "one", 3)
+        query["plugin_name"] = "bad"
+        failed = await ended(
+            live, (await live.request("POST", "/api/search/async", params=query)).body["task_id"]
+        )
+        assert failed["status"] == "failed"
+        assert "RuntimeError: no luck with x" in failed["error"]
+        assert failed["problem"]["code"] == "plugin_error"
+        assert failed["problem"]["status"] == 502
+        assert failed["problem"]["error"]["line"] == 9
+        query["plugin_name"] = "none"
+        assert (await live.request("POST", "/api/search/async", params=query)).status == 404
+
+
+async def test_a_limit_ends_the_search_when_it_is_reached(tmp_path: Path) -> None:
+    put(tmp_path, "one", INSTANT)
+    put(tmp_path, "slow", GATED)
+    async with live_server(tmp_path) as live:
+        await live.subscribe("tasks/**")
+        id = (await live.post("/api/search", {"keyword": "x", "limit": 4})).body["task_id"]
+        done = await ended(live, id)
+        assert (done["status"], len(done["results"])) == ("completed", 4)
+
+
+async def test_a_cancelled_search_keeps_what_it_found(tmp_path: Path) -> None:
+    put(tmp_path, "slow", GATED)
+    async with live_server(tmp_path) as live:
+        await live.subscribe("tasks/**")
+        id = (await live.post("/api/search", {"keyword": "x"})).body["task_id"]
+        await told(live, id, "results")
+        cancelled = await live.post(f"/api/tasks/{id}/cancel")
+        assert (cancelled.status, cancelled.body["status"]) == (200, "cancelled")
+        assert [one["title"] for one in (await task(live, id))["results"]] == ["slow first"]
+        async with asyncio.timeout(10):
+            while (await live.plugin("search/slow"))["running_calls"]:
+                await asyncio.sleep(0.02)
+        again = await live.post(f"/api/tasks/{id}/cancel")
+        assert (again.status, again.body["code"]) == (409, "task_conflict")
+        open_gate(tmp_path, "slow")
+        retried = await live.post(f"/api/tasks/{id}/retry")
+        assert (retried.status, retried.body["id"]) == (200, id)
+        await told(live, id, "completed")
+        assert [one["title"] for one in (await task(live, id))["results"]] == ["slow first", "slow last"]
+
+
+async def test_tasks_are_listed_in_pages_and_survive_a_restart(tmp_path: Path) -> None:
+    put(tmp_path, "one", INSTANT)
+    put(tmp_path, "slow", GATED)
+    async with live_server(tmp_path) as live:
+        await live.subscribe("tasks/**")
+        ids = []
+        for number in range(5):
+            id = (await live.post("/api/search", {"keyword": f"k{number}", "plugins": ["one"]})).body[
+                "task_id"
+            ]
+            await ended(live, id)
+            ids.append(id)
+        hanging = (await live.post("/api/search", {"keyword": "x", "plugins": ["slow"]})).body["task_id"]
+        await told(live, hanging, "results")
+        page = (await live.get("/api/tasks", params={"limit": "2", "status": "completed"})).body
+        assert [one["id"] for one in page["tasks"]] == ids[:2:-1]
+        assert page["tasks"][0]["results"] is None
+        rest = (
+            await live.get(
+                "/api/tasks", params={"limit": "9", "cursor": page["next_cursor"], "kind": "search"}
+            )
+        ).body
+        assert [one["id"] for one in rest["tasks"]] == ids[2::-1]
+        assert rest["next_cursor"] is None
+        assert (await live.get("/api/tasks", params={"status": "no"})).status == 400
+        assert (await live.get("/api/tasks/none")).body["code"] == "task_not_found"
+        await live.server.kill()
+    async with live_server(tmp_path) as live:
+        await ready(live)
+        assert len((await task(live, ids[0]))["results"]) == 3
+        lost = await task(live, hanging)
+        assert (lost["status"], lost["problem"]["code"]) == ("failed", "server_stopped")
+        assert [one["title"] for one in lost["results"]] == ["slow first"]
+
+
+PARSER = """\
+from service.sdk import ParserPlugin
+
+class Parser(ParserPlugin):
+    name = "{name}"
+    version = "1"
+    description = "parses"
+
+    def can_parse(self, url):
+        return "{name}" in url
+
+    def parse_url(self, url):
+        return [{{"name": "{name}", "url": url + "?parsed"}}]
+"""
+
+EPISODES = """\
+from service.sdk import SearchPlugin, SearchResult
+
+class Episodes(SearchPlugin):
+    name = "{name}"
+    version = "1"
+    description = "has episodes"
+
+    async def search(self, keyword):
+        for n in range(2):
+            yield SearchResult(
+                title=f"{{n}}", url="u",
+                metadata={{"episodes": [{{"title": "1", "play_url": f"http://site/alpha/{{n}}"}}, {{"title": "2"}}]}},
+            )
+"""
+
+
+async def test_episodes_gain_parsed_addresses_also_in_a_task(tmp_path: Path) -> None:
+    put(tmp_path, "alpha", PARSER, "parser")
+    put(tmp_path, "beta", PARSER, "parser")
+    put(tmp_path, "episodes", EPISODES)
+    async with live_server(tmp_path) as live:
+        await live.subscribe("tasks/**")
+        done = await ended(live, (await live.post("/api/search", {"keyword": "x"})).body["task_id"])
+        episodes = [one["metadata"]["episodes"] for one in done["results"]]
+        assert [one[0]["parsed_urls"] for one in episodes] == [
+            [{"plugin": "alpha", "name": "alpha", "url": f"http://site/alpha/{n}?parsed"}] for n in range(2)
+        ]
+        parsed = (await live.post("/api/parse", {"url": "http://site/beta"})).body
+        assert [one["plugin"] for one in parsed["results"]] == ["beta"]
+        kept = await task(live, parsed["task_id"])
+        assert (kept["kind"], kept["status"], kept["result_count"]) == ("parse", "completed", 1)
+        assert kept["results"] == parsed["results"]

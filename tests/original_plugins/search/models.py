@@ -1,0 +1,3 @@
+"""A helper of the user's own that is called like one of the original's modules."""
+
+SUFFIX = "!"
