@@ -21,6 +21,7 @@ from service.api import keys
 from service.api.access_log import AccessLog, protocol_logger
 from service.api.body import BodyLimits
 from service.api.door import Door
+from service.api.protocol import Runner
 from service.api.server import add_api
 from service.api.task_problems import task_problem
 from service.api.token import made_token
@@ -293,7 +294,7 @@ async def serve(settings: Settings, home: Path) -> None:
     """
     descriptors.raise_limit()
     app = build_app(settings, home)
-    runner = web.AppRunner(
+    runner = Runner(
         app,
         access_log_class=AccessLog,
         logger=protocol_logger(),

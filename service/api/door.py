@@ -33,15 +33,15 @@ _CORS_METHODS = "GET, HEAD, POST, PUT, DELETE, OPTIONS"
 _CORS_REQUEST_HEADERS = "Authorization, Content-Type, Accept-Language, If-Match, Last-Event-ID"
 _CORS_RESPONSE_HEADERS = "ETag, Retry-After, X-Request-ID"
 
-# Routes that are answered without the token: there is none.
-TOKEN_FREE_PATHS: frozenset[str] = frozenset()
+# Answered without the token: it tells a supervisor that the process lives, and nothing else.
+TOKEN_FREE_PATHS = frozenset({"/livez"})
 
 # Headers by which a proxy speaks for somebody else, and the beginnings of names that only proxies give.
 _FORWARDING = (
     "forwarded forwarded-for via client-ip cdn-loop front-end-https proxy-client-ip wl-proxy-client-ip "
-    "x-real-ip x-client-ip x-cluster-client-ip x-remote-ip x-remote-addr x-originating-ip x-proxyuser-ip x-forwarder-for "
-    "x-original-forwarded-for x-original-host x-original-url x-rewrite-url x-http-host-override x-host x-scheme "
-    "true-client-ip fastly-client-ip fly-client-ip x-azure-clientip x-arr-clientip x-amzn-trace-id"
+    "x-real-ip x-client-ip x-cluster-client-ip x-remote-ip x-remote-addr x-originating-ip x-proxyuser-ip "
+    "x-forwarder-for x-original-forwarded-for x-original-host x-original-url x-rewrite-url x-http-host-override "
+    "x-host x-scheme true-client-ip fastly-client-ip fly-client-ip x-azure-clientip x-arr-clientip x-amzn-trace-id"
 )
 _FORWARDING_PREFIXES = (b"x-forwarded", b"cf-", b"x-envoy-", b"x-appengine-", b"tailscale-")
 _HOST, _ORIGIN, _FORWARDED, _SITE, _MODE = range(5)
@@ -220,6 +220,8 @@ class Door:
 
     def _check_token(self, request: web.BaseRequest) -> None:
         if self._credentials is not None and self._credentials.are_shown_by(request):
+            return
+        if request.rel_url.path in TOKEN_FREE_PATHS:
             return
         if "Authorization" in request.headers:
             _refuse_wrong_token()

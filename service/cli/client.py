@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,6 +152,35 @@ class Client:
     async def import_config(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Takes over the configuration of all plugins."""
         return await self._ask("POST", "/api/config/import", json={"config": dict(config)})
+
+    async def start_search(
+        self, keyword: str, plugins: Iterable[str] = (), limit: int | None = None
+    ) -> dict[str, Any]:
+        """Begins a search with the named plugins, or with all that are enabled; the answer has its `task_id`."""
+        options = {"plugins": list(plugins), "limit": limit}
+        body = {"keyword": keyword} | {name: value for name, value in options.items() if value}
+        return await self._ask("POST", "/api/search", json=body)
+
+    async def start_download(self, url: str, title: str, plugin: str | None) -> dict[str, Any]:
+        """Begins a download, with the named plugin or with the one that fits best; the answer has the `task`."""
+        body = {"url": url, "title": title} | ({} if plugin is None else {"plugin_name": plugin})
+        return await self._ask("POST", "/api/download", json=body)
+
+    async def tasks(
+        self, *, kinds: Iterable[str] = (), statuses: Iterable[str] = (), limit: int, cursor: str = ""
+    ) -> dict[str, Any]:
+        """The newest tasks without their results, or those before `cursor`; `limit` is 500 at most."""
+        params = {"kind": ",".join(kinds), "status": ",".join(statuses), "cursor": cursor}
+        given = {name: value for name, value in params.items() if value}
+        return await self._ask("GET", "/api/tasks", params={"limit": str(limit)} | given)
+
+    async def task(self, id: str) -> dict[str, Any]:
+        """One task with its results."""
+        return await self._ask("GET", f"/api/tasks/{quote(id, safe='')}")
+
+    async def change_task(self, id: str, verb: str) -> dict[str, Any]:
+        """Does `cancel`, `pause`, `resume` or `retry` with a task; the task as it is then."""
+        return await self._ask("POST", f"/api/tasks/{quote(id, safe='')}/{verb}")
 
     async def _ask(
         self,

@@ -28,14 +28,16 @@ def over_api(action: Action) -> Callable[..., None]:
 
     @click.option(
         "--url",
+        metavar="URL",
         envvar="PLUGBAY_URL",
         default=DEFAULT_URL,
         show_default=True,
         show_envvar=True,
-        help=say("服务器地址", "Where the server is."),
+        help=say("服务器", "Where the server is."),
     )
     @click.option(
         "--token",
+        metavar="TOKEN",
         envvar="PLUGBAY_TOKEN",
         show_envvar=True,
         help=say("访问令牌", "The token, where it asks for one."),
@@ -74,10 +76,10 @@ class PluginId(click.ParamType[tuple[str, str]]):
             return value
         type, slash, name = str(value).partition("/")
         if not slash or not name or type not in PLUGIN_TYPES:
-            types = ", ".join(PLUGIN_TYPES)
+            types = say("、", ", ").join(PLUGIN_TYPES)
             self.fail(
                 say(
-                    f"{value!r} 应写作 类型/名称，如 search/demo；类型为 {types}",
+                    f"{value} 应写作 类型/名称，如 search/demo；类型为 {types}",
                     f"{value!r} should be TYPE/NAME, such as search/demo; TYPE is one of {types}",
                 ),
                 param,

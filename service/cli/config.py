@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import click
 from rich import box
@@ -21,6 +21,25 @@ from service.cli.output import Output
 STANDARD_STREAM = "-"
 
 _NO_DEFAULT = object()
+
+
+class TextFile(click.File):
+    """A file to be read as UTF-8, or standard input."""
+
+    def __init__(self) -> None:
+        super().__init__("r", encoding="utf-8")
+
+    def convert(
+        self,
+        value: str | os.PathLike[str] | IO[Any],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> IO[Any]:
+        """The open file."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            self.fail(say(f"无法读取 {value}，请检查路径和权限", error.message), param, ctx)
 
 
 @click.group(help=say("读取和修改插件配置", "Read and change the configuration of plugins."))
@@ -56,17 +75,20 @@ async def get(client: Client, output: Output, *, plugin: tuple[str, str]) -> Non
 
 @config.command(
     "set",
+    short_help=say("修改一个插件的配置", "Change the configuration of a plugin."),
     help=say(
-        "修改一个插件的配置：KEY=VALUE；只写 KEY 则隐藏输入（适合密码）；KEY= 清空。其余各项不变",
-        "Change the configuration of a plugin: KEY=VALUE, KEY alone to be asked for it unseen (for passwords), "
-        "KEY= to unset it. All else stays as it is.",
+        "修改一个插件的配置，未提到的各项不变。\n\n"
+        "\b\nKEY=VALUE  设为 VALUE\nKEY=       清空\nKEY        询问并隐藏输入（适合密码）",
+        "Change the configuration of a plugin; what is not named stays as it is.\n\n"
+        "\b\nKEY=VALUE  sets it\nKEY=       unsets it\nKEY        asks for it unseen (for passwords)",
     ),
 )
 @click.argument("plugin", metavar="T/NAME", type=PLUGIN_ID)
 @click.argument("assignments", metavar="[KEY=VALUE]...", nargs=-1)
 @click.option(
     "--file",
-    type=click.File("r", encoding="utf-8"),
+    metavar="FILE",
+    type=TextFile(),
     help=say("从 JSON 文件读取（- 为标准输入）", "Read a JSON object from a file, - for standard input."),
 )
 @over_api
@@ -81,7 +103,9 @@ async def set_(
             raise click.UsageError(
                 say(f"{assignment!r} 应写作 KEY=VALUE", f"{assignment!r} should be KEY=VALUE")
             )
-    given: dict[str, Any] = _object(await asyncio.to_thread(file.read), file.name) if file is not None else {}
+    given: dict[str, Any] = (
+        _object(await asyncio.to_thread(_text, file), file.name) if file is not None else {}
+    )
     schema = (await client.plugin(*plugin)).get("config_schema", [])
     types = {field["name"]: field.get("type") for field in schema}
     defaults = {field["name"]: field.get("default") for field in schema}
@@ -102,11 +126,19 @@ async def set_(
     )
     if not output.as_json:
         for warning in answer.get("warnings") or []:
-            output.note(str(warning))
+            output.note(
+                say(
+                    f"没有配置项 {warning}，其值已原样保留",
+                    f"No field is named {warning}; its value is kept all the same",
+                )
+                if warning in given
+                else str(warning)
+            )
 
 
 @config.command(
     "export",
+    short_help=say("导出全部插件的配置", "Export the configuration of all plugins."),
     help=say(
         "导出全部插件的配置（含密码原文）；写入的文件只有本人可读",
         "Export the configuration of all plugins, passwords included; a file is readable by its owner only.",
@@ -139,13 +171,31 @@ async def export(client: Client, output: Output, *, file: str) -> None:
     "import",
     help=say("导入 export 写出的配置（- 为标准输入）", "Import what export wrote; - for standard input."),
 )
-@click.argument("file", type=click.File("r", encoding="utf-8"))
+@click.argument("file", type=TextFile())
 @over_api
 async def import_(client: Client, output: Output, *, file: Any) -> None:
     """Takes the export as it is, or the object of plugins alone."""
-    document = _object(await asyncio.to_thread(file.read), file.name)
+    document = _object(await asyncio.to_thread(_text, file), file.name)
     inner = document.get("config")
-    output.answer(await client.import_config(inner if isinstance(inner, dict) else document))
+    entries = inner if isinstance(inner, dict) else document
+    for key, entry in entries.items():
+        if not isinstance(entry, dict):
+            raise click.BadParameter(
+                say(
+                    f"{file.name} 中的 {key} 应为 JSON 对象；应导入 plugbay config export 写出的文件",
+                    f"{key} in {file.name} should be a JSON object; import what plugbay config export wrote",
+                )
+            )
+    output.answer(await client.import_config(entries))
+
+
+def _text(file: IO[str]) -> str:
+    try:
+        return file.read()
+    except UnicodeDecodeError as error:
+        raise click.BadParameter(
+            say(f"{file.name} 不是 UTF-8 文本", f"{file.name} is not UTF-8 text")
+        ) from error
 
 
 def _object(text: str, name: str) -> dict[str, Any]:
@@ -155,7 +205,7 @@ def _object(text: str, name: str) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise click.BadParameter(
             say(
-                f"{name} 第 {error.lineno} 行第 {error.colno} 列不是有效的 JSON：{error.msg}",
+                f"{name} 第 {error.lineno} 行第 {error.colno} 列处不是有效的 JSON",
                 f"{name} is no JSON at line {error.lineno}, column {error.colno}: {error.msg}",
             )
         ) from error

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from service.cli.client import Client, Connected, Disconnected
 from service.cli.command import over_api
-from service.cli.language import say
+from service.cli.language import LANGUAGE, say
 from service.cli.output import Output, clock, message_of
 
 _STYLES = {
@@ -23,13 +23,48 @@ _STYLES = {
     "unloaded": "yellow",
     "disabled": "yellow",
 }
+# English says them as they are.
+_WORDS = (
+    {
+        "loading": "正在加载",
+        "loaded": "已加载",
+        "reloaded": "已更新",
+        "failed": "失败",
+        "unloaded": "已卸载",
+        "enabled": "已启用",
+        "disabled": "已停用",
+        "configured": "配置已生效",
+        "crashed": "进程意外退出",
+        "installing": "正在安装",
+        "drained": "旧版退出",
+        "imported": "已导入",
+        "created": "已创建",
+        "started": "已开始",
+        "progress": "进度",
+        "results": "有新结果",
+        "completed": "已完成",
+        "cancelled": "已取消",
+    }
+    if LANGUAGE == "zh"
+    else {}
+)
+_CAUSES = {
+    "startup": "启动",
+    "file": "文件",
+    "api": "接口",
+    "config": "配置",
+    "rollback": "回滚",
+    "crash": "崩溃",
+}
+_STAGES = {"fetch": "下载", "load": "加载并检查", "install": "写入并启用"}
 
 
 @click.command(
+    short_help=say("实时显示事件", "Print events as they happen."),
     help=say(
-        "实时显示事件，断线自动续接；Ctrl-C 结束。主题如 plugins/**、logs/search/demo",
+        "实时显示事件，断线自动续接，Ctrl-C 结束。\n\n主题如 plugins/**、logs/search/demo",
         "Print events as they happen, over cuts too, until Ctrl-C. Topics are such as plugins/** or logs/search/demo.",
-    )
+    ),
 )
 @click.option(
     "--topic",
@@ -37,7 +72,7 @@ _STYLES = {
     multiple=True,
     metavar="T",
     help=say("只看这些主题，可多次给出", "Only these topics; may be given more than once.")
-    + "  [default: **]",
+    + say("  [默认：**]", "  [default: **]"),
 )
 @over_api
 async def events(client: Client, output: Output, *, topics: tuple[str, ...]) -> None:
@@ -72,10 +107,11 @@ def event_line(event: Mapping[str, Any]) -> Text:
         return Text.assemble(
             (clock(data.get("at")), "dim"), f" {subject.removeprefix('logs/')} {level}: {message}"
         )
+    refused = verb == "installing" and data.get("stage") == "failed"
     head = Text.assemble(
         (clock(event.get("time")), "dim"),
         f" {subject.removeprefix('plugins/')} ",
-        (verb or kind, _STYLES.get(verb, "cyan")),
+        (_WORDS.get(verb, verb or kind), "red" if refused else _STYLES.get(verb, "cyan")),
     )
     return head.append(_detail(noun, verb, data))
 
@@ -83,17 +119,9 @@ def event_line(event: Mapping[str, Any]) -> Text:
 def _detail(noun: str, verb: str, data: Mapping[str, Any]) -> str:
     plugin = data.get("plugin")
     if noun == "plugin" and isinstance(plugin, dict):
-        parts = []
-        if plugin.get("generation"):
-            parts.append(say(f"第 {plugin['generation']} 代", f"generation {plugin['generation']}"))
-        if timings := data.get("timings"):
-            parts.append(f"{timings.get('total_ms', 0):.1f} ms")
-        detail = "".join(f", {part}" for part in parts) + f" ({data.get('cause', '?')})"
-        error = plugin.get("error")
-        if verb in ("failed", "crashed") and error:
-            place = ":".join(str(error[part]) for part in ("file", "line") if error.get(part) is not None)
-            detail += f": {place + ' ' if place else ''}{message_of(error)}"
-        return detail
+        return _change(verb, plugin, data)
+    if verb == "installing":
+        return _install(data)
     if verb == "drained":
         return say(
             f"，第 {data.get('generation')} 代收尾完成，{data.get('drain_ms', 0):.0f} ms",
@@ -101,3 +129,33 @@ def _detail(noun: str, verb: str, data: Mapping[str, Any]) -> str:
         )
     plain = {key: value for key, value in data.items() if isinstance(value, str | int | float)}
     return "".join(f" {key}={value}" for key, value in plain.items())
+
+
+def _change(verb: str, plugin: Mapping[str, Any], data: Mapping[str, Any]) -> str:
+    parts = []
+    if generation := plugin.get("generation"):
+        serves = plugin.get("state") == "degraded"
+        parts.append(
+            say(
+                f"第 {generation} 代{'仍在服务' if serves else ''}",
+                f"generation {generation}{' serves on' if serves else ''}",
+            )
+        )
+    if timings := data.get("timings"):
+        parts.append(f"{timings.get('total_ms', 0):.1f} ms")
+    cause = str(data.get("cause", "?"))
+    detail = "".join(f"{say('，', ', ')}{part}" for part in parts)
+    detail += say(f"（{_CAUSES.get(cause, cause)}）", f" ({cause})")
+    error = plugin.get("error")
+    if verb in ("failed", "crashed") and error:
+        place = ":".join(str(error[part]) for part in ("file", "line") if error.get(part) is not None)
+        detail += f"{say('：', ': ')}{place + ' ' if place else ''}{message_of(error)}"
+    return detail
+
+
+def _install(data: Mapping[str, Any]) -> str:
+    stage = str(data.get("stage", ""))
+    if stage == "failed":
+        return say("失败：", " failed: ") + message_of(data.get("error") or {})
+    url = data.get("url")
+    return say("：", ": ") + say(_STAGES.get(stage, stage), stage) + (f" {url}" if url else "")

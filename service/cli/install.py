@@ -17,14 +17,20 @@ from service.cli.output import PLUGIN_TYPES, Output, load_error_lines
 
 
 @click.command(
+    short_help=say("从地址或本机文件安装插件", "Install a plugin from an address or a file."),
     help=say(
         "从地址或本机文件安装插件。安装是一个整体：失败则什么都不留下",
         "Install a plugin from an address or a file of this machine, wholly or not at all.",
-    )
+    ),
 )
 @click.argument("source", metavar="URL|FILE")
 @click.option(
-    "--type", "type_", type=click.Choice(PLUGIN_TYPES), required=True, help=say("插件类型", "What it is.")
+    "--type",
+    "type_",
+    metavar="T",
+    type=click.Choice(PLUGIN_TYPES),
+    required=True,
+    help=say("插件类型：", "What it is: ") + say("、", ", ").join(PLUGIN_TYPES),
 )
 @click.option(
     "--sha256", metavar="HASH", help=say("内容必须符合的哈希", "The hash that its content must have.")

@@ -7,7 +7,13 @@ from importlib import import_module
 import click
 
 from service import __version__
-from service.cli.language import say
+from service.cli.language import LANGUAGE, say
+
+if LANGUAGE == "zh":
+    # Before any command is made: help texts are put together at once.
+    from service.cli.click_words import speak_chinese
+
+    speak_chinese()
 
 # The module that has each command, and its name there. Only the one that is asked for is loaded: the server starts
 # sooner without its clients, and a client without the server.
@@ -46,7 +52,7 @@ class Commands(click.Group):
         "Plugbay hosts search, download and parser plugins and changes them while it runs.",
     ),
     epilog=say(
-        "退出状态：0 完成，1 服务器拒绝或无法连接，2 用法有误。PLUGBAY_LANG=en 显示英文。",
+        "\b\n退出状态：0 完成，1 服务器拒绝或无法连接，2 用法有误。\nPLUGBAY_LANG=en 显示英文。",
         "Exit status: 0 done, 1 refused by the server or not reached, 2 wrong usage. PLUGBAY_LANG=zh: 中文.",
     ),
 )

@@ -19,6 +19,7 @@ from rich.text import Text
 
 from service.cli.client import ClientError, ServerRefused
 from service.cli.language import LANGUAGE, say
+from service.cli.remedies import remedy_of, words_of
 
 STATES = {
     "loading": (say("加载中", "loading"), "cyan"),
@@ -65,31 +66,29 @@ class Output:
 
     def failure(self, error: ClientError) -> None:
         """Prints why a command did not do it, to standard error."""
-        if self.as_json and isinstance(error, ServerRefused):
-            click.echo(json.dumps(error.problem, ensure_ascii=False, indent=2), err=True)
+        if self.as_json:
+            unreached = {"code": "server_unreachable", "detail": str(error)}
+            told = error.problem if isinstance(error, ServerRefused) else unreached
+            click.echo(json.dumps(told, ensure_ascii=False, indent=2), err=True)
             return
-        self.errors.print(Text.assemble((say("错误：", "Error: "), "bold red"), str(error)))
-        if isinstance(error, ServerRefused):
-            for line in _details(error):
-                self.errors.print(line)
+        problem = {**error.problem, "status": error.status} if isinstance(error, ServerRefused) else {}
+        words = words_of(problem) or str(error)
+        lines = [Text.assemble((say("错误：", "Error: "), "bold red"), words), *_details(problem)]
+        for line in lines:
+            # In a file a line stays one, to be searched in.
+            self.errors.print(line, soft_wrap=not self.errors.is_terminal)
 
 
-def _details(error: ServerRefused) -> Iterable[RenderableType]:
-    """What a problem object tells besides its text."""
-    problem = error.problem
+def _details(problem: Mapping[str, Any]) -> Iterable[RenderableType]:
+    """What a problem object tells besides its text, and what to do."""
     load_error = problem.get("error")
     if isinstance(load_error, dict):
         yield from load_error_lines(load_error)
     for wrong in problem.get("errors") or []:
         if isinstance(wrong, dict):
             yield Text(f"  {wrong.get('field', '?')}: {wrong.get('message', '')}")
-    if error.status == 401:
-        yield Text(
-            say(
-                "  用 --token 或 PLUGBAY_TOKEN 给出令牌；服务器把它存于其主目录的 data/token",
-                "  Give it with --token or PLUGBAY_TOKEN; the server keeps it in data/token of its home",
-            )
-        )
+    if remedy := remedy_of(problem):
+        yield Text(f"  {remedy}")
 
 
 def message_of(error: Mapping[str, Any]) -> str:

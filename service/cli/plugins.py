@@ -43,10 +43,11 @@ async def delete(client: Client, output: Output, *, plugin: tuple[str, str], pur
 
 
 @click.command(
+    short_help=say("重新加载一个或全部插件", "Reload one plugin, or all."),
     help=say(
         "重新加载一个或全部插件；有插件加载失败时退出状态为 1",
         "Reload one plugin, or all. The exit status is 1 where one did not load.",
-    )
+    ),
 )
 @click.argument("plugin", metavar="[T/NAME]", type=PLUGIN_ID, required=False)
 @over_api

@@ -28,10 +28,11 @@ from service.settings import Settings, SettingsError, load_settings
 
 
 @click.command(
+    short_help=say("运行服务器", "Run the server."),
     help=say(
-        "运行服务器。设置见 config/service.toml，也可用环境变量 PLUGBAY_节__名 覆盖",
+        "运行服务器。\n\n设置见 config/service.toml，也可用环境变量 PLUGBAY_节__名 覆盖",
         "Run the server. Settings are in config/service.toml, or in PLUGBAY_SECTION__KEY.",
-    )
+    ),
 )
 @click.option(
     "--home",
@@ -40,7 +41,8 @@ from service.settings import Settings, SettingsError, load_settings
     default=".",
     show_default=say("当前目录", "the working directory"),
     show_envvar=True,
-    help=say("主目录：plugins/、config/、data/", "Where plugins/, config/ and data/ are."),
+    metavar="DIR",
+    help=say("主目录", "Where plugins/, config/ and data/ are."),
 )
 @click.option("--host", metavar="H", help=say("监听地址", "The address to listen on."))
 @click.option(

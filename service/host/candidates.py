@@ -6,7 +6,8 @@ import asyncio
 import hashlib
 import time
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
@@ -94,12 +95,26 @@ class Candidates:
     def __init__(self, events: EventLog, limits: FetchLimits) -> None:
         self._events = events
         self._limits = limits
+        self._announced: dict[int, Unit] = {}
 
-    def say(self, unit: Unit, stage: str, url: str | None) -> None:
+    def say(self, unit: Unit, stage: str, request: InstallRequest) -> None:
         """Announce how far an install is."""
+        self._announced[id(request)] = unit
         self._events.publish(
-            PluginInstalling(id=f"{unit.type.value}/{unit.short_name}", stage=stage, url=url)
+            PluginInstalling(id=f"{unit.type.value}/{unit.short_name}", stage=stage, url=request.url)
         )
+
+    @contextmanager
+    def announcing(self, request: InstallRequest) -> Iterator[None]:
+        """An install from its start to its end: where it was announced and fails, that is announced too."""
+        try:
+            yield
+        except BaseException:
+            if (unit := self._announced.get(id(request))) is not None:
+                self.say(unit, "failed", request)
+            raise
+        finally:
+            self._announced.pop(id(request), None)
 
     async def of(self, request: InstallRequest, check: Callable[[Unit], None] | None = None) -> Candidate:
         """Fetch where it has to be fetched, and check what came.
@@ -117,7 +132,7 @@ class Candidates:
             source, filename = request.source or b"", request.filename or ""
         else:
             guess = request.url.partition("?")[0].rpartition("/")[2]
-            self.say(_unit(request.plugin_type, guess), "fetch", request.url)
+            self.say(_unit(request.plugin_type, guess), "fetch", request)
             fetched = await fetch(
                 request.url,
                 max_bytes=limits.max_bytes,

@@ -6,8 +6,10 @@ Redirects are followed here and not by the client library, because each address 
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import http
+import os
 import re
 import ssl
 from collections.abc import AsyncIterator, Collection, Sequence
@@ -298,6 +300,23 @@ def _failed(target: URL, reason: Text) -> FetchFailed:
     )
 
 
+_UNCONNECTED = {
+    errno.ECONNREFUSED: "连接被拒绝，该端口没有服务",
+    errno.ECONNRESET: "连接被重置",
+    errno.ETIMEDOUT: "连接超时",
+    errno.EHOSTUNREACH: "主机不可达",
+    errno.ENETUNREACH: "网络不可达",
+    errno.EACCES: "没有权限",
+}
+
+
+def _unconnected(number: int | None) -> Text:
+    if number is None:
+        return Text(zh="不可达", en="unreachable")
+    words = os.strerror(number)
+    return Text(zh=_UNCONNECTED.get(number, words), en=words)
+
+
 def _reason(error: Exception) -> Text:
     match error:
         case aiohttp.ClientConnectorDNSError():
@@ -307,10 +326,10 @@ def _reason(error: Exception) -> Text:
         case aiohttp.ClientConnectorSSLError() | ssl.SSLError():
             return Text(zh="无法建立安全连接", en="no secure connection could be made")
         case aiohttp.ClientConnectorError():
-            detail = error.os_error.strerror or "unreachable"
+            detail = _unconnected(error.os_error.errno)
             return Text(
-                zh=f"无法连接 {error.host}:{error.port}（{detail}）",
-                en=f"{error.host}:{error.port} cannot be connected to ({detail})",
+                zh=f"无法连接 {error.host}:{error.port}（{detail.zh}）",
+                en=f"{error.host}:{error.port} cannot be connected to ({detail.en})",
             )
         case aiohttp.ServerDisconnectedError():
             return Text(zh="服务器没有回答就断开了连接", en="its server hung up without an answer")

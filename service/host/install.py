@@ -93,7 +93,10 @@ class Installer:
             RequestRefused, FetchFailed, HashMismatch, PluginExists, NotSaved: nothing was changed.
             LoadFailed: it does not load; with `keep` it is put in place all the same.
         """
+        with self._candidates.announcing(request):
+            return await self._install(request)
 
+    async def _install(self, request: InstallRequest) -> Installed:
         def check(unit: Unit) -> None:
             self._require_free(self._kernel.registry.at(unit.path), request)
 
@@ -184,7 +187,7 @@ class Installer:
 
     async def _loaded(self, request: InstallRequest, candidate: Candidate, folders: NewFolders) -> _Loaded:
         """Load it under the file that it will have, which its name may have a say in."""
-        self._candidates.say(candidate.unit, "load", request.url)
+        self._candidates.say(candidate.unit, "load", request)
         output = HeldOutput()
         generation = await self._load(candidate, folders, output)
         try:
@@ -235,7 +238,7 @@ class Installer:
     async def _place(self, request: InstallRequest, loaded: _Loaded, folders: NewFolders) -> Installed:
         """Write the files and let the loaded generation serve: from here on it is done or was never begun."""
         candidate, generation = loaded.candidate, loaded.generation
-        self._candidates.say(candidate.unit, "install", request.url)
+        self._candidates.say(candidate.unit, "install", request)
         try:
             async with self._one_by_one:
                 name = generation.manifest.name

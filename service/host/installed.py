@@ -86,17 +86,21 @@ class _Installed:
         return True
 
     def _lookup(self, name: str) -> tuple[str | None, list[str]]:
-        if name not in self._found:
-            self._found[name] = (None, [])
-            try:
-                distribution = importlib.metadata.distribution(name)
-                version: str | None = distribution.version
-                if version:
-                    self._found[name] = (version, distribution.requires or [])
-            except (importlib.metadata.PackageNotFoundError, ValueError, KeyError, OSError):
-                # Also a half-removed distribution, whose metadata is not there or has no version.
-                pass
-        return self._found[name]
+        # Several threads ask at once: what is put here is whole from the start.
+        known = self._found.get(name)
+        if known is None:
+            known = self._found[name] = _look_up(name)
+        return known
+
+
+def _look_up(name: str) -> tuple[str | None, list[str]]:
+    try:
+        distribution = importlib.metadata.distribution(name)
+        version: str | None = distribution.version
+        return (version, distribution.requires or []) if version else (None, [])
+    except (importlib.metadata.PackageNotFoundError, ValueError, KeyError, OSError):
+        # Also a half-removed distribution, whose metadata is not there or has no version.
+        return None, []
 
 
 _cache: _Installed | None = None

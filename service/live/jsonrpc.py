@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from service.model.misfit import fault_of
 from service.model.text import Language, Text
 
 PARSE_ERROR = -32700
@@ -15,6 +16,9 @@ INVALID_PARAMS = -32602
 INTERNAL_ERROR = -32603
 
 BATCH_MAX_LENGTH = 50
+
+_TOO_DEEP = Text(zh="嵌套过深", en="it is nested too deeply")
+_NOT_UTF8 = Text(zh="不是 UTF-8 编码", en="it is not UTF-8")
 
 Id = str | int | float | None
 
@@ -58,9 +62,13 @@ def read(frame: bytes) -> Request | Batch:
     try:
         value = msgspec.json.decode(frame)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        if isinstance(error, UnicodeDecodeError):
+            fault = _NOT_UTF8
+        else:
+            fault = _TOO_DEEP if isinstance(error, RecursionError) else fault_of(str(error))
         raise RpcError(
             PARSE_ERROR,
-            Text(zh=f"该帧不是有效的 JSON：{error}", en=f"The frame is not valid JSON: {error}"),
+            Text(zh=f"该帧不是有效的 JSON：{fault.zh}", en=f"The frame is not valid JSON: {fault.en}"),
         ) from None
     if not isinstance(value, list):
         return _request(value)

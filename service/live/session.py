@@ -13,16 +13,23 @@ from service.live.frames import text_frame
 from service.live.hub import Hub, Subscribed
 from service.live.jsonrpc import INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, Batch, Request, RpcError
 from service.live.topics import TopicInvalid, check_pattern
+from service.model.misfit import misfit_of
 from service.model.text import Language, Text
 
-T = TypeVar("T")
+T = TypeVar("T", bound=msgspec.Struct)
 
 # Takes a response and gives the frame that is to be sent for it now, if any.
 _Respond = Callable[[bytes], bytes]
 
-_Seq = Annotated[str, msgspec.Meta(pattern=r"\A(0|[1-9][0-9]{0,17})\Z")]
+_SEQ = r"\A(0|[1-9][0-9]{0,17})\Z"
+_Seq = Annotated[str, msgspec.Meta(pattern=_SEQ)]
 _Epoch = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 _Topics = Annotated[list[str], msgspec.Meta(min_length=1)]
+
+# What the patterns ask for, in words.
+_FORMATS = {
+    _SEQ: Text(zh='必须是写成字符串的整数，如 "41"', en='must be a whole number in a string, such as "41"')
+}
 
 
 class Since(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -158,13 +165,22 @@ class Session:
 
 
 def _params(request: Request, type: type[T]) -> T:
+    params = request.params
+    names = type.__struct_fields__
+    if isinstance(params, list) and len(params) <= len(names):
+        # By position (JSON-RPC 2.0, 4.2).
+        params = dict(zip(names, params, strict=False))
     try:
-        return msgspec.convert(request.params, type)
+        return msgspec.convert(params, type)
     except msgspec.ValidationError as error:
+        misfit = misfit_of(str(error), type, _FORMATS)
+        path, must = misfit.path, misfit.must
         raise RpcError(
             INVALID_PARAMS,
             Text(
-                zh=f"{request.method} 的参数有误：{error}",
-                en=f"The parameters of {request.method} do not fit: {error}",
+                zh=f"{request.method} 的参数{f' {path} ' if path else ''}{must.zh}",
+                en=f"The parameter {path} of {request.method} {must.en}"
+                if path
+                else f"What {request.method} is given as its parameters {must.en}",
             ),
         ) from None

@@ -31,9 +31,11 @@ from service.tasks.store import TaskStore
 
 log = structlog.get_logger(__name__)
 
-# At most four times a second (docs/protocol of the events), and to the disk once a second.
+# At most four times a second to clients, once a second to the disk.
 _PROGRESS_INTERVAL_SECONDS = 0.25
 _SAVE_INTERVAL_SECONDS = 1.0
+# What is found within that time is told as one.
+_RESULTS_INTERVAL_SECONDS = 0.03
 
 Wish = Literal["cancel", "pause"]
 Describe = Callable[[PlugbayError], TaskProblem]
@@ -59,6 +61,8 @@ class LiveTask:
         self.wished = asyncio.Event()
         self.rests = asyncio.Event()
         self.runner: asyncio.Task[None] | None = None
+        self.told_count = 0
+        self.results_timer: asyncio.TimerHandle | None = None
         self.progress_timer: asyncio.TimerHandle | None = None
         self.progress_is_news = False
         self.saved_at = 0.0
@@ -135,13 +139,13 @@ class Board:
         if status in RUNNING and live.task.started_at is None:
             facts.setdefault("started_at", _now())
         self._stop_progress(live)
+        self._tell_results(live)
         live.task = msgspec.structs.replace(live.task, status=status, result_count=len(live.results), **facts)
         if status in RUNNING or status is TaskStatus.PENDING:
             live.rests.clear()
             self._store.save_soon(live.task)
         else:
-            results = live.results if live.task.kind is not TaskKind.DOWNLOAD and status in ENDED else None
-            await self._keep(live, results)
+            await self._keep(live)
         if status in ENDED:
             self._live.pop(live.id, None)
         self._tell(live, _EVENT_OF[status])
@@ -176,15 +180,15 @@ class Board:
         self._tell_progress(live)
 
     def add_results(self, live: LiveTask, results: Sequence[Any], **facts: Any) -> None:
-        """A search or a parse has found more."""
+        """A search or a parse has found more; what comes within a moment is told as one."""
         if live.task.has_ended:
             return
-        if results:
-            self._store.add_results_soon(live.id, len(live.results), results)
-            live.results += results
+        live.results += results
         live.task = msgspec.structs.replace(live.task, result_count=len(live.results), **facts)
-        if results:
-            self._events.publish(TaskResults(task=live.task, results=list(results)))
+        if results and live.results_timer is None:
+            live.results_timer = asyncio.get_running_loop().call_later(
+                _RESULTS_INTERVAL_SECONDS, self._tell_results, live
+            )
 
     async def set_checkpoint(self, live: LiveTask, body: bytes | None) -> None:
         """Keep where a download goes on; durable when this returns.
@@ -195,9 +199,9 @@ class Board:
         live.checkpoint = None if body is None else msgspec.json.decode(body, type=dict[str, Any])
         await self._store.set_checkpoint(live.id, body)
 
-    async def _keep(self, live: LiveTask, results: Sequence[Any] | None) -> None:
+    async def _keep(self, live: LiveTask) -> None:
         try:
-            await self._store.save(live.task, results=results)
+            await self._store.save(live.task)
         except PlugbayError as error:
             # What happened has happened; a full disk only costs its record.
             log.error("task.not_kept", task=live.id, reason=str(error))
@@ -210,6 +214,15 @@ class Board:
             live.saved_at = loop.time()
             self._store.save_soon(live.task)
         live.progress_timer = loop.call_later(_PROGRESS_INTERVAL_SECONDS, self._after_pause, live)
+
+    def _tell_results(self, live: LiveTask) -> None:
+        if live.results_timer is not None:
+            live.results_timer.cancel()
+            live.results_timer = None
+        first, live.told_count = live.told_count, len(live.results)
+        if results := live.results[first:]:
+            self._store.add_results_soon(live.id, first, results)
+            self._events.publish(TaskResults(task=live.task, results=results))
 
     def _after_pause(self, live: LiveTask) -> None:
         live.progress_timer = None

@@ -282,7 +282,9 @@ class Downloads:
             except MethodRaised as raised:
                 raise PluginRaised(str(plugin.identity), raised.error) from None
             except ChannelClosed as closed:
-                raise PluginCrashed(str(plugin.identity), describe_exit(closed.status)) from None
+                raise PluginCrashed(
+                    str(plugin.identity), describe_exit(closed.status, closed.ended_for)
+                ) from None
             return await self._ended(live, plugin, generation, outcome)
 
     async def _stop(

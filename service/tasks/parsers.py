@@ -74,7 +74,7 @@ class Parsers:
             results: a JSON array.
             seconds: how long it may take; an episode that had no turn by then has an empty list.
         """
-        if b'"play_url"' not in results:
+        if not has_episodes(results):
             return results
         decoded: list[Any] = msgspec.json.decode(results)
         episodes = [episode for result in decoded for episode in _episodes_of(result)]
@@ -113,6 +113,11 @@ class Parsers:
             return _entries.decode(await self._caller.call(plugin, "parse_url", params))
         except PlugbayError as error:
             return error
+
+
+def has_episodes(results: bytes) -> bool:
+    """Whether there may be addresses to take apart in the JSON of results."""
+    return b'"play_url"' in results
 
 
 def _without_plugin(entry: dict[str, msgspec.Raw]) -> dict[str, msgspec.Raw]:

@@ -1,4 +1,4 @@
-"""One plugin's part of a search: what it finds, gathered a little, given its parsed addresses, and told."""
+"""One plugin's part of a search: what it finds is given its parsed addresses and told, in its order."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ import msgspec
 from service.host.calls import Caller
 from service.host.registry import Plugin
 from service.tasks.board import Board, LiveTask
-from service.tasks.parsers import Parsers
+from service.tasks.parsers import Parsers, has_episodes
 
-# What comes within that time is told as one.
-_GATHER_SECONDS = 0.03
 _GATHERED_MAX = 1000
 _PARSE_SECONDS_MIN = 1.0
 
@@ -47,7 +45,6 @@ class Part:
         self._parsers = parsers
         self._enough = enough
         self._gathered: list[bytes] = []
-        self._is_over = asyncio.Event()
         self._deadline = asyncio.get_running_loop().time() + caller.search_s
 
     async def run(self) -> None:
@@ -64,23 +61,25 @@ class Part:
             found = self._caller.stream(self._plugin, "search", params, timeout_s=self._caller.search_s)
             async with aclosing(found) as items:
                 async for item in items:
+                    if teller is None and not has_episodes(item):
+                        self._take([msgspec.json.decode(item)])
+                        continue
+                    # From here on one after the other: parsers take their time, and the order stays.
                     self._gathered.append(item)
-                    if teller is None or teller.done():
+                    if teller is None:
+                        teller = asyncio.ensure_future(self._tell())
+                    elif teller.done():
+                        await teller
                         teller = asyncio.ensure_future(self._tell())
                     elif len(self._gathered) >= _GATHERED_MAX:
                         await teller
         finally:
-            self._is_over.set()
             if teller is not None:
                 await teller
+                await self._tell()
 
     async def _tell(self) -> None:
         while self._gathered:
-            try:
-                async with asyncio.timeout(_GATHER_SECONDS):
-                    await self._is_over.wait()
-            except TimeoutError:
-                pass
             batch, self._gathered = self._gathered, []
             left = max(_PARSE_SECONDS_MIN, self._deadline - asyncio.get_running_loop().time())
             body = await self._parsers.add_parsed_urls(b"[%b]" % b",".join(batch), seconds=left)

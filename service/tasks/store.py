@@ -52,18 +52,23 @@ class TaskStore:
             )
         )
 
-    async def save(self, task: Task, *, results: Sequence[Any] | None = None) -> None:
-        """Keep how a task stands now; durable when this returns.
+    async def save(self, task: Task) -> None:
+        """Keep how a task stands now; durable when this returns."""
+        await self._database.write(_update(task))
 
-        Args:
-            task: the task.
-            results: all of its results, where they are to take the place of those that are kept.
-        """
-        await self._database.write(_update(task, results))
+    async def begin_again(self, task: Task) -> None:
+        """Keep a task that is done again, without what it found before; durable when this returns."""
+        update = _update(task)
+
+        def write(connection: sqlite3.Connection) -> None:
+            update(connection)
+            connection.execute("DELETE FROM task_results WHERE task = ?", (task.id,))
+
+        await self._database.write(write)
 
     def save_soon(self, task: Task) -> None:
         """Keep how a task stands, when there is time."""
-        self._database.write_soon(_update(task, None))
+        self._database.write_soon(_update(task))
 
     def add_results_soon(self, id: str, number: int, results: Sequence[Any]) -> None:
         """Keep some results, the first of which is the task's `number`th, when there is time."""
@@ -168,21 +173,11 @@ def _row(task: Task) -> bytes:
     return _encode(msgspec.structs.replace(task, results=None))
 
 
-def _update(task: Task, results: Sequence[Any] | None) -> Write:
-    row = _row(task)
-    body = None if results is None else _encode(results)
-
-    def write(connection: sqlite3.Connection) -> None:
-        connection.execute(
-            "UPDATE tasks SET status = ?, plugin = ?, external_id = ?, task = ? WHERE id = ?",
-            (task.status, task.plugin_name, task.external_id, row, task.id),
-        )
-        if body is not None:
-            connection.execute("DELETE FROM task_results WHERE task = ?", (task.id,))
-            if results:
-                connection.execute("INSERT INTO task_results VALUES (?, 0, ?)", (task.id, body))
-
-    return write
+def _update(task: Task) -> Write:
+    values = (task.status, task.plugin_name, task.external_id, _row(task), task.id)
+    return lambda connection: connection.execute(
+        "UPDATE tasks SET status = ?, plugin = ?, external_id = ?, task = ? WHERE id = ?", values
+    )
 
 
 def _results(connection: sqlite3.Connection, id: str) -> list[Any]:

@@ -109,6 +109,7 @@ class Tasks:
             live = self._board.take_up(task, checkpoint)
             if task.kind is not TaskKind.DOWNLOAD:
                 live.results = await self._store.results(task.id)
+                live.told_count = len(live.results)
                 if task.status is TaskStatus.PENDING:
                     self._searches.run(live)
                 else:
@@ -259,7 +260,7 @@ class Tasks:
         if live.checkpoint is not None:
             facts |= {"progress": task.progress, "downloaded": task.downloaded}
         await self._board.change(live, TaskStatus.PENDING, **facts)
-        await self._store.save(live.task, results=[])
+        await self._store.begin_again(live.task)
         if task.kind is TaskKind.DOWNLOAD:
             self._downloads.run(live)
         else:

@@ -75,14 +75,20 @@ class Parser(ParserPlugin):
 class Server:
     """`plugbay serve` as a process of its own, which can be stopped and started again on the same port."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, host: str = "127.0.0.1") -> None:
         self.home = home
+        self.host = host
         self.port = _free_port()
         self._process: asyncio.subprocess.Process | None = None
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def token(self) -> str:
+        """What a server that listens everywhere has made for itself."""
+        return (self.home / "data" / "token").read_text(encoding="ascii").strip()
 
     async def start(self) -> None:
         """Starts it and waits until every plugin has been scanned."""
@@ -93,7 +99,7 @@ class Server:
         with (self.home / "server.log").open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "service", "serve"),
-                *("--home", str(self.home), "--host", "127.0.0.1", "--port", str(self.port)),
+                *("--home", str(self.home), "--host", self.host, "--port", str(self.port)),
                 env=environment,
                 cwd=ROOT,
                 stdin=asyncio.subprocess.DEVNULL,
@@ -110,6 +116,10 @@ class Server:
             raise RuntimeError(f"the server ended:\n{self.log()}")
         try:
             async with session.get(f"{self.url}/readyz") as response:
+                if response.status != 401:
+                    return response.status == 200
+            headers = {"Authorization": f"Bearer {self.token}"}
+            async with session.get(f"{self.url}/readyz", headers=headers) as response:
                 return response.status == 200
         except aiohttp.ClientConnectionError:
             return False

@@ -95,6 +95,7 @@ async def test_a_dropped_file_is_installed(server: Server, open_page: Opener) ->
     await install(view)
     await view.has_state("search/fresh", "active")
     await expect(dialog).to_have_count(0)
+    await expect(view.page.locator('[data-kind="installing"]')).to_have_count(0)
     assert server.path("search/fresh_plugin.py").exists()
 
 
@@ -107,6 +108,7 @@ async def test_a_file_that_does_not_load_shows_why_and_leaves_nothing(
     dialog = view.page.get_by_role("dialog")
     await expect(dialog).to_contain_text("not today")
     await expect(dialog).to_contain_text("wrong_plugin.py:12")
+    await the_feed_ends_with(view, "Installing search/wrong failed and left nothing behind", "not today")
     assert not server.path("search/wrong_plugin.py").exists()
     await expect(view.row("search/wrong")).to_have_count(0)
 
@@ -140,6 +142,16 @@ async def test_an_address_that_does_not_deliver_is_told(server: Server, shop: st
     dialog = view.page.get_by_role("dialog")
     await expect(dialog.get_by_role("alert")).to_contain_text("404")
     await expect(dialog).to_be_visible()
+    await the_feed_ends_with(view, "Installing search/gone failed and left nothing behind", "404")
+
+
+async def the_feed_ends_with(view: View, sentence: str, reason: str) -> None:
+    """Its newest line, with nothing left that is still being installed."""
+    feed = view.page.get_by_role("region", name="Activity", exact=True)
+    newest = feed.get_by_role("listitem").first
+    await expect(newest).to_contain_text(sentence)
+    await expect(newest).to_contain_text(reason)
+    await expect(feed.locator('[data-kind="installing"]')).to_have_count(0)
 
 
 @pytest.mark.parametrize("key", ["Escape", "Enter"])

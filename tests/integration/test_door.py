@@ -319,7 +319,7 @@ class TestToken:
         self, public: Api, method: str, target: str, extra: list[str]
     ) -> None:
         answer = await request(public, method, target, *extra)
-        if target == "/livez":
+        if target == "/livez":  # tells that the process lives, and nothing else
             assert answer.status == 200
             return
         assert (answer.status, answer.code) == (401, "token_required")
@@ -348,6 +348,11 @@ class TestToken:
             "CF-Connecting-IP: 1.2.3.4",
             "True-Client-IP: 1.2.3.4",
             "X-Forwarded-For:",
+            "Client-IP: 1.2.3.4",
+            "X-Remote-Addr: 1.2.3.4",
+            "X-Originating-IP: 1.2.3.4",
+            "X-Envoy-Internal: true",
+            "Tailscale-User-Login: somebody",
         ],
     )
     async def test_what_came_through_a_proxy_needs_it(self, loopback: Api, header: str) -> None:

@@ -49,7 +49,7 @@ class Counting(DownloadPlugin):
             if not task.paused:
                 part.unlink()
             raise
-        task.save_path = str(part.rename(self.downloads_dir / "counted"))
+        task.save_path = str(part.rename(self.downloads_dir / f"counted-{{task.id}}"))
         return True
 
     async def discard(self, task):
@@ -121,7 +121,7 @@ async def test_a_download_from_its_start_to_its_end(tmp_path: Path) -> None:
         home.let(100)
         done = await ended(live, id)
         assert (done["status"], done["progress"], done["metadata"]) == ("completed", 100, {"a": 1})
-        assert done["save_path"] == str(home.downloads / "counted")
+        assert done["save_path"] == str(home.downloads / f"counted-{id}")
         progress = of(live, id, "progress")
         assert progress
         assert all({"speed", "eta", "task"} <= data.keys() for data in progress)
@@ -423,3 +423,29 @@ async def test_which_plugin_downloads_an_address(tmp_path: Path) -> None:
         await live.post("/api/plugins/download/a/toggle?enabled=true")
     async with live_server(tmp_path, PLUGBAY_DOWNLOADS__PREFER="b,a") as live:
         assert await chosen("http://x/y") == "b"
+
+
+@pytest.mark.parametrize("rounds", [15, pytest.param(100, marks=pytest.mark.soak)])
+async def test_reloads_meanwhile_change_no_download(tmp_path: Path, rounds: int) -> None:
+    """One download runs through all of them; each further one keeps the code that it began with."""
+    home = Home(tmp_path)
+    async with live_server(tmp_path, PLUGBAY_DOWNLOADS__AT_ONCE_PER_PLUGIN="20") as live:
+        await live.subscribe("tasks/**", "plugins/**")
+        first = await start(live)
+        await at(live, first, 5)
+        others = []
+        for number in range(2, rounds + 2):
+            before = len(live.events)
+            save(home.file, counting(str(number)))
+            await live.event("reloaded", "download/counting", after=before)
+            if number % 5 == 0 and len(others) < 5:
+                others.append((number, await start(live, metadata={"version": number})))
+                await at(live, others[-1][1], 5)
+        await live.post("/api/plugins/download/counting/toggle?enabled=false")
+        home.let(100)
+        assert (await ended(live, first))["status"] == "completed"
+        for number, id in others:
+            done = await ended(live, id)
+            assert (done["status"], done["metadata"]["version"]) == ("completed", number)
+        used = {line.split()[0] for line in home.log()}
+        assert used == {"1", *(str(number) for number, _ in others)}

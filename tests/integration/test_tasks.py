@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.integration.live import Live, live_server, ready, write
+from tests.integration.live import Live, Seen, live_server, ready, write
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -269,3 +270,77 @@ async def test_episodes_gain_parsed_addresses_also_in_a_task(tmp_path: Path) -> 
         kept = await task(live, parsed["task_id"])
         assert (kept["kind"], kept["status"], kept["result_count"]) == ("parse", "completed", 1)
         assert kept["results"] == parsed["results"]
+
+
+COUNTED = """\
+from service.sdk import SearchPlugin, SearchResult
+
+class Counted(SearchPlugin):
+    name = "{name}"
+    version = "1"
+    description = "answers with the keyword, one after the other"
+
+    async def search(self, keyword, **kwargs):
+        for n in range(5):
+            yield SearchResult(title=f"{{keyword}} {{n}}", url="{name}")
+"""
+
+
+async def test_two_hundred_searches_at_once(tmp_path: Path) -> None:
+    """Ten plugins, two of them slow and one raising: nobody waits for the slow ones who did not ask for them."""
+    quick = [f"quick{n}" for n in range(7)]
+    for name in quick:
+        put(tmp_path, name, COUNTED)
+    for name, text in (("slow0", GATED), ("slow1", GATED), ("bad", RAISING)):
+        put(tmp_path, name, text)
+    async with live_server(tmp_path) as live:
+        await live.subscribe("tasks/**")
+
+        async def search(number: int) -> str:
+            body: dict[str, Any] = {"keyword": f"k{number}"}
+            if number % 2:
+                body["plugins"] = [*quick, "bad"]
+            answer = await live.post("/api/search", body)
+            assert answer.status == 202, answer
+            id: str = answer.body["task_id"]
+            return id
+
+        ids = await asyncio.gather(*(search(number) for number in range(200)))
+        await all_ended(live, ids[1::2])
+        few = [await task(live, id) for id in ids[1::2]]
+        # All of these are over while the slow plugins still wait.
+        for number, done in zip(range(1, 200, 2), few, strict=True):
+            assert done["status"] == "completed"
+            assert len(done["results"]) == 35
+            check(live, done, f"k{number}", quick)
+        assert [(await task(live, id))["status"] for id in ids[::2]] == ["running"] * 100
+        for name in ("slow0", "slow1"):
+            open_gate(tmp_path, name)
+        await all_ended(live, ids[::2])
+        for number, id in zip(range(0, 200, 2), ids[::2], strict=True):
+            done = await task(live, id)
+            assert (done["status"], len(done["results"])) == ("completed", 39)
+            check(live, done, f"k{number}", quick)
+
+
+async def all_ended(live: Live, ids: list[str]) -> None:
+    """Wait for the ends of many tasks, looking at each event once."""
+    left = {f"tasks/{id}" for id in ids}
+    seen = 0
+
+    def look(events: Sequence[Seen]) -> bool:
+        nonlocal seen
+        left.difference_update(one.id for one in events[seen:] if one.kind in ("completed", "failed"))
+        seen = len(events)
+        return not left
+
+    await live.until(look, timeout=60)
+
+
+def check(live: Live, done: dict[str, Any], keyword: str, quick: list[str]) -> None:
+    """Everybody's own results, each plugin's in its order, all in the order in which clients were told of them."""
+    for name in quick:
+        own = [one["title"] for one in done["results"] if one["plugin"] == name]
+        assert own == [f"{keyword} {n}" for n in range(5)]
+    assert sent(live, done["id"]) == done["results"]
+    assert [failure["plugin"] for failure in done["failures"]] == ["bad"]

@@ -628,6 +628,37 @@ async def test_errors_speak_the_language_of_the_handshake(
     assert "method" in (await english.request("nonsense"))["error"]["message"]
 
 
+async def test_wrong_parameters_are_told_in_words(start: Start, session: aiohttp.ClientSession) -> None:
+    server = await start()
+    chinese = await dial(session, server)
+    english = await dial(session, server, headers={"Accept-Language": "en"})
+    for params, zh, en in (
+        ({"topics": 1}, "topics 必须是数组，而不是整数", "topics of subscribe must be an array"),
+        ({"topics": ["a"], "since": {"epoch": "k", "seq": "-1"}}, '如 "41"', 'such as "41"'),
+        ({}, "topics 缺失", "topics of subscribe is missing"),
+    ):
+        assert zh in (await chinese.request("subscribe", **params))["error"]["message"]
+        assert en in (await english.request("subscribe", **params))["error"]["message"]
+
+
+async def test_parameters_may_be_given_by_position(start: Start, session: aiohttp.ClientSession) -> None:
+    server = await start()
+    server.change("a")
+    client = await dial(session, server)
+
+    async def call(method: str, *params: Any) -> Any:
+        await client.socket.send_json({"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)})
+        return await client.receive()
+
+    answer = await call("subscribe", ["**"], _since(server.log.epoch, 0))
+    assert (answer["result"]["recovered"], answer["result"]["replayed"]) == (True, 1)
+    assert await client.seqs(1) == [1]
+    assert (await call("subscribe"))["error"]["code"] == -32602
+    assert (await call("subscribe", ["**"], None, 1))["error"]["code"] == -32602
+    assert (await call("unsubscribe", ["**"]))["result"] == {"topics": []}
+    assert (await call("ping"))["result"] == {}
+
+
 async def test_binary_frames_and_broken_utf8_get_an_error(start: Start) -> None:
     server = await start()
     async with raw(server) as client:

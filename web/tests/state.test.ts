@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { refusedActivity } from '../src/lib/activity';
 import type { PlugbayEvent } from '../src/lib/events';
-import type { Plugin } from '../src/lib/model';
+import { plainError, type Plugin } from '../src/lib/model';
 import { ACTIVITY_LIMIT, countStates, type DashboardState, initialState, isAfter, pluginsOf, reduce } from '../src/lib/state';
 import { changed, event, loadError, plugin, snapshot } from './sample';
 
@@ -147,5 +148,45 @@ describe('what is shown', () => {
 
   it('is counted by state', () => {
     expect(countStates(state)).toEqual({ loading: 0, active: 2, degraded: 0, failed: 1, disabled: 0 });
+  });
+});
+
+describe('an install', () => {
+  const stage = (stage: string, seq: string, id = 'search/demo', more: object = {}): PlugbayEvent =>
+    event('plugbay.plugin.installing', `plugins/${id}`, { stage, url: 'https://example.org/demo_plugin.py', ...more }, { seq });
+  const kinds = (state: DashboardState): string[] => state.activity.map(({ kind }) => kind);
+
+  it('is one line from stage to stage, also when the file turns out to have another name', () => {
+    const state = after([stage('fetch', '11'), stage('load', '12'), stage('install', '13', 'search/other')]);
+    expect(kinds(state)).toEqual(['installing']);
+    expect(state.activity[0]?.params).toEqual({ stage: 'install' });
+    expect(state.installing?.stage).toBe('install');
+  });
+
+  it('gives way to the plugin that it brought, whatever that calls itself', () => {
+    const named = plugin({ name: 'Demo search', file: 'plugins/search/demo_plugin.py' });
+    const upload = event('plugbay.plugin.installing', 'plugins/search/demo', { stage: 'load', url: null }, { seq: '11' });
+    expect(kinds(after([upload, changed('loaded', named, { seq: '12' })]))).toEqual(['loaded']);
+    const other = plugin({ name: 'other', file: 'plugins/search/other_plugin.py' });
+    expect(kinds(after([upload, changed('loaded', other, { seq: '12' })]))).toEqual(['loaded', 'installing']);
+  });
+
+  it('that is refused ends with the reason, also when the answer and the event both tell it', () => {
+    const installing = after([stage('fetch', '11')]);
+    const at = new Date('2026-11-22T12:00:02Z');
+    const refused = refusedActivity('search/demo', null, plainError('fetch_failed', 'no answer'), at);
+    const ended = reduce(installing, { kind: 'activity', activity: refused });
+    expect(kinds(ended)).toEqual(['refused']);
+    expect(ended.activity[0]?.error?.message).toBe('no answer');
+    const told = reduce(ended, { kind: 'event', event: stage('failed', '12') });
+    expect(kinds(told)).toEqual(['refused']);
+    expect(told.activity[0]?.error?.message).toBe('no answer');
+    expect(told.installing).toBeNull();
+  });
+
+  it('of another client ends by the event alone', () => {
+    const state = after([stage('load', '11'), stage('failed', '12', 'search/demo', { error: loadError() })]);
+    expect(kinds(state)).toEqual(['refused']);
+    expect(state.activity[0]?.error?.line).toBe(3);
   });
 });

@@ -83,6 +83,15 @@ def test_an_event_reads_in_one_line() -> None:
     drained = {"type": "plugbay.generation.drained", "subject": "plugins/search/demo"}
     line = event_line(drained | {"data": {"generation": 2, "drain_ms": 12.3, "forced": False}}).plain
     assert "search/demo drained, generation 2 finished, 12 ms" in line
+    degraded = event_line(changed("failed", state="degraded", generation=2, error=LOAD_ERROR)).plain
+    assert "failed, generation 2 serves on, 4.9 ms (file): plugins/search/broken_plugin.py:7" in degraded
+    installing = {"type": "plugbay.plugin.installing", "subject": "plugins/search/demo"}
+    line = event_line(installing | {"data": {"stage": "fetch", "url": "http://x/demo_plugin.py"}}).plain
+    assert line.endswith("search/demo installing: fetch http://x/demo_plugin.py")
+    refused = {"stage": "failed", "url": None, "error": {"message": "no answer"}}
+    assert event_line(installing | {"data": refused}).plain.endswith(
+        "search/demo installing failed: no answer"
+    )
     log = {
         "type": "plugbay.log",
         "subject": "logs/search/demo",

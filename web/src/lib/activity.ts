@@ -16,6 +16,7 @@ export type ActivityKind =
   | 'configured'
   | 'crashed'
   | 'installing'
+  | 'refused'
   | 'drained'
   | 'forced'
   | 'registry'
@@ -38,6 +39,8 @@ export interface Activity {
   /** Milliseconds by step, likewise. */
   timings: { key: 'detect' | 'load'; ms: number }[];
   error: LoadError | null;
+  /** Names under which an install may have been announced: its line ends with the line that has one in common. */
+  installs: readonly string[];
 }
 
 /** A drain that takes less is the ordinary end of every reload and no news. */
@@ -58,6 +61,7 @@ export function activityOf(event: PlugbayEvent): Activity | null {
     total: null,
     timings: [],
     error: changeError(event),
+    installs: installsOf(event),
   };
   if (!('cause' in event.data)) return base;
   const { cause, timings } = event.data;
@@ -104,6 +108,7 @@ function factsOf(event: PlugbayEvent): Facts | null {
     case 'plugbay.plugin.crashed':
       return { kind: 'crashed', tone: 'bad' };
     case 'plugbay.plugin.installing':
+      if (event.data.stage === 'failed') return { kind: 'refused', tone: 'bad' };
       return { kind: 'installing', tone: 'calm', params: { stage: event.data.stage } };
     case 'plugbay.generation.drained': {
       const { generation, drain_ms, forced } = event.data;
@@ -125,6 +130,44 @@ function factsOf(event: PlugbayEvent): Facts | null {
   }
 }
 
+/** An install is announced by the address and the name of the file, before the plugin has said its own. */
+function installsOf(event: PlugbayEvent): string[] {
+  switch (event.type) {
+    case 'plugbay.plugin.installing':
+      return namesOf(pluginIdOf(event) ?? '', event.data.url);
+    case 'plugbay.plugin.loaded':
+    case 'plugbay.plugin.reloaded':
+    case 'plugbay.plugin.failed': {
+      const { id, file, origin } = event.data.plugin;
+      const fileId = file.replace(/^plugins\//, '').replace(/_plugin\.py$/, '');
+      return [...namesOf(id, origin.url ?? null), fileId];
+    }
+    default:
+      return [];
+  }
+}
+
+function namesOf(id: string, url: string | null): string[] {
+  return url === null ? [id] : [id, url];
+}
+
+/** A line of the page's own: an install that it asked for was refused. */
+export function refusedActivity(id: string, url: string | null, error: LoadError, at: Date): Activity {
+  return {
+    id: `refused-${at.getTime()}`,
+    at: at.toISOString(),
+    kind: 'refused',
+    tone: 'bad',
+    plugin: id,
+    params: {},
+    cause: null,
+    total: null,
+    timings: [],
+    error,
+    installs: namesOf(id, url),
+  };
+}
+
 /** A line of the page's own: how the connection came back. */
 export function connectionActivity(kind: 'resumed' | 'resynced', replayed: number, at: Date): Activity {
   return {
@@ -138,5 +181,6 @@ export function connectionActivity(kind: 'resumed' | 'resynced', replayed: numbe
     total: null,
     timings: [],
     error: null,
+    installs: [],
   };
 }

@@ -1,13 +1,13 @@
 /** What the components read and call: the state, the connection and the actions, joined. */
 
-import { connectionActivity } from './activity';
+import { connectionActivity, refusedActivity } from './activity';
 import { Api, ApiError } from './api';
 import { TOPICS } from './events';
 import { formatMs } from './format';
-import { errorMessage, type Plugin, type Position } from './model';
+import { errorMessage, plainError, type Plugin, type Position } from './model';
 import { preferences, t } from './preferences.svelte';
 import { type ConnectionStatus, DoNotRetry, LiveConnection } from './socket';
-import { type Action, initialState, reduce } from './state';
+import { type Action, initialState, type InstallStage, reduce } from './state';
 import { toasts } from './toasts.svelte';
 
 const TICK_MS = 1_000;
@@ -113,6 +113,13 @@ export class Dashboard {
       const { message, running_calls } = await this.api.remove(plugin, purge);
       toasts.add('good', message, running_calls > 0 ? t('toast.running', { n: running_calls }) : '');
     });
+  }
+
+  /** Ends the line of an install that this page asked for: the server announces only what goes well. */
+  installRefused({ id, url }: InstallStage, error: unknown): void {
+    const code = error instanceof ApiError ? error.code : '';
+    const reason = (error instanceof ApiError ? error.loadError : null) ?? plainError(code, describe(error));
+    this.dispatch({ kind: 'activity', activity: refusedActivity(id, url, reason, new Date()) });
   }
 
   /** Events bring what an action changed; without a connection it is fetched. */

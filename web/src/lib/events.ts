@@ -40,7 +40,11 @@ export type PluginChangeType =
   | 'plugbay.plugin.crashed';
 
 export type PluginChangeEvent = { [Type in PluginChangeType]: Envelope<Type, PluginChange> }[PluginChangeType];
-export type InstallingEvent = Envelope<'plugbay.plugin.installing', { stage: string; url: string | null }>;
+/** How far an install is; stage `failed` ends one that left nothing, with the reason where the server tells it. */
+export type InstallingEvent = Envelope<
+  'plugbay.plugin.installing',
+  { stage: string; url: string | null; error?: LoadError | null }
+>;
 export type DrainedEvent = Envelope<
   'plugbay.generation.drained',
   { generation: number; drain_ms: number; forced: boolean }
@@ -100,5 +104,6 @@ export function pluginIdOf(event: PlugbayEvent): string | null {
 }
 
 export function changeError(event: PlugbayEvent): LoadError | null {
+  if (event.type === 'plugbay.plugin.installing') return event.data.error ?? null;
   return event.type === 'plugbay.plugin.failed' ? event.data.plugin.error : null;
 }

@@ -85,6 +85,12 @@ export function isPluginType(value: string): value is PluginType {
   return (PLUGIN_TYPES as readonly string[]).includes(value);
 }
 
+/** What is known of a failure that is not one of loading, in the same shape. */
+export function plainError(code: string, message: string): LoadError {
+  const nothing = { file: null, line: null, column: null, traceback: null, generation: null };
+  return { stage: '', code, type: '', message, ...nothing };
+}
+
 /** The message of a load failure in the reader's language. */
 export function errorMessage(error: LoadError, language: Language): string {
   return error.messages?.[language] ?? error.message;

@@ -7,6 +7,8 @@ import { type Plugin, PLUGIN_TYPES, type PluginState, type PluginType, type Posi
 /** How many entries the activity feed keeps. */
 export const ACTIVITY_LIMIT = 200;
 
+const SAME_REFUSAL_MS = 3_000;
+
 export interface InstallStage {
   id: string;
   stage: string;
@@ -108,8 +110,8 @@ function applied(state: DashboardState, event: PlugbayEvent): DashboardState {
     case 'plugbay.plugin.unloaded':
       return withoutPlugin(state, event.data.plugin.id);
     case 'plugbay.plugin.installing': {
-      const id = pluginIdOf(event) ?? '';
-      return { ...state, installing: { id, stage: event.data.stage, url: event.data.url } };
+      const { stage, url } = event.data;
+      return { ...state, installing: stage === 'failed' ? null : { id: pluginIdOf(event) ?? '', stage, url } };
     }
     case 'plugbay.generation.drained':
       return withoutDraining(state, pluginIdOf(event) ?? '', event.data.generation);
@@ -156,12 +158,19 @@ function withoutDraining(state: DashboardState, id: string, generation: number):
 
 function withActivity(state: DashboardState, activity: Activity): DashboardState {
   if (state.activity.some((known) => known.id === activity.id)) return state;
-  const [newest, ...older] = state.activity;
-  // The stages of one install are one line, which moves on.
-  const moves =
-    activity.kind === 'installing' && newest?.kind === 'installing' && newest.plugin === activity.plugin;
-  const kept = moves ? older : state.activity;
+  // An install is one line, which moves on from stage to stage and gives way to the one that ends it.
+  const kept = state.activity.filter((known) => known.kind !== 'installing' || !isOfOneInstall(known, activity));
+  const [newest, ...older] = kept;
+  if (activity.kind === 'refused' && newest?.kind === 'refused' && isOfOneInstall(newest, activity)) {
+    // The answer and the event say the same; whichever comes second may know more.
+    const both = { ...newest, error: activity.error ?? newest.error };
+    if (Date.parse(activity.at) - Date.parse(newest.at) < SAME_REFUSAL_MS) return { ...state, activity: [both, ...older] };
+  }
   return { ...state, activity: [activity, ...kept].slice(0, ACTIVITY_LIMIT) };
+}
+
+function isOfOneInstall(one: Activity, other: Activity): boolean {
+  return one.installs.some((name) => other.installs.includes(name));
 }
 
 function without(set: ReadonlySet<string>, id: string): ReadonlySet<string> {

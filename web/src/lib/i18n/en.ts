@@ -165,6 +165,7 @@ export const en: Record<keyof typeof zh, string> = {
   'activity.configured': '{plugin} took its new configuration as generation {generation}',
   'activity.crashed': 'The process of {plugin} ended unexpectedly and is being restarted',
   'activity.installing': 'Installing {plugin}: {stage}',
+  'activity.refused': 'Installing {plugin} failed and left nothing behind',
   'activity.drained': '{plugin}: the last call of generation {generation} has finished ({ms})',
   'activity.forced': '{plugin}: generation {generation} took too long and was ended ({ms})',
   'activity.registry': 'All plugins reloaded: {success} succeeded, {fail} failed',

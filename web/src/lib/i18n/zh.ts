@@ -161,6 +161,7 @@ export const zh = {
   'activity.configured': '{plugin} 的配置已生效，第 {generation} 代开始服务',
   'activity.crashed': '{plugin} 的进程意外退出，正在自动重启',
   'activity.installing': '正在安装 {plugin}：{stage}',
+  'activity.refused': '{plugin} 安装失败，没有留下任何文件',
   'activity.drained': '{plugin} 第 {generation} 代的最后一个调用已完成（{ms}）',
   'activity.forced': '{plugin} 第 {generation} 代超时，已强制结束（{ms}）',
   'activity.registry': '全部重载完成：成功 {success}，失败 {fail}',

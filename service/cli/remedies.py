@@ -1,0 +1,83 @@
+"""What to do about a refusal, in words of the command line: what the server says of it is for every kind of client."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from service.cli.language import say
+
+Problem = Mapping[str, Any]
+
+# Members of a request, as the options and arguments that they come from.
+_ARGUMENTS = {
+    "file": "FILE",
+    "filename": "FILE",
+    "plugin_name": "T/NAME",
+    "plugin_type": "--type",
+    "sha256": "--sha256",
+    "url": "URL",
+}
+
+
+def remedy_of(problem: Problem) -> str:
+    """What to type instead; empty where the server's own words are enough."""
+    code = str(problem.get("code") or "")
+    remedy = _REMEDIES.get(code)
+    if remedy is not None:
+        return remedy(problem)
+    argument = _ARGUMENTS.get(str(problem.get("field") or ""))
+    if code == "request_invalid" and argument is not None:
+        return say(f"对应的参数是 {argument}", f"On the command line that is {argument}")
+    # Something in front of the server may ask for it in words of its own.
+    return _TOKEN if problem.get("status") == 401 else ""
+
+
+def words_of(problem: Problem) -> str:
+    """What is wrong, without what only a program that speaks HTTP can do about it."""
+    code = str(problem.get("code") or "")
+    own = _OWN_WORDS.get(code)
+    return own or str(problem.get("detail") or problem.get("title") or "")
+
+
+def _plugin(problem: Problem) -> str:
+    return str(problem.get("id") or "T/NAME")
+
+
+_TOKEN = say(
+    "用 --token 或 PLUGBAY_TOKEN 给出；服务器把它存于其主目录的 data/token",
+    "Give it with --token or PLUGBAY_TOKEN; the server keeps it in data/token of its home",
+)
+_REMEDIES: dict[str, Callable[[Problem], str]] = {
+    "plugin_not_found": lambda _: say("用 plugbay list 查看全部插件", "plugbay list shows all plugins"),
+    "plugin_exists": lambda _: say("加上 --replace 即可覆盖", "Add --replace to replace it"),
+    "plugin_disabled": lambda problem: say(
+        f"用 plugbay enable {_plugin(problem)} 启用", f"plugbay enable {_plugin(problem)} switches it on"
+    ),
+    "config_missing": lambda problem: say(
+        f"用 plugbay config set {_plugin(problem)} {_assignments(problem)} 设置",
+        f"Set it with: plugbay config set {_plugin(problem)} {_assignments(problem)}",
+    ),
+    "config_invalid": lambda _: say(
+        "用 plugbay config get T/NAME 查看各项及其含义", "plugbay config get T/NAME shows the fields"
+    ),
+    "plugin_invalid": lambda _: say(
+        "安装时加上 --keep 可保留文件以便修改", "When installing, --keep keeps the file for editing"
+    ),
+    "hash_mismatch": lambda _: say("请核对 --sha256 和来源", "Check --sha256 and where the file comes from"),
+    "token_required": lambda _: _TOKEN,
+    "token_wrong": lambda _: _TOKEN,
+    "host_refused": lambda _: say(
+        "在 --url 中改用 localhost，或把该名称加入服务器的设置 server.allowed_hosts",
+        "Name localhost in --url, or add the name to the setting server.allowed_hosts of the server",
+    ),
+}
+_OWN_WORDS = {
+    "token_required": say("服务器要求访问令牌", "The server asks for its token"),
+    "token_wrong": say("访问令牌不正确", "The token is wrong"),
+    "host_refused": say("服务器不接受 --url 中的主机名", "The server does not go by the host name in --url"),
+}
+
+
+def _assignments(problem: Problem) -> str:
+    return " ".join(f"{name}=…" for name in problem.get("config_missing") or []) or "KEY=…"
