@@ -15,7 +15,7 @@ from rich.console import Console
 from benchmarks import machine, report
 from benchmarks.figures import Figure, Size
 
-BENCHMARKS = ("reload", "steady", "memory", "startup", "calls", "fanout")
+BENCHMARKS = ("reload", "steady", "memory", "startup", "calls", "fanout", "tasks", "download")
 
 Measure = Callable[[Size], Awaitable[Figure]]
 

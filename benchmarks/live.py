@@ -26,6 +26,11 @@ class Client:
         """Send one message."""
         await self._websocket.send_json(message)
 
+    async def subscribe(self, *topics: str) -> None:
+        """Subscribe to topics of Plugbay's events, from now on."""
+        await self.send({"jsonrpc": "2.0", "id": 1, "method": "subscribe", "params": {"topics": topics}})
+        await self.until(lambda message: message.get("id") == 1)
+
     async def until(self, wanted: Callable[[Message], bool]) -> tuple[float, Message]:
         """Receive until a message is the wanted one.
 
@@ -54,10 +59,7 @@ async def connected(url: str) -> AsyncIterator[Client]:
 async def following(url: str) -> AsyncIterator[Client]:
     """A client of Plugbay's events about plugins."""
     async with connected(f"{url}/api/ws") as client:
-        await client.send(
-            {"jsonrpc": "2.0", "id": 1, "method": "subscribe", "params": {"topics": ["plugins/**"]}}
-        )
-        await client.until(lambda message: message.get("id") == 1)
+        await client.subscribe("plugins/**")
         yield client
 
 
