@@ -25,7 +25,7 @@ from service.api.protocol import Runner
 from service.api.server import add_api
 from service.api.task_problems import task_problem
 from service.api.token import made_token
-from service.home import BUNDLED_FILES, bundled_folder
+from service.home import bundled_plugins
 from service.host import descriptors
 from service.host.calls import Caller
 from service.host.config_store import ConfigStore
@@ -172,7 +172,7 @@ def _kernel(settings: Settings, home: Path) -> Resource:
             store=app[STORE],
             logs=app[keys.PLUGIN_LOGS],
             limits=_kernel_limits(settings, home),
-            bundled={file: bundled_folder() / file for file in BUNDLED_FILES if file.startswith("plugins/")},
+            bundled=bundled_plugins(),
         )
         app[keys.REGISTRY] = kernel.registry
         app[keys.OPERATIONS] = kernel.operations

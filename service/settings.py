@@ -126,7 +126,7 @@ class DownloadSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     folder: Annotated[str, Meta(min_length=1, max_length=4096, pattern=r"^[^\x00]+$")] = "data/downloads"
     at_once: Annotated[int, Meta(ge=1, le=10_000)] = 8
     at_once_per_plugin: Annotated[int, Meta(ge=1, le=10_000)] = 4
-    prefer: list[str] = []
+    prefer: list[str] = msgspec.field(default_factory=lambda: ["http"])
 
 
 class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -2,45 +2,66 @@
 # requires-python = ">=3.11"
 # dependencies = []
 # ///
-"""Downloads `http` and `https` addresses into a folder."""
+"""Downloads `http` and `https` addresses into a folder, over several connections, and goes on after interruptions."""
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import re
-import time
-import urllib.request
-from email.message import Message
-from http.client import HTTPResponse
+import ssl
+import threading
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import IO, Any
-from urllib.parse import unquote, urlsplit
+from typing import Any
 
+from plugins.download.http_address import plain_url
+from plugins.download.http_job import Job
+from plugins.download.http_part import remove
+from plugins.download.http_state import Options
+from plugins.download.http_transfer import MORE_CONNECTIONS
+from plugins.download.http_version import parsed_checksum
 from service.sdk import ConfigField, DownloadPlugin, DownloadTask
 
-CHUNK_BYTES = 256 * 1024
-REPORT_INTERVAL_S = 0.25
-NAME_MAX_BYTES = 200
+REMEMBERED = 100
+MAX_CONNECTIONS = 16
+# These the plugin sets itself; others would break ranges or the connection.
+_OWN_HEADERS = {
+    "accept-encoding", "connection", "content-length", "host", "if-range", "range", "te", "transfer-encoding",
+}  # fmt: skip
 
 
 class HttpPlugin(DownloadPlugin):
-    """Writes to `NAME.part` and renames it when all has arrived, so that a file under its own name is whole."""
+    """Writes to `NAME.part` and renames it when all has arrived and is right.
+
+    `metadata` of a task may have `checksum` (`sha256:…`, `sha1:…`, `md5:…`) and `headers` (an object).
+    """
 
     name = "http"
-    version = "1.0.0"
-    description = "下载 HTTP/HTTPS 文件 · Downloads over HTTP and HTTPS"
+    version = "2.0.0"
+    description = (
+        "下载 HTTP/HTTPS 文件：多连接、断点续传 · Downloads over HTTP and HTTPS, in parallel and resumable"
+    )
     supported_protocols = ["http", "https"]
+    resumable = True
 
     def __init__(self) -> None:
-        self.tasks: dict[str, DownloadTask] = {}
-        self.stopping: set[str] = set()
+        self.jobs: dict[str, Job] = {}
+        self._more = threading.Semaphore(MORE_CONNECTIONS)
 
     def get_config_schema(self) -> list[ConfigField]:
         return [
             ConfigField(
                 name="folder",
                 label="下载文件夹 · Folder",
-                description="留空则为插件自己的文件夹 · Empty: a folder of the plugin's own",
+                description="留空则为 Plugbay 的下载文件夹 · Empty: Plugbay's folder for downloads",
+            ),
+            ConfigField(
+                name="connections",
+                label="每个文件的连接数 · Connections for one file",
+                type="number",
+                default=4,
+                description="1 到 16；服务器支持分段时才用多个 · 1 to 16; several only where the server serves ranges",
             ),
             ConfigField(
                 name="timeout_s",
@@ -49,139 +70,134 @@ class HttpPlugin(DownloadPlugin):
                 default=30,
             ),
             ConfigField(
+                name="retries",
+                label="连续失败重试次数 · Tries in a row without progress",
+                type="number",
+                default=5,
+            ),
+            ConfigField(
                 name="limit_mib",
                 label="文件大小上限（MiB，0 不限）· Largest file in MiB, 0 for any",
                 type="number",
                 default=0,
             ),
+            ConfigField(
+                name="user_agent",
+                label="User-Agent",
+                description="留空则为插件名 · Empty: the plugin's name",
+            ),
+            ConfigField(
+                name="headers",
+                label="请求头 · Request headers",
+                type="list",
+                default=[],
+                description="Authorization、Cookie 不会发给重定向到的其他主机 · Authorization and Cookie stay with the "
+                "host of the address, also behind redirects",
+                fields=[
+                    ConfigField(name="name", label="名称 · Name"),
+                    ConfigField(name="value", label="值 · Value", type="password"),
+                ],
+            ),
         ]
 
     @property
     def folder(self) -> Path:
-        """The configured folder, else one of the plugin's own."""
-        chosen = str(self.config.get("folder") or "")
-        return Path(chosen).expanduser() if chosen else self.data_dir / "downloads"
+        """The configured folder, else the one for all downloads."""
+        chosen = str(self.config.get("folder") or "").strip()
+        return Path(chosen).expanduser().absolute() if chosen else self.downloads_dir
 
     async def download(self, task: DownloadTask) -> bool:
-        if urlsplit(task.url).scheme.lower() not in self.supported_protocols:
-            raise ValueError(f"{task.url} is neither http nor https")
-        self.tasks[task.id] = task
-        task.status = "downloading"
-        response: HTTPResponse = await asyncio.to_thread(self._open, task.url)
-        # Closing happens in a thread too: it may wait for the other side.
+        """Download it; raises ValueError or OSError with the cause and the remedy."""
+        plain_url(task.url)
+        checksum = str(task.metadata.get("checksum") or "").strip()
+        if checksum:
+            parsed_checksum(checksum)
+        job = Job(
+            task, self._options(task), [checksum] if checksum else [], self._more, lambda: self._tls, self.log
+        )
+        self.jobs.pop(task.id, None)
+        self.jobs[task.id] = job
         try:
-            return await self._save(task, response)
-        except BaseException:
-            task.status = "failed"
-            raise
+            return await job.run()
         finally:
-            self.stopping.discard(task.id)
-            await asyncio.to_thread(response.close)
+            self._forget()
+
+    async def discard(self, task: DownloadTask) -> None:
+        """Remove the part file that a checkpoint names."""
+        if state := task.resume:
+            await asyncio.to_thread(remove, Path(str(state.get("part"))), state.get("inode"))
 
     def get_progress(self, id: str) -> dict[str, Any] | None:
         """How far one download is."""
-        task = self.tasks.get(id)
-        return None if task is None else {"id": id, "status": task.status, "progress": task.progress}
+        job = self.jobs.get(id)
+        return None if job is None else job.described()
 
     def cancel(self, id: str) -> bool:
-        """Ask a running download to stop; it does before the next piece."""
-        task = self.tasks.get(id)
-        if task is None or task.status != "downloading":
+        """Stop a running download at once and remove its part file; false where it does not run."""
+        job = self.jobs.get(id)
+        if job is None or job.task.status != "downloading":
             return False
-        self.stopping.add(id)
+        job.abandon()
         return True
 
     def get_downloads(self) -> list[dict[str, Any]]:
-        """All downloads since this generation began."""
-        return [task.model_dump() for task in self.tasks.values()]
+        """The downloads of this generation: the running ones and the last hundred others."""
+        return [job.described() for job in list(self.jobs.values())]
 
-    def _open(self, url: str) -> HTTPResponse:
-        request = urllib.request.Request(url, headers={"User-Agent": f"Plugbay-{self.name}/{self.version}"})
-        response: HTTPResponse = urllib.request.urlopen(
-            request, timeout=float(self.config.get("timeout_s") or 30)
-        )
-        return response
+    @functools.cached_property
+    def _tls(self) -> ssl.SSLContext:
+        return ssl.create_default_context()
 
-    async def _save(self, task: DownloadTask, response: HTTPResponse) -> bool:
-        length = response.headers.get("Content-Length")
-        total = int(length) if length and length.isdigit() else None
-        limit = int(float(self.config.get("limit_mib") or 0) * 1024 * 1024)
-        if limit and (total or 0) > limit:
-            raise ValueError(f"the file has {total} bytes, more than the configured limit")
-        target, part, file = await asyncio.to_thread(
-            claim, self.folder, file_name(response.headers, response.url)
+    def _options(self, task: DownloadTask) -> Options:
+        headers = {
+            "User-Agent": str(self.config.get("user_agent") or "") or f"Plugbay-{self.name}/{self.version}"
+        }
+        for name, value in [*_pairs(self.config.get("headers")), *_pairs(task.metadata.get("headers"))]:
+            same = next((one for one in headers if one.lower() == name.lower()), name)
+            headers[same] = value
+        return Options(
+            folder=self.folder,
+            timeout_s=max(0.1, self._number("timeout_s", 30)),
+            limit_bytes=int(self._number("limit_mib", 0) * 1024 * 1024),
+            connections=int(min(MAX_CONNECTIONS, max(1, self._number("connections", 4)))),
+            retries=int(self._number("retries", 5)),
+            headers=headers,
         )
-        task.save_path = str(target)
-        self.log.info("%s → %s", task.url, target)
+
+    def _number(self, key: str, default: float) -> float:
+        """A number of the configuration, which old clients send as a text; what is none counts as not set."""
+        value = self.config.get(key)
         try:
-            with file:
-                done = await self._copy(task, response, file, total, limit)
-            if not done:
-                task.status = "cancelled"
-                self.log.info("%s cancelled", task.url)
-                return False
-            await asyncio.to_thread(part.replace, target)
-        finally:
-            await asyncio.to_thread(part.unlink, missing_ok=True)
-        task.status = "completed"
-        return True
+            number = float(value) if value is not None else default
+        except (TypeError, ValueError):
+            return default
+        return number if 0 <= number < 1e15 else default
 
-    async def _copy(
-        self, task: DownloadTask, response: HTTPResponse, file: IO[bytes], total: int | None, limit: int
-    ) -> bool:
-        """Whether all of it was copied; False where the task was cancelled."""
-        began = reported = time.monotonic()
-        downloaded = 0
-        while chunk := await asyncio.to_thread(response.read, CHUNK_BYTES):
-            if task.cancelled or task.id in self.stopping:
-                return False
-            downloaded += len(chunk)
-            if limit and downloaded > limit:
-                raise ValueError("the file is larger than the configured limit")
-            await asyncio.to_thread(file.write, chunk)
-            now = time.monotonic()
-            if now - reported >= REPORT_INTERVAL_S:
-                reported = now
-                await self._report(task, downloaded, total, downloaded / (now - began))
-        if total is not None and downloaded < total:
-            raise ConnectionError(f"the connection ended after {downloaded} of {total} bytes")
-        await task.report(progress=100, downloaded=downloaded, total=downloaded)
-        return True
+    def _forget(self) -> None:
+        ended = [id for id, job in self.jobs.items() if job.task.status != "downloading"]
+        for id in ended[: max(0, len(ended) - REMEMBERED)]:
+            del self.jobs[id]
 
-    async def _report(self, task: DownloadTask, downloaded: int, total: int | None, speed: float) -> None:
-        if total:
-            eta = (total - downloaded) / speed if speed else None
-            await task.report(
-                progress=100 * downloaded / total, downloaded=downloaded, total=total, speed=speed, eta=eta
-            )
+
+def _pairs(given: Any) -> Iterable[tuple[str, str]]:
+    """Headers from whatever form they were given in: an object, a list of `name` and `value`, or lines of text."""
+    if isinstance(given, Mapping):
+        given = [{"name": name, "value": value} for name, value in given.items()]
+    if isinstance(given, str):
+        given = given.splitlines()
+    for one in given if isinstance(given, list) else []:
+        if isinstance(one, str):
+            name, _, value = one.partition(":")
+        elif isinstance(one, Mapping):
+            name, value = str(one.get("name") or ""), str(one.get("value") or "")
         else:
-            await task.report(downloaded=downloaded, speed=speed)
-
-
-def file_name(headers: Message, url: str) -> str:
-    """A name that is safe in any folder: from `Content-Disposition`, else from the address, else `download`."""
-    name = headers.get_filename() or unquote(urlsplit(url).path.rstrip("/"))
-    name = re.split(r"[/\\]", name)[-1]
-    name = re.sub(r'[\x00-\x1f\x7f<>:"|?*]', "_", name).strip(" .")
-    stem, dot, suffix = name.rpartition(".")
-    if not dot:
-        stem, suffix = name, ""
-    suffix = f".{suffix[:16]}" if dot else ""
-    kept = stem.encode()[: NAME_MAX_BYTES - len(suffix.encode())].decode(errors="ignore")
-    return (kept + suffix) if kept else "download"
-
-
-def claim(folder: Path, name: str) -> tuple[Path, Path, IO[bytes]]:
-    """Opens `NAME.part` for writing, `NAME (2).part` where the name is taken, and gives both paths with it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    base = Path(name)
-    number = 1
-    while True:
-        target = folder / (name if number == 1 else f"{base.stem} ({number}){base.suffix}")
-        part = target.with_name(f"{target.name}.part")
-        if not target.exists():
-            try:
-                return target, part, part.open("xb")
-            except FileExistsError:  # another download of the same name is under way
-                pass
-        number += 1
+            continue
+        name, value = name.strip(), value.strip()
+        if not name or not value or name.lower() in _OWN_HEADERS:
+            continue
+        if not re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", name, re.ASCII) or re.search(r"[\r\n\x00]", value):
+            raise ValueError(
+                f"{name!r} is no header; a name has letters, digits and dashes, a value is one line"
+            )
+        # http.client writes Latin-1; what is beyond goes as UTF-8.
+        yield name, value.encode().decode("latin-1")

@@ -10,7 +10,7 @@ from aiohttp import web
 from service.api.body import check_depth, read_json
 from service.api.changes import carry_through
 from service.api.keys import OPERATIONS
-from service.api.language import say
+from service.api.language import language_of, say
 from service.api.messages import ConfigExport, ConfigImported, ImportConfig, PluginConfig, PluginConfigured
 from service.api.params import plugin_in_path
 from service.api.responses import json_response
@@ -28,15 +28,20 @@ async def get_config(request: web.Request) -> web.Response:
 async def put_config(request: web.Request) -> web.Response:
     """Replace a plugin's configuration, which starts a new generation with it.
 
-    An empty string means not set. Unknown keys are kept and named in `warnings`.
+    An empty string means not set. Unknown keys are kept and named in `warnings`. Where the plugin does not load with
+    the new values, `error` says why, and the generation before serves on.
     """
     plugin = plugin_in_path(request)
     values = await read_json(request, dict[str, Any])
     check_depth(values)
     stored = await carry_through(request, request.app[OPERATIONS].put_config(plugin, values))
+    language = language_of(request)
     return json_response(
         PluginConfigured(
-            config=stored.config, warnings=[say_warning(request, item) for item in stored.warnings]
+            config=stored.config,
+            warnings=[say_warning(request, item) for item in stored.warnings],
+            plugin=stored.plugin.in_language(language),
+            error=None if stored.error is None else stored.error.in_language(language),
         )
     )
 

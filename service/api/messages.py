@@ -159,11 +159,16 @@ class PluginConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PluginConfigured(msgspec.Struct, frozen=True, kw_only=True):
-    """The configuration that is now in force; `warnings` name what was kept although nothing asks for it."""
+    """The configuration that is stored; `warnings` name what was kept although nothing asks for it.
+
+    `error` is why the plugin does not load with it, `null` where it does.
+    """
 
     status: Literal["success"] = "success"
     config: dict[str, Any]
     warnings: list[str]
+    plugin: PluginView
+    error: LoadError | None
 
 
 class ConfigExport(msgspec.Struct, frozen=True, kw_only=True):

@@ -30,7 +30,7 @@ async def list_tasks(request: web.Request) -> web.Response:
         kinds=_choices(request, "kind", TaskKind),
         statuses=_choices(request, "status", TaskStatus),
         before=_cursor(request),
-        limit=number_in_query(request, "limit", default=PAGE_DEFAULT, low=1, high=PAGE_MAX),
+        limit=_limit(request),
     )
     language = language_of(request)
     tasks = [task.in_language(language) for task in page.tasks]
@@ -84,6 +84,12 @@ def _choices(request: web.Request, name: str, kind: type[E]) -> list[E]:
             Text(zh=f"参数 {name} 只能是：{known}", en=f"The parameter {name} can only be: {known}"),
             field=name,
         ) from None
+
+
+def _limit(request: web.Request) -> int:
+    if request.query.getall("limit", []) == [""]:
+        return PAGE_DEFAULT
+    return number_in_query(request, "limit", default=PAGE_DEFAULT, low=1, high=PAGE_MAX)
 
 
 def _cursor(request: web.Request) -> int | None:

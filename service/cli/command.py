@@ -6,9 +6,10 @@ import asyncio
 import functools
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import click
+from click.core import ParameterSource
 
 from service.cli.client import Client, ClientError
 from service.cli.language import say
@@ -17,13 +18,15 @@ from service.cli.status import DONE, INTERRUPTED, REFUSED
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 
+T = TypeVar("T")
 Action = Callable[..., Coroutine[Any, Any, int | None]]
 
 
 def over_api(action: Action) -> Callable[..., None]:
     """Makes a click command body of `action(client, output, **arguments)`, which may return an exit status.
 
-    Adds `--url`, `--token` and `--json`. A `ClientError` is printed and ends the command with 1.
+    Adds `--url`, `--token` and `--json`, which may also stand with the group that the command is in. A `ClientError` is
+    printed and ends the command with 1. On a group the action is for when no command of it is named.
     """
 
     @click.option(
@@ -45,7 +48,12 @@ def over_api(action: Action) -> Callable[..., None]:
     @click.option("--json", "as_json", is_flag=True, help=say("输出 JSON", "Print JSON."))
     @functools.wraps(action)
     def command(url: str, token: str | None, as_json: bool, **arguments: Any) -> None:
-        output = Output(as_json)
+        context = click.get_current_context()
+        if context.invoked_subcommand is not None:
+            return
+        url = _shared(context, "url", url)
+        token = _shared(context, "token", token)
+        output = Output(_shared(context, "as_json", as_json))
 
         async def run() -> int | None:
             async with Client(url, token) as client:
@@ -61,6 +69,14 @@ def over_api(action: Action) -> Callable[..., None]:
         sys.exit(status or DONE)
 
     return command
+
+
+def _shared(context: click.Context, name: str, value: T) -> T:
+    """The value of an option, or the one that was typed with the group: `plugbay tasks --json show ID`."""
+    typed, group = ParameterSource.COMMANDLINE, context.parent
+    if context.get_parameter_source(name) is typed or group is None:
+        return value
+    return cast(T, group.params[name]) if group.get_parameter_source(name) is typed else value
 
 
 class PluginId(click.ParamType[tuple[str, str]]):

@@ -12,6 +12,7 @@ from service.cli.client import Client, Connected, Disconnected
 from service.cli.command import over_api
 from service.cli.language import LANGUAGE, say
 from service.cli.output import Output, clock, message_of
+from service.cli.task_text import event_detail
 
 _STYLES = {
     "loaded": "green",
@@ -39,6 +40,8 @@ _WORDS = (
         "drained": "旧版退出",
         "imported": "已导入",
         "created": "已创建",
+        "queued": "排队中",
+        "paused": "已暂停",
         "started": "已开始",
         "progress": "进度",
         "results": "有新结果",
@@ -122,6 +125,8 @@ def _detail(noun: str, verb: str, data: Mapping[str, Any]) -> str:
         return _change(verb, plugin, data)
     if verb == "installing":
         return _install(data)
+    if noun == "task" and isinstance(data.get("task"), dict):
+        return event_detail(data)
     if verb == "drained":
         return say(
             f"，第 {data.get('generation')} 代收尾完成，{data.get('drain_ms', 0):.0f} ms",

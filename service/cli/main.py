@@ -21,12 +21,15 @@ _COMMANDS = {
     "config": ("service.cli.config", "config"),
     "delete": ("service.cli.plugins", "delete"),
     "disable": ("service.cli.plugins", "disable"),
+    "download": ("service.cli.download", "download"),
     "enable": ("service.cli.plugins", "enable"),
     "events": ("service.cli.events", "events"),
     "install": ("service.cli.install", "install"),
     "list": ("service.cli.plugins", "list_plugins"),
     "reload": ("service.cli.plugins", "reload"),
+    "search": ("service.cli.search", "search"),
     "serve": ("service.cli.serve", "serve"),
+    "tasks": ("service.cli.tasks", "tasks"),
 }
 
 

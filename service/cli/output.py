@@ -58,7 +58,7 @@ class Output:
 
     def note(self, text: str) -> None:
         """Prints something that is no part of the result, to standard error."""
-        self.errors.print(escape(text), style="dim")
+        self.errors.print(escape(text), style="dim", soft_wrap=not self.errors.is_terminal)
 
     def waiting(self, text: str) -> AbstractContextManager[object]:
         """Shows in a terminal that something takes its time, until left."""
@@ -217,3 +217,8 @@ def clock(at: object) -> str:
 def is_terminal() -> bool:
     """Whether standard output is looked at by somebody."""
     return sys.stdout.isatty()
+
+
+def can_redraw(console: Console) -> bool:
+    """Whether what is shown there can be shown anew in its place: a terminal, whatever the environment forces."""
+    return console.file.isatty() and not console.is_dumb_terminal

@@ -13,7 +13,7 @@ from service.cli.command import PLUGIN_ID, over_api
 from service.cli.language import say
 from service.cli.output import Output, load_error_lines, message_of, plugin_table, plugins_of
 from service.cli.status import REFUSED
-from service.cli.watch import watch
+from service.cli.watch import View, watch
 
 
 @click.command("list", help=say("列出全部插件及其状态", "List the plugins and how they are."))
@@ -27,7 +27,11 @@ from service.cli.watch import watch
 async def list_plugins(client: Client, output: Output, *, keep: bool) -> None:
     """One table, or a live one."""
     if keep:
-        await watch(client, output)
+
+        async def fetch() -> View:
+            return View(await client.plugins())
+
+        await watch(client, output, ["plugins/**"], fetch)
         return
     answer = await client.plugins()
     output.answer(answer, plugin_table(plugins_of(answer)))

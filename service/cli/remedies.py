@@ -13,9 +13,13 @@ Problem = Mapping[str, Any]
 _ARGUMENTS = {
     "file": "FILE",
     "filename": "FILE",
+    "keyword": "WORDS",
+    "limit": "--limit",
     "plugin_name": "T/NAME",
     "plugin_type": "--type",
+    "plugins": "--plugin",
     "sha256": "--sha256",
+    "title": "--title",
     "url": "URL",
 }
 
@@ -64,6 +68,12 @@ _REMEDIES: dict[str, Callable[[Problem], str]] = {
     "plugin_invalid": lambda _: say(
         "安装时加上 --keep 可保留文件以便修改", "When installing, --keep keeps the file for editing"
     ),
+    "no_download_plugin": lambda _: say(
+        "用 plugbay list 查看，plugbay enable 启用或 plugbay install 安装一个；或用 --plugin NAME 指定",
+        "plugbay list shows those there are: enable or install one, or name one with --plugin NAME",
+    ),
+    "task_not_found": lambda _: say("用 plugbay tasks 列出任务", "plugbay tasks lists them"),
+    "task_conflict": lambda _: say("用 plugbay tasks 查看任务状态", "plugbay tasks shows how tasks are"),
     "hash_mismatch": lambda _: say("请核对 --sha256 和来源", "Check --sha256 and where the file comes from"),
     "token_required": lambda _: _TOKEN,
     "token_wrong": lambda _: _TOKEN,
@@ -75,6 +85,9 @@ _REMEDIES: dict[str, Callable[[Problem], str]] = {
 _OWN_WORDS = {
     "token_required": say("服务器要求访问令牌", "The server asks for its token"),
     "token_wrong": say("访问令牌不正确", "The token is wrong"),
+    "no_download_plugin": say(
+        "没有已启用的下载插件支持这个地址", "No enabled download plugin supports this address"
+    ),
     "host_refused": say("服务器不接受 --url 中的主机名", "The server does not go by the host name in --url"),
 }
 

@@ -120,18 +120,19 @@ async def see_through(
                     screen.show(view, trouble)
             return Ended(view, False)
         except asyncio.CancelledError:
-            screen.cancelling()
-            view.task = view.task or await started
             try:
+                screen.cancelling()
+                view.task = view.task or await started
                 view.replace(await _cancel(client, view))
             except ClientError as error:
+                if not view.task:
+                    raise  # it was refused, so there is nothing to cancel
                 output.failure(error)
-                output.note(
-                    say(
-                        f"未能取消，任务可能仍在运行；稍后可用 plugbay tasks cancel {short_id(view.task)} 取消",
-                        f"It was not cancelled and may go on; later: plugbay tasks cancel {short_id(view.task)}",
-                    )
-                )
+                output.note(_may_go_on(view))
+            except (asyncio.CancelledError, KeyboardInterrupt):
+                # Once more: nobody waits for what the server answers.
+                output.note(_may_go_on(view))
+                raise
             return Ended(view, True)
 
 
@@ -189,6 +190,16 @@ async def _cancel(client: Client, view: View) -> dict[str, Any]:
         if refusal.problem.get("code") != "task_conflict":
             raise
         return await client.task(id)  # it had ended by itself
+
+
+def _may_go_on(view: View) -> str:
+    if not view.task:
+        return say("任务可能已经开始，用 plugbay tasks 查看", "It may have begun: plugbay tasks tells")
+    id = short_id(view.task)
+    return say(
+        f"任务可能仍在运行，可用 plugbay tasks cancel {id} 取消",
+        f"It may go on; to cancel it: plugbay tasks cancel {id}",
+    )
 
 
 def _gone(client: Client, view: View) -> ServerUnreachable:

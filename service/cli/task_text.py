@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from rich.text import Text
 
@@ -32,15 +34,15 @@ STATUSES = {
 ID_MIN_CHARS = 8
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+_CONTROL_SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 _JOINER = "\N{ZERO WIDTH JOINER}"
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
 
 
 def readable(text: object) -> str:
     """A stranger's text on one line, without what would move the cursor or change the colours of a terminal."""
-    shown = (
-        " " if unicodedata.category(char)[0] in "CZ" and char != _JOINER else char for char in str(text or "")
-    )
+    plain = _CONTROL_SEQUENCE.sub("", str(text or ""))
+    shown = (" " if unicodedata.category(char)[0] in "CZ" and char != _JOINER else char for char in plain)
     return " ".join("".join(shown).split())
 
 
@@ -50,8 +52,18 @@ def short_id(task: Task) -> str:
 
 
 def name_of(task: Task) -> str:
-    """What a task is called: its title, else what it is about."""
-    return readable(task.get("title") or task.get("keyword") or task.get("url"))
+    """What a task is called: its title, else what it is about, of an address the name in it."""
+    return readable(task.get("title") or task.get("keyword") or _name_in(str(task.get("url") or "")))
+
+
+def _name_in(url: str) -> str:
+    """The file's name in an address, or the name that a magnet link gives; else the address."""
+    try:
+        parts = urlsplit(url)
+        given = parse_qs(parts.query).get("dn", [""])[0] if parts.scheme == "magnet" else ""
+    except ValueError:
+        return url
+    return given or unquote(parts.path.rstrip("/").rpartition("/")[2] if parts.netloc else "") or url
 
 
 def status_text(task: Task) -> Text:
@@ -110,6 +122,14 @@ def took_s(task: Task) -> float | None:
     """Seconds from a task's start to its end."""
     begun, ended = moment_of(task.get("started_at")), moment_of(task.get("completed_at"))
     return None if begun is None or ended is None else (ended - begun).total_seconds()
+
+
+def took_text(task: Task) -> str:
+    """From a task's start to its end: `4.0 s`, `12:30`; nothing where that is not known."""
+    seconds = took_s(task)
+    if seconds is None:
+        return ""
+    return say(f"{seconds:.1f} 秒", f"{seconds:.1f} s") if seconds < _MINUTE_S else span_text(seconds)
 
 
 def percent_text(task: Task) -> str:

@@ -1,11 +1,11 @@
-"""`plugbay list --watch`: the table, kept equal to the server's own view."""
+"""`plugbay list --watch` and `tasks --watch`: the table, kept equal to the server's own view."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Group, RenderableType
 from rich.live import Live
@@ -24,6 +24,21 @@ from service.cli.language import say
 from service.cli.output import PLUGIN_TYPES, Output, is_terminal, plugin_table
 
 _FEED_LINES = 8
+
+
+class Listed(Protocol):
+    """What is listed, as of a position, and changed by events."""
+
+    position: Position
+
+    def apply(self, event: Mapping[str, Any]) -> bool:
+        """Takes in one event; whether it changed anything."""
+
+    def ordered(self) -> list[dict[str, Any]]:
+        """All of it in order, for programs."""
+
+    def table(self) -> RenderableType:
+        """All of it for people."""
 
 
 class View:
@@ -53,16 +68,28 @@ class View:
         """The plugins in the order of a listing."""
         return sorted(self.plugins.values(), key=lambda one: (PLUGIN_TYPES.index(one["type"]), one["name"]))
 
+    def table(self) -> RenderableType:
+        """The plugins for people, the newest change set off."""
+        return plugin_table(self.ordered(), self.changed)
 
-async def watch(client: Client, output: Output) -> None:
-    """Runs until it is interrupted; takes up after a cut, from a new listing where the log does not reach back."""
+
+async def watch(
+    client: Client, output: Output, topics: list[str], fetch: Callable[[], Awaitable[Listed]]
+) -> None:
+    """Runs until it is interrupted; takes up after a cut, from a new listing where the log does not reach back.
+
+    Args:
+        client: to the server.
+        output: where to.
+        topics: whose events change what is listed.
+        fetch: the listing as it is now.
+    """
     shown = _Screen(output)
     with shown:
-        answer = await client.plugins()
+        view = await fetch()
         while True:
-            view = View(answer)
             shown.start(view)
-            async with aclosing(client.follow(["plugins/**"], since=view.position)) as feed:
+            async with aclosing(client.follow(topics, since=view.position)) as feed:
                 async for item in feed:
                     match item:
                         case Connected(recovered=False):
@@ -75,14 +102,14 @@ async def watch(client: Client, output: Output) -> None:
                             )
                         case _ if view.apply(item.event):
                             shown.update(view, item.event)
-            answer = await _list_again(client, shown)
+            view = await _fetch_again(fetch, shown)
 
 
-async def _list_again(client: Client, shown: _Screen) -> dict[str, Any]:
+async def _fetch_again(fetch: Callable[[], Awaitable[Listed]], shown: _Screen) -> Listed:
     """The listing, asked for until it is given: the server may be on its way down or up."""
     while True:
         try:
-            return await client.plugins()
+            return await fetch()
         except ServerUnreachable as error:
             shown.status(str(error))
             await asyncio.sleep(RECONNECT_MIN_S)
@@ -95,7 +122,7 @@ class _Screen:
         self._output = output
         self._feed: list[Text] = []
         self._status = ""
-        self._view: View | None = None
+        self._view: Listed | None = None
         self._live = (
             Live(console=output.console, auto_refresh=False, screen=False)
             if is_terminal() and not output.as_json
@@ -110,14 +137,14 @@ class _Screen:
         if self._live is not None:
             self._live.stop()
 
-    def start(self, view: View) -> None:
+    def start(self, view: Listed) -> None:
         self._view = view
         if self._live is not None:
             self._draw()
         elif self._output.as_json:
             self._output.json(view.ordered(), lines=True)
         else:
-            self._output.console.print(plugin_table(view.ordered()))
+            self._output.console.print(view.table())
 
     def status(self, text: str) -> None:
         self._status = text
@@ -126,20 +153,22 @@ class _Screen:
         elif text:
             self._output.note(text)
 
-    def update(self, view: View, event: Mapping[str, Any]) -> None:
+    def update(self, view: Listed, event: Mapping[str, Any]) -> None:
         line = event_line(event)
-        self._feed = [*self._feed, line][-_FEED_LINES:]
+        is_passing = "seq" not in event  # such as progress, which the table shows
+        if not is_passing:
+            self._feed = [*self._feed, line][-_FEED_LINES:]
         if self._live is not None:
             self._draw()
         elif self._output.as_json:
             self._output.json(view.ordered(), lines=True)
-        else:
+        elif not is_passing:
             self._output.console.print(line, soft_wrap=True)
 
     def _draw(self) -> None:
         assert self._live is not None
         assert self._view is not None
-        parts: list[RenderableType] = [plugin_table(self._view.ordered(), self._view.changed), Text("")]
+        parts: list[RenderableType] = [self._view.table(), Text("")]
         parts.extend(self._feed)
         hint = self._status or say("Ctrl-C 结束", "Ctrl-C ends it")
         self._live.update(Group(*parts, Text(hint, style="yellow" if self._status else "dim")), refresh=True)

@@ -14,6 +14,7 @@ from service.host.registry import Plugin
 from service.host.sources import Snapshot, SourceFlawed
 from service.host.tree import SourceTree
 from service.model.identity import Identity
+from service.model.text import Text
 
 # How long a load goes on once something newer is wanted: nearly every load is over by then.
 STALE_GRACE_SECONDS = 0.5
@@ -62,6 +63,11 @@ class Attempts:
         """
         names = (plugin.identity.name, desk.said) if desk.said else (plugin.identity.name,)
         return self._tree.snapshot(desk.unit, names)
+
+    def note(self, plugin: Plugin, text: Text) -> None:
+        """Put a warning of the server's in the plugin's log, under the generation that is to come."""
+        take = self._output(plugin, plugin.generation_count + 1)
+        take(f"<4>{text.zh} / {text.en}\n".encode())
 
     def is_wanted(self, desk: Desk, plugin: Plugin) -> bool:
         """Whether the plugin shall run at all."""

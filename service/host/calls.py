@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import msgspec
 
 from service.errors import ConfigMissing, PlugbayError, PluginCrashed, PluginRaised, PluginTimeout
-from service.host.channel import ChannelClosed, MethodRaised
+from service.host.channel import ChannelClosed, MethodRaised, OnItem
 from service.host.generation import Generation, describe_exit
 from service.host.registry import Plugin, Registry
 
@@ -75,28 +75,29 @@ class Caller:
             return await self._call_in(plugin, generation, method, params, timeout_s)
 
     async def stream(
-        self, plugin: Plugin, method: str, params: dict[str, object], *, timeout_s: float
-    ) -> AsyncGenerator[bytes]:
-        """Call a method and give each of its results as it comes, as JSON.
+        self, plugin: Plugin, method: str, params: dict[str, object], on_item: OnItem, *, timeout_s: float
+    ) -> bytes:
+        """Call a method that may yield its results one by one.
 
         Args:
             plugin: which.
             method: of the interface.
             params: by name, JSON-encodable.
+            on_item: called with each result as it comes, as JSON, see `Channel.stream`.
             timeout_s: seconds that all of it may take.
+
+        Returns:
+            a JSON array of the results that did not come one by one, or `null`.
 
         Raises:
             PluginNotFound, PluginDisabled, ConfigMissing, CallFailed
         """
         with self._counted(plugin, method):
             generation = await self._ready(plugin)
-            deadline = asyncio.get_running_loop().time() + timeout_s
             with generation.lease(), _translated(plugin, method, timeout_s):
-                async with aclosing(
-                    generation.worker.channel.stream(method, _encoder.encode(params), deadline)
-                ) as items:
-                    async for item in items:
-                        yield item
+                return await generation.worker.channel.stream(
+                    method, _encoder.encode(params), timeout_s, on_item
+                )
 
     async def _ready(self, plugin: Plugin) -> Generation:
         generation = await self._registry.serving(plugin)
@@ -123,7 +124,7 @@ class Caller:
         except PlugbayError as error:
             self._count(str(plugin.identity), method, error.code)
             raise
-        except (asyncio.CancelledError, GeneratorExit):
+        except asyncio.CancelledError:
             self._count(str(plugin.identity), method, "cancelled")
             raise
         self._count(str(plugin.identity), method, "ok")
@@ -137,6 +138,6 @@ def _translated(plugin: Plugin, method: str, seconds: float) -> Iterator[None]:
     except MethodRaised as raised:
         raise PluginRaised(str(plugin.identity), raised.error) from None
     except ChannelClosed as closed:
-        raise PluginCrashed(str(plugin.identity), describe_exit(closed.status)) from None
+        raise PluginCrashed(str(plugin.identity), describe_exit(closed.status, closed.ended_for)) from None
     except TimeoutError:
         raise PluginTimeout(str(plugin.identity), method, seconds) from None

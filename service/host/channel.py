@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from typing import Any, Literal, cast
 
 import msgspec
 
+from service.model.text import Text
 from service.wire import messages
 from service.wire.frames import FrameDecoder, FrameError, encode
 
@@ -78,6 +79,8 @@ class Stopped(msgspec.Struct, tag=messages.STOPPED, tag_field="t"):
 
 
 OnNote = Callable[[str, int, bytes], None]
+# Called with an item, and with what to call with the number of items that are done with.
+OnItem = Callable[[bytes, Callable[[int], None]], None]
 
 _decoder = msgspec.json.Decoder(Stage | Hello | Failed | Imports | Item | Note | Result | Error | Stopped)
 _encoder = msgspec.json.Encoder()
@@ -85,11 +88,15 @@ _json_checker = msgspec.json.Decoder(msgspec.Raw)
 
 
 class ChannelClosed(Exception):
-    """The worker's end is gone. `status` is the process's wait status, `None` if nobody could tell."""
+    """The worker's end is gone.
 
-    def __init__(self, status: int | None) -> None:
+    `status` is the process's wait status, `None` if nobody could tell; `ended_for` is why the server ended it, if so.
+    """
+
+    def __init__(self, status: int | None, ended_for: Text | None = None) -> None:
         super().__init__(f"the worker ended with status {status}")
         self.status = status
+        self.ended_for = ended_for
 
 
 class MethodRaised(Exception):
@@ -101,13 +108,15 @@ class MethodRaised(Exception):
 
 
 class _Call:
-    """A call in flight: where its answer goes, its items and its notes."""
+    """A call in flight: where its answer, its items and its notes go."""
 
-    __slots__ = ("answer", "items", "notes", "notes_since", "on_note")
+    __slots__ = ("answer", "credit", "notes", "notes_since", "on_item", "on_note", "owed")
 
-    def __init__(self, answer: asyncio.Future[bytes], items: asyncio.Queue[bytes | None] | None) -> None:
+    def __init__(self, answer: asyncio.Future[bytes]) -> None:
         self.answer = answer
-        self.items = items
+        self.on_item: Callable[[bytes], None] | None = None
+        self.credit = 0
+        self.owed = 0
         self.on_note: OnNote | None = None
         self.notes = 0
         self.notes_since = 0.0
@@ -144,6 +153,7 @@ class Channel(asyncio.Protocol):
         on_imports: called with the names of the plugin-side modules that the plugin imports.
         on_stuck: called when a call that was cancelled goes on all the same.
         on_lost: called when the worker closes its end.
+        ended_for: why the server ends the worker, where it does so for what the plugin did.
     """
 
     def __init__(self, max_frame_bytes: int) -> None:
@@ -163,6 +173,7 @@ class Channel(asyncio.Protocol):
         self.on_imports: Callable[[list[str]], None] | None = None
         self.on_stuck: Callable[[], None] | None = None
         self.on_lost: Callable[[], None] | None = None
+        self.ended_for: Text | None = None
 
     @classmethod
     async def open(cls, sock: socket.socket, max_frame_bytes: int) -> Channel:
@@ -209,7 +220,7 @@ class Channel(asyncio.Protocol):
             await asyncio.wait((receive, self.closed), return_when=asyncio.FIRST_COMPLETED)
             if receive.done():
                 return receive.result()
-            raise ChannelClosed(self.closed.result())
+            raise ChannelClosed(self.closed.result(), self.ended_for)
         finally:
             receive.cancel()
 
@@ -262,30 +273,36 @@ class Channel(asyncio.Protocol):
                 _STUCK_AFTER_SECONDS, self._still_running, call_id
             )
 
-    async def stream(self, method: str, params: bytes, deadline: float) -> AsyncGenerator[bytes]:
-        """Call a method and give each of its results as it comes; the consumer's pace is the plugin's.
+    async def stream(self, method: str, params: bytes, timeout_s: float, on_item: OnItem) -> bytes:
+        """Call a method that may yield its results one by one; the consumer's pace is the plugin's.
 
         Args:
             method: its name.
             params: a JSON object.
-            deadline: on the loop's clock, for all of it.
+            timeout_s: seconds for all of it.
+            on_item: called with each result as it comes, and with what it has to call when it is done with some.
+
+        Returns:
+            a JSON array of the results that did not come one by one, or `null`.
 
         Raises:
             MethodRaised, ChannelClosed, TimeoutError
         """
         call_id, call = self._begin(method, params, credit=_STREAM_CREDIT)
-        items = call.items
-        assert items is not None
-        # The end of the call is the end of its items, whatever is still in the queue.
-        call.answer.add_done_callback(lambda _: items.put_nowait(None))
-        timer = self._loop.call_at(deadline, _give_up, call.answer)
+
+        def done(count: int) -> None:
+            # Told in half a window's steps: each message costs a system call at both ends.
+            call.owed += count
+            if call.owed * 2 >= _STREAM_CREDIT:
+                call.credit += call.owed
+                self.send({"t": messages.CREDIT, "id": call_id, "n": call.owed})
+                call.owed = 0
+
+        call.credit = _STREAM_CREDIT
+        call.on_item = lambda item: on_item(item, done)
+        timer = self._loop.call_later(timeout_s, _give_up, call.answer)
         try:
-            while (item := await items.get()) is not None:
-                yield item
-                self.send({"t": messages.CREDIT, "id": call_id, "n": 1})
-            rest = msgspec.json.decode(call.answer.result(), type=list[msgspec.Raw] | None)
-            for one in rest or ():
-                yield bytes(one)
+            return await call.answer
         finally:
             timer.cancel()
             self.cancel(call_id)
@@ -307,16 +324,16 @@ class Channel(asyncio.Protocol):
         calls, self._calls = self._calls, {}
         for call in calls.values():
             if not call.answer.done():
-                call.answer.set_exception(ChannelClosed(status))
+                call.answer.set_exception(ChannelClosed(status, self.ended_for))
                 call.answer.exception()  # marked as seen: a caller that gave up does not come for it
 
     # -- calls ---------------------------------------------------------------------------------------------------
 
     def _begin(self, method: str, params: bytes, *, credit: int) -> tuple[int, _Call]:
         if self.closed.done():
-            raise ChannelClosed(self.closed.result())
+            raise ChannelClosed(self.closed.result(), self.ended_for)
         call_id = self._next_id = self._next_id + 1
-        call = _Call(self._loop.create_future(), asyncio.Queue() if credit else None)
+        call = _Call(self._loop.create_future())
         self._calls[call_id] = call
         self.send({"t": messages.CALL, "id": call_id, "method": method, "credit": credit}, params)
         return call_id, call
@@ -336,10 +353,14 @@ class Channel(asyncio.Protocol):
             self._answer(message.id, b"", MethodRaised(error))
         elif isinstance(message, Item):
             call = self._calls.get(message.id)
-            if call is not None and call.items is not None:
-                if call.items.qsize() > _STREAM_CREDIT:
+            if call is not None and call.on_item is not None:
+                call.credit -= 1
+                if call.credit < 0:
                     raise FrameError("more items than there was credit for")
-                call.items.put_nowait(body)
+                if (broken := _not_json(body)) is not None:
+                    self._answer(message.id, b"", broken)
+                else:
+                    call.on_item(body)
         elif isinstance(message, Note):
             self._note(message, body)
         elif isinstance(message, Imports):

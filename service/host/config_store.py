@@ -84,8 +84,11 @@ class ConfigStore:
         """Everything, a copy, passwords included."""
         return copy.deepcopy(self._entries)
 
-    async def put(self, key: str, values: Mapping[str, Any]) -> None:
+    async def put(self, key: str, values: Mapping[str, Any]) -> bool:
         """Replace the plugin's own values; those that begin with `_` stay as they are.
+
+        Returns:
+            whether they are others now.
 
         Raises:
             ConfigNotSaved: the file could not be written; nothing was changed.
@@ -95,7 +98,7 @@ class ConfigStore:
             kept = {name: value for name, value in entries.get(key, {}).items() if name.startswith("_")}
             entries[key] = {**_plain(values), **kept}
 
-        await self._change(change)
+        return key in await self._change(change)
 
     async def set_enabled(self, key: str, enabled: bool) -> None:
         """Switch the plugin on or off. Raises as `put` does."""

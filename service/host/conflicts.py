@@ -24,7 +24,7 @@ def identity_taken(identity: Identity, plugin: Plugin, holder: Plugin, number: i
 
 def crash_loop(plugin: Plugin, generation: Generation, count: int, window_s: float) -> LoadError:
     """A worker ended too often."""
-    how = describe_exit(generation.worker.exited.result())
+    how = describe_exit(generation.worker.exited.result(), generation.worker.ended_for)
     return _error(
         "crash_loop",
         Text(

@@ -78,6 +78,7 @@ class Desk:
         crashes: when its worker ended of its own, on the loop's clock.
         crashed: the code that served when it last did, until something serves again.
         restart: starts that again.
+        told_to_wait: whether it was said that a load waits for drains.
         passed: set when its first round is over.
     """
 
@@ -94,6 +95,7 @@ class Desk:
         self.crashes: list[float] = []
         self.crashed: Snapshot | None = None
         self.restart: asyncio.TimerHandle | None = None
+        self.told_to_wait = False
         self.passed = asyncio.Event()
         self._arrived = asyncio.Event()
 
@@ -121,8 +123,8 @@ class Desk:
             async with asyncio.timeout(seconds):
                 await self._arrived.wait()
         except TimeoutError:
-            return False
-        return True
+            pass  # though it may have come in that very instant
+        return self.pending is not None
 
     async def arrival_before(self, done: asyncio.Future[Any]) -> bool:
         """Wait for something to be wanted or for a future; whether it was the former. The future goes on."""

@@ -12,6 +12,7 @@ from service.host.attempts import Attempts, Config
 from service.host.config_schema import missing
 from service.host.crashes import Crashes
 from service.host.desks import Change, Desk
+from service.host.handover import Handover, is_exclusive
 from service.host.known import Known
 from service.host.naming import Naming
 from service.host.registry import DEFAULT_PERMISSIONS, Plugin, Registry
@@ -34,6 +35,7 @@ class Endings:
         desks: all desks by path; the one of a plugin that is gone is taken out.
         attempts: takes snapshots.
         naming: gives names.
+        handover: has exclusive plugins change places.
         crashes: starts again what crashed.
         retirement: stops.
         known: what is remembered.
@@ -49,6 +51,7 @@ class Endings:
         desks: dict[str, Desk],
         attempts: Attempts,
         naming: Naming,
+        handover: Handover,
         crashes: Crashes,
         retirement: Retirement,
         known: Known,
@@ -62,6 +65,7 @@ class Endings:
         self._desks = desks
         self._attempts = attempts
         self._naming = naming
+        self._handover = handover
         self._crashes = crashes
         self._retirement = retirement
         self._known = known
@@ -76,6 +80,9 @@ class Endings:
             whether that stands; `False` when something newer came meanwhile.
         """
         if change.settles and await desk.arrival_within(self._settle_s):
+            desk.attempted = None
+            return False
+        if not await self._handover.await_leavers(desk):
             desk.attempted = None
             return False
         await self._naming.turn(desk)
@@ -126,7 +133,10 @@ class Endings:
         if plugin is not None and change.settles:
             if await desk.arrival_within(self._settle_s):
                 return False
-            if await self._comes_back_elsewhere(desk, self._offer_name(plugin)):
+            if is_exclusive(plugin):
+                if not await self._handover.leave(desk, plugin):
+                    return False
+            elif await self._comes_back_elsewhere(desk, self._offer_name(plugin)):
                 return False
             plugin = self._registry.at(desk.unit.path)
         desk.forget_crash()
@@ -138,6 +148,7 @@ class Endings:
             if older is not None:
                 gone = self._retirement.begin(plugin, older)
                 if older.manifest.exclusive:
+                    self._handover.gone(desk.unit, gone)
                     gone.add_done_callback(lambda _: self._try_failed_again(desk))
             self.give_names()
         if desk.pending is None:

@@ -19,11 +19,14 @@ from pathlib import Path
 
 import structlog
 
+from service.host.links import Linked
 from service.host.sources import Flaw, SourceFile, is_interesting, is_text, unit_of
 
 log = structlog.get_logger(__name__)
 
 _MAX_DEPTH = 8
+# Folders that links lead to, and those in them: a link may lead to the whole disk.
+_MAX_LINKED_FOLDERS = 512
 # Near the size of most plugins: a large block that shrinks to what was read leaves holes that the allocator does not
 # fill again. With blocks of a mebibyte the server grew by 8 KB with each save.
 _CHUNK_BYTES = 16 * 1024
@@ -38,6 +41,11 @@ class Eyes:
         root: the plugin folder.
         max_bytes: the largest file that is read.
         report: told what was read, on the reading thread; must be quick and must not raise.
+
+    Attributes:
+        linked: what the last look at everything found beyond links.
+        on_linked: called on the reading thread when that is another than before, or will be after another look; must
+            be quick and must not raise.
     """
 
     def __init__(self, root: Path, max_bytes: int, report: Report) -> None:
@@ -47,6 +55,9 @@ class Eyes:
         self._lock = threading.Lock()
         self._stamps: dict[str, tuple[int, int, int, int]] = {}
         self._complained: set[str] = set()
+        self._said_too_many = False
+        self.linked = Linked()
+        self.on_linked: Callable[[], None] | None = None
 
     def look_at(self, path: str, *, may_be_open: bool) -> None:
         """Read one file and report it.
@@ -59,7 +70,18 @@ class Eyes:
         with self._lock:
             if may_be_open and _has_writer(self.root / path):
                 return
-            self._report([(path, self._read(path))])
+            file = self._read(path)
+            seen = [(path, file)]
+            unit = unit_of(path)
+            main_file = unit.main_file if unit is not None else path
+            if file is None and path != main_file and not os.path.lexists(self.root / main_file):
+                # The whole package goes; that it has gone already is worth more than that it has changed.
+                self._stamps.pop(main_file, None)
+                seen.append((main_file, None))
+            self._report(seen)
+            full = os.path.abspath(self.root / path)
+            if self.on_linked is not None and os.path.islink(full) and not self.linked.knows_link(full):
+                self.on_linked()
 
     def look_everywhere(self, *, first: bool = False) -> None:
         """Find every file, read those that are not as they were, and report those and the ones that are gone.
@@ -68,7 +90,8 @@ class Eyes:
             first: read files that somebody has open for writing too, since their earlier state is not known.
         """
         with self._lock:
-            found = dict.fromkeys(self._walk())
+            linked = Linked()
+            found = dict.fromkeys(self._walk(linked))
             seen: list[tuple[str, SourceFile | None]] = []
             for path in found:
                 stamp = self._stamp(path)
@@ -82,17 +105,22 @@ class Eyes:
                 if file is None:
                     self._stamps.pop(path, None)
             self._report(seen)
+            self.linked, before = linked, self.linked
+            if linked != before and self.on_linked is not None:
+                self.on_linked()
 
     def know_below(self, path: str) -> bool:
         """Whether files are known below a path."""
         with self._lock:
             return any(known.startswith(path + "/") for known in self._stamps)
 
-    def _walk(self) -> list[str]:
+    def _walk(self, linked: Linked) -> list[str]:
+        linked.add_link(os.path.abspath(self.root))
         found: list[str] = []
-        pending = [("", 0)]
+        # With each folder goes the real one, and those that lead to it: a link may lead back to any of them.
+        pending: list[tuple[str, tuple[str, ...]]] = [("", (os.path.realpath(self.root),))]
         while pending:
-            folder, depth = pending.pop()
+            folder, way = pending.pop()
             try:
                 entries = list(os.scandir(self.root / folder))
             except OSError:  # it is not there, or went away while we looked
@@ -104,13 +132,33 @@ class Eyes:
                     continue
                 is_folder = _is_folder(entry)
                 if is_folder and not entry.name.startswith(".") and entry.name != "__pycache__":
-                    if depth < _MAX_DEPTH:
-                        pending.append((path, depth + 1))
+                    if len(way) <= _MAX_DEPTH and (real := self._enter(entry, path, way, linked)) is not None:
+                        pending.append((path, (*way, real)))
                     if (unit := unit_of(path)) is not None and not unit.is_package:
                         found.append(path)
                 elif not is_folder and is_interesting(path):
                     found.append(path)
+                    if entry.is_symlink():
+                        linked.add_link(os.path.abspath(self.root / path))
         return found
+
+    def _enter(self, entry: os.DirEntry[str], path: str, way: tuple[str, ...], linked: Linked) -> str | None:
+        """The real folder to go on in, `None` where that leads round in circles, or too far."""
+        is_link = entry.is_symlink()
+        real = os.path.realpath(entry.path) if is_link else os.path.join(way[-1], entry.name)
+        if real in way:
+            return None
+        if is_link:
+            linked.add_link(os.path.abspath(entry.path))
+        if is_link or way[-1] in linked.folders:
+            linked.visits += 1
+            if linked.visits > _MAX_LINKED_FOLDERS:
+                if not self._said_too_many:
+                    self._said_too_many = True
+                    log.warning("watch.too_many_linked_folders", path=path, limit=_MAX_LINKED_FOLDERS)
+                return None
+            linked.folders.setdefault(real, []).append(path)
+        return real
 
     def _complain(self, path: str) -> None:
         if path not in self._complained:

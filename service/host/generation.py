@@ -127,8 +127,10 @@ class Generation:
             self.on_imports(self.imports)
 
 
-def describe_exit(status: int | None) -> Text:
-    """How a process ended, from its wait status."""
+def describe_exit(status: int | None, ended_for: Text | None = None) -> Text:
+    """How a process ended, from its wait status, or why the server ended it."""
+    if ended_for is not None:
+        return ended_for
     if status is None:
         return Text(zh="宿主进程结束", en="its parent process ended")
     if os.WIFSIGNALED(status):

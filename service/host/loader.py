@@ -169,7 +169,7 @@ class Loader:
                 ),
             ) from None
         except ChannelClosed as closed:
-            how = describe_exit(closed.status, worker.ended_for)
+            how = describe_exit(closed.status, closed.ended_for)
             if worker.closed_its_channel or closed.status == messages.CHANNEL_LOST << 8:
                 how = Text(zh="它关闭了与服务器的连接", en="it closed its connection to the server")
             raise self._failed(

@@ -15,7 +15,8 @@ from service.model.events import Cause
 from service.model.identity import Identity
 
 # At start the first of two files that claim one name keeps it, so names are given in the order of paths. A plugin that
-# takes its time holds the others up only while some other one gets on within so many seconds.
+# takes its time holds the others up only while some other one gets on within so many seconds; if it turns out after
+# that to be the first, the other makes way.
 _START_ORDER_SECONDS = 1.0
 
 
@@ -41,10 +42,12 @@ class Naming:
         self._desks = desks
         self._retire = retire
         self._in_order_until: float | None = None
+        self._at_start: frozenset[str] = frozenset()
 
     def begin_in_order(self) -> None:
         """Give names in the order of paths to all desks that there are by now."""
         self._in_order_until = asyncio.get_running_loop().time() + _START_ORDER_SECONDS
+        self._at_start = frozenset(self._desks)
 
     def passed(self, desk: Desk) -> None:
         """The desk's first round is over; nobody waits for it any more."""
@@ -72,19 +75,32 @@ class Naming:
                 except TimeoutError:
                     continue
 
+    async def settle(self, desk: Desk, plugin: Plugin, generation: Generation, seconds: float) -> None:
+        """Before a serving plugin gives its name up for one whose file has gone: wait a moment whether that comes back.
+
+        While files change places, each of them is gone for an instant.
+        """
+        holder = self._registry.get(Identity(desk.unit.type, generation.manifest.name))
+        if holder is None or holder is plugin or plugin.serving is None or not self._registry.lists(plugin):
+            return
+        rival = self._desks.get(holder.unit.path)
+        if rival is not None and not self._tree.has(holder.unit):
+            await rival.arrival_within(seconds)
+
     def claim(self, desk: Desk, plugin: Plugin, generation: Generation, cause: Cause) -> bool:
         """Have the plugin listed under the name that it gives.
 
         Returns:
-            whether clients know that very name already, of this plugin or of the file that it was before.
+            whether that very name served until now, by this plugin or by the file that it was before.
 
         Raises:
             LoadFailed: another file has that name.
         """
         identity = Identity(desk.unit.type, generation.manifest.name)
         holder = self._registry.get(identity)
+        served = holder is not None and (holder.serving is not None or holder.switching)
         if holder is plugin:
-            return True
+            return served
         if holder is None:
             self._registry.rename(plugin, identity, cause)
             return False
@@ -93,21 +109,54 @@ class Naming:
             if displaced is not None:
                 self._retire(plugin, displaced)
             generation.number = plugin.generation_count + 1
-            return True
+            return served
         rival = self._desks.get(holder.unit.path)
-        if rival is not None and rival.conflict == plugin.identity and self._registry.lists(plugin):
-            # Each claims the name of the other: the two files have changed places.
-            self._registry.exchange(plugin, holder)
+        if (circle := self._circle(plugin, holder)) is not None:
+            # Each claims the name of the next: the files have changed places.
+            self._registry.rotate(circle)
             generation.number = plugin.generation_count + 1
-            return True
+            return served
         if holder.manifest is None or holder.manifest.name != identity.name:
             # It has the name by its file only and never said it.
             self._registry.make_way(holder, identity)
             self._registry.publish(holder, "loading" if holder.error is None else "failed", cause)
             self._registry.rename(plugin, identity, cause)
             return False
+        if rival is not None and self._was_first(desk, rival, cause):
+            self._displace(plugin, rival, holder, cause)
+            return served
         desk.conflict = identity
         raise LoadFailed(identity_taken(identity, plugin, holder, generation.number))
+
+    def _circle(self, plugin: Plugin, holder: Plugin) -> list[Plugin] | None:
+        """The plugins of which each one's newest file claims the name of the next, and the last one's that of this."""
+        found = [plugin]
+        next_one: Plugin | None = holder
+        while next_one is not None and next_one not in found:
+            found.append(next_one)
+            desk = self._desks.get(next_one.unit.path)
+            claimed = desk.conflict if desk is not None else None
+            next_one = self._registry.get(claimed) if claimed is not None else None
+        return found if next_one is plugin and self._registry.lists(plugin) else None
+
+    def _was_first(self, desk: Desk, rival: Desk, cause: Cause) -> bool:
+        """Whether a plugin that took long at start has the name by its path, though another was ready sooner."""
+        return (
+            cause is Cause.STARTUP
+            and not desk.passed.is_set()
+            and rival.unit.path in self._at_start
+            and desk.unit.path < rival.unit.path
+        )
+
+    def _displace(self, plugin: Plugin, rival: Desk, holder: Plugin, cause: Cause) -> None:
+        identity = rival.conflict = holder.identity
+        self._registry.make_way(holder, identity)
+        older = self._registry.retire(holder)
+        holder.error = identity_taken(identity, holder, plugin, holder.generation_count)
+        self._registry.publish(holder, "failed", cause)
+        if older is not None:
+            self._retire(holder, older)
+        self._registry.rename(plugin, identity, cause)
 
     def now_free(self) -> list[Desk]:
         """The desks of the plugins that only failed because of a name that is free now."""

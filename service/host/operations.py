@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from service.errors import PlugbayError, PluginDisabled, PluginNotFound, PluginUnavailable
-from service.host import config_schema
+import msgspec
+
+from service.errors import ConfigInvalid, PlugbayError, PluginDisabled, PluginNotFound, PluginUnavailable
+from service.host import config_file, config_schema
 from service.host.config_store import ConfigStore
 from service.host.desks import Change, Outcome
 from service.host.eyes import Eyes
@@ -43,10 +45,17 @@ class ReloadResult:
 
 @dataclass(frozen=True, slots=True)
 class PutConfig:
-    """What was stored, passwords masked, and what is odd about it."""
+    """What was stored, passwords masked, what is odd about it, and what became of the plugin.
+
+    Attributes:
+        plugin: as it is now; where it does not load with these values, its older generation serves on (`degraded`).
+        error: why it does not load, `None` where it does or is switched off.
+    """
 
     config: dict[str, Any]
     warnings: list[Any]
+    plugin: PluginView
+    error: LoadError | None
 
 
 class FilesNotDeleted(PlugbayError):
@@ -136,7 +145,8 @@ class Operations:
             one.leases for one in plugin.draining
         )
         self._reconciler.forget_origin(plugin.file)
-        self._reconciler.observe([(path, None) for path in paths])
+        # Something may have been put there again meanwhile.
+        await asyncio.to_thread(self._look_at, paths)
         await self._done(plugin, self._reconciler.request(plugin, Change(Cause.API)))
         if purge:
             self._purge(plugin)
@@ -186,46 +196,82 @@ class Operations:
         manifest = _manifest_of(plugin)
         key = plugin.identity.config_key
         checked = await config_schema.check(manifest, values, self._config.values(key))
-        changed = checked.values != self._config.values(key)
-        await self._config.put(key, checked.values)
+        changed = await self._config.put(key, checked.values)
         if changed and plugin.enabled:
             change = Change(Cause.CONFIG, kind="configured", force=True)
             await self._done(plugin, self._reconciler.request(plugin, change))
         elif changed:
-            self._registry.publish(plugin, "configured", Cause.CONFIG)
-        return PutConfig(self.get_config(plugin), list(checked.warnings))
+            self._configured_while_off(plugin)
+        view = plugin.view()
+        return PutConfig(self.get_config(plugin), list(checked.warnings), view, view.error)
 
     def export_config(self) -> dict[str, Any]:
         """The configuration of all plugins, real values."""
         return self._config.export()
 
     async def import_config(self, entries: Mapping[str, Mapping[str, Any]]) -> int:
-        """Take over the configuration of many plugins.
+        """Take over the configuration of many plugins: each entry fits its plugin's schema, or nothing is changed.
 
         Returns:
             how many plugins got a new generation.
+
+        Raises:
+            ConfigInvalid: an entry does not fit; all that is wrong is in it.
         """
-        changed = await self._config.replace_all(entries)
+        changed = await self._config.replace_all(await self._fitting(entries))
         count = await self.apply_config(changed)
         self._events.publish(ConfigImported(reloaded_count=count))
         return count
+
+    async def _fitting(self, entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+        """The entries as they are stored; those of plugins that are not there stay as they are."""
+        plugins = {plugin.identity.config_key: plugin for plugin in self._registry.all()}
+        fitting, errors = dict(entries), []
+        for key, entry in entries.items():
+            if (wrong := config_file.entry_problem(entry)) is not None:
+                whole = Text(zh=f"“{key}” {wrong.zh}", en=f'"{key}" {wrong.en}')
+                errors.append({"field": key, "message": whole})
+            elif (plugin := plugins.get(key)) is not None and plugin.manifest is not None:
+                plain = {name: value for name, value in entry.items() if not name.startswith("_")}
+                try:
+                    checked = await config_schema.check(plugin.manifest, plain, self._config.values(key))
+                except ConfigInvalid as invalid:
+                    errors += [{**one, "field": f"{key}.{one['field']}"} for one in invalid.fields["errors"]]
+                else:
+                    own = {name: value for name, value in entry.items() if name.startswith("_")}
+                    fitting[key] = {**checked.values, **own}
+        if errors:
+            raise ConfigInvalid(errors)
+        return fitting
 
     async def apply_config(self, keys: set[str]) -> int:
         """Have the plugins whose stored configuration changed follow it.
 
         Returns:
-            how many there are.
+            how many of them are on.
         """
         plugins = [plugin for plugin in self._registry.all() if plugin.identity.config_key in keys]
-        waits = []
+        waits, count = [], 0
         for plugin in plugins:
             enabled = self._config.enabled(plugin.identity.config_key)
-            if enabled or plugin.enabled:
+            count += enabled
+            if not enabled and not plugin.enabled:
+                self._configured_while_off(plugin)
+            else:
                 kind = "configured" if plugin.enabled else "enabled"
                 change = Change(Cause.CONFIG, kind=kind, force=True)  # type: ignore[arg-type]  # two literals
                 waits.append(self._done(plugin, self._reconciler.request(plugin, change)))
         await asyncio.gather(*waits)
-        return len(waits)
+        return count
+
+    def _configured_while_off(self, plugin: Plugin) -> None:
+        """No generation can say what is missing now."""
+        if (manifest := plugin.manifest) is not None:
+            lacks = config_schema.missing(
+                manifest.config_schema, self._config.values(plugin.identity.config_key)
+            )
+            plugin.manifest = msgspec.structs.replace(manifest, config_missing=lacks)
+        self._registry.publish(plugin, "configured", Cause.CONFIG)
 
     async def _reload(self, plugin: Plugin) -> ReloadResult:
         future = self._reconciler.request(plugin, Change(Cause.API, force=True))
@@ -250,11 +296,17 @@ class Operations:
                 5.0,
             ) from None
 
+    def _look_at(self, paths: list[str]) -> None:
+        for path in paths:
+            self._eyes.look_at(path, may_be_open=False)
+
     def _delete_files(self, unit_path: str, paths: list[str]) -> None:
         root = self._loader.plugins_dir
         target = root / unit_path
         # A link is deleted itself, never what it leads to.
         if target.is_dir() and not target.is_symlink():
+            # Without its main file it is no plugin any more: what goes after that changes nothing, and nothing loads.
+            (target / "__init__.py").unlink(missing_ok=True)
             shutil.rmtree(target)
         else:
             target.unlink(missing_ok=True)

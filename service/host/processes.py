@@ -97,6 +97,10 @@ class Nursery:
             await self._sweep_orphans()
         self._all_ended()
 
+    def workers(self) -> list[WorkerProcess]:
+        """Every worker that has not ended, spares too; may be called from any thread."""
+        return list(self._workers.values())
+
     async def acquire(self) -> WorkerProcess:
         """A worker that waits for its plugin: a spare, or one forked now.
 

@@ -22,6 +22,7 @@ from service.host.crashes import Crashes, CrashLimits
 from service.host.desks import Change, Desk, Outcome
 from service.host.endings import Endings
 from service.host.generation import Generation
+from service.host.handover import Handover
 from service.host.known import Known
 from service.host.loader import Loader
 from service.host.naming import Naming
@@ -96,12 +97,14 @@ class Reconciler:
                 limits.crash_window_s,
             ),
         )
+        handover = Handover(registry, tree, self._desks, retirement, self._want)
         endings = Endings(
             registry,
             tree,
             self._desks,
             attempts,
             self._naming,
+            handover,
             crashes,
             retirement,
             self._known,
@@ -115,13 +118,14 @@ class Reconciler:
             self._desks,
             attempts,
             self._naming,
+            handover,
             crashes,
             retirement,
             endings,
             self._known,
             config,
             want=self._want,
-            limits=RoundLimits(limits.draining_generations, limits.plugin_file_bytes),
+            limits=RoundLimits(limits.settle_s, limits.draining_generations, limits.plugin_file_bytes),
         )
         self._begun = False
         self._first_round: asyncio.Task[None] | None = None

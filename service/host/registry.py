@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -264,15 +264,17 @@ class Registry:
         self._by_identity[plugin.identity] = plugin
         return displaced
 
-    def exchange(self, plugin: Plugin, other: Plugin) -> None:
-        """Exchange two identities, as the two files have: each file's plugin goes on as the other one did."""
-        plugin.identity, other.identity = other.identity, plugin.identity
-        plugin.serving, other.serving = other.serving, plugin.serving
-        plugin.manifest, other.manifest = other.manifest, plugin.manifest
-        count = max(plugin.generation_count, other.generation_count)
-        plugin.generation_count = other.generation_count = count
-        self._by_identity[plugin.identity] = plugin
-        self._by_identity[other.identity] = other
+    def rotate(self, plugins: Sequence[Plugin]) -> None:
+        """Give each the identity of the next, and the last that of the first, as their files have changed places.
+
+        With an identity goes what serves under it.
+        """
+        taken = [(one.identity, one.serving, one.manifest) for one in plugins]
+        count = max(one.generation_count for one in plugins)
+        for plugin, (identity, serving, manifest) in zip(plugins, taken[1:] + taken[:1], strict=True):
+            plugin.identity, plugin.serving, plugin.manifest = identity, serving, manifest
+            plugin.generation_count = count
+            self._by_identity[identity] = plugin
 
     def make_way(self, plugin: Plugin, identity: Identity) -> None:
         """List a plugin that has a name by its file only under another one: a plugin that says that name came."""

@@ -15,6 +15,7 @@ from service.host.crashes import Crashes
 from service.host.desks import Change, Desk
 from service.host.endings import Endings
 from service.host.generation import Generation
+from service.host.handover import Handover
 from service.host.known import Known
 from service.host.loader import flawed
 from service.host.naming import Naming
@@ -24,17 +25,19 @@ from service.host.sources import Snapshot, SourceFlawed, Unit
 from service.host.tree import SourceTree
 from service.model.events import Cause, PluginChange, Timings
 from service.model.plugin import LoadError
+from service.model.text import Text
 
 log = structlog.get_logger(__name__)
 
-# A new file is announced under its file's name only where its load takes long enough to be seen.
+# A new file is announced under its file's name only where its load takes long enough to be seen; so is a wait.
 _ANNOUNCE_AFTER_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class RoundLimits:
-    """Counts that rounds keep."""
+    """Seconds and counts that rounds keep."""
 
+    settle_s: float
     draining_generations: int
     plugin_file_bytes: int
 
@@ -48,6 +51,7 @@ class Rounds:
         desks: all desks by path.
         attempts: loads.
         naming: gives names.
+        handover: has exclusive plugins change places.
         crashes: cares for what serves.
         retirement: stops.
         endings: does what ends a round without a new generation.
@@ -64,6 +68,7 @@ class Rounds:
         desks: Mapping[str, Desk],
         attempts: Attempts,
         naming: Naming,
+        handover: Handover,
         crashes: Crashes,
         retirement: Retirement,
         endings: Endings,
@@ -78,6 +83,7 @@ class Rounds:
         self._desks = desks
         self._attempts = attempts
         self._naming = naming
+        self._handover = handover
         self._crashes = crashes
         self._retirement = retirement
         self._endings = endings
@@ -133,7 +139,7 @@ class Rounds:
             LoadFailed: its name is another plugin's; the generation is ended.
         """
         try:
-            known_by_name = self._naming.claim(desk, plugin, generation, change.cause)
+            served_before = self._naming.claim(desk, plugin, generation, change.cause)
         except LoadFailed:
             generation.worker.kill()
             raise
@@ -143,7 +149,6 @@ class Rounds:
             generation.worker.kill()
             self._endings.disable(desk, plugin, change.cause)
             return
-        served_before = known_by_name and (plugin.serving is not None or plugin.switching)
         older = self._put_in_place(desk, plugin, generation, error)
         kind: PluginChange = change.kind
         if kind == "loaded" and served_before:
@@ -169,6 +174,8 @@ class Rounds:
         try:
             if older is not None and older.manifest.exclusive:
                 return await self._replace_exclusive(desk, plugin, change, snapshot, older)
+            if not await self._handover.await_room(desk, snapshot):
+                return False
             generation, failure = await self._attempts.load_unless_newer(
                 desk, plugin, snapshot, newest=newest
             )
@@ -177,6 +184,8 @@ class Rounds:
                 announcement.cancel()
         if generation is None and failure is None:
             return False
+        if generation is not None:
+            await self._naming.settle(desk, plugin, generation, self._limits.settle_s)
         if newest and may_be_stale and self._attempts.outdates(desk, plugin, snapshot):
             if generation is not None:
                 generation.worker.kill()
@@ -268,22 +277,43 @@ class Rounds:
         Returns:
             whether there is room; `False` when something else is wanted meanwhile.
         """
-        said = False
-        while len(plugin.draining) >= self._limits.draining_generations or any(
-            one.manifest.exclusive for one in plugin.draining
-        ):
-            if not said:
-                said = True
-                log.warning(
-                    "plugin.waits_for_drain", plugin=str(plugin.identity), draining=len(plugin.draining)
-                )
-            changed = asyncio.ensure_future(plugin.wait_for_change(None))
-            try:
-                if await desk.arrival_before(changed):
-                    return False
-            finally:
-                changed.cancel()
+        saying: asyncio.TimerHandle | None = None
+        try:
+            while len(plugin.draining) >= self._limits.draining_generations or any(
+                one.manifest.exclusive for one in plugin.draining
+            ):
+                if saying is None and not desk.told_to_wait:
+                    saying = asyncio.get_running_loop().call_later(
+                        _ANNOUNCE_AFTER_SECONDS, self._say_it_waits, desk, plugin
+                    )
+                changed = asyncio.ensure_future(plugin.wait_for_change(None))
+                try:
+                    if await desk.arrival_before(changed):
+                        return False
+                finally:
+                    changed.cancel()
+        finally:
+            if saying is not None:
+                saying.cancel()
+        desk.told_to_wait = False
         return True
+
+    def _say_it_waits(self, desk: Desk, plugin: Plugin) -> None:
+        desk.told_to_wait = True
+        count = len(plugin.draining)
+        log.warning("plugin.waits_for_drain", plugin=str(plugin.identity), draining=count)
+        if count < self._limits.draining_generations:
+            text = Text(
+                zh="插件只能单独运行（exclusive），新的一代等待旧的一代结束后再加载",
+                en="the plugin runs alone (exclusive): the new generation waits to load until the older one has ended",
+            )
+        else:
+            text = Text(
+                zh=f"新的一代等待 {count} 代旧代码结束运行中的调用后再加载（limits.draining_generations）",
+                en=f"the new generation waits to load until running calls of {count} older ones are over "
+                "(limits.draining_generations)",
+            )
+        self._attempts.note(plugin, text)
 
 
 def _of(plugin: Plugin, snapshot: Snapshot) -> Generation | None:

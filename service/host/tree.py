@@ -77,9 +77,16 @@ class SourceTree:
         return unit.main_file in self._files
 
     def files_of(self, unit: Unit, names: Iterable[str] = ()) -> list[str]:
-        """The plugin's own files and its requirements file, which may be named by one of `names` too."""
-        requirements = self._requirements_path(unit, names)
-        return sorted([*self._plugins.get(unit.path, ()), *([requirements] if requirements else [])])
+        """The plugin's own files and its requirements files; one may be named by one of `names` too.
+
+        But for those that another plugin's file is the namesake of.
+        """
+        requirements = {
+            path
+            for path in self._requirements_paths(unit, names)
+            if path in self._files and not self._is_of_another(path, unit)
+        }
+        return sorted([*self._plugins.get(unit.path, ()), *requirements])
 
     def sha256_of(self, unit: Unit) -> str | None:
         """The SHA-256 of the plugin's main file, where it could be read."""
@@ -143,11 +150,21 @@ class SourceTree:
                 del self._by_stem[unit.stem.encode()]
 
     def _requirements_path(self, unit: Unit, names: Iterable[str]) -> str | None:
-        for name in (unit.short_name, unit.stem, *names):
-            path = f"{unit.type.value}/{name}{REQUIREMENTS_SUFFIX}"
-            if path in self._files:
-                return path
-        return None
+        return next((path for path in self._requirements_paths(unit, names) if path in self._files), None)
+
+    @staticmethod
+    def _requirements_paths(unit: Unit, names: Iterable[str]) -> list[str]:
+        return [
+            f"{unit.type.value}/{name}{REQUIREMENTS_SUFFIX}" for name in (unit.short_name, unit.stem, *names)
+        ]
+
+    def _is_of_another(self, requirements_path: str, unit: Unit) -> bool:
+        stem = requirements_path.removesuffix(REQUIREMENTS_SUFFIX)
+        return any(
+            other.path != unit.path and f"{other.type.value}/{name}" == stem
+            for other in self._units.values()
+            for name in (other.short_name, other.stem)
+        )
 
     def _reachable(self, unit: Unit, own: Mapping[str, SourceFile]) -> _Files:
         """The helpers, and other plugins' modules where the code names them.

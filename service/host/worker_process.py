@@ -10,6 +10,7 @@ import signal
 from collections.abc import Callable
 
 from service.host.channel import Channel
+from service.model.text import Text
 
 # Small, so that a flood of short lines holds the loop for a few milliseconds at a time.
 _OUTPUT_CHUNK_BYTES = 4 * 1024
@@ -27,6 +28,7 @@ class WorkerProcess:
         exited: done when the process and all that it started are gone; the wait status, or `None` where the
             template ended first and nobody could tell.
         closed_its_channel: whether it had to be ended because it could not be talked to any more.
+        ended_for: why it had to be ended, where the server did so for what the plugin did.
     """
 
     def __init__(self, pid: int, pidfd: int, channel: Channel, output_fd: int) -> None:
@@ -37,6 +39,7 @@ class WorkerProcess:
         self._output_fd = output_fd
         self._on_output: Callable[[bytes], None] | None = None
         self.closed_its_channel = False
+        self.ended_for: Text | None = None
         self._cut: asyncio.TimerHandle | None = None
         self._poll = select.poll()
         self._poll.register(pidfd, select.POLLIN)
@@ -62,6 +65,16 @@ class WorkerProcess:
         if self._pidfd >= 0:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+
+    def end_for(self, reason: Text) -> None:
+        """End the process now for what the plugin did, and say so in its log; calling it twice is safe."""
+        if self.ended_for is None and self._pidfd >= 0:
+            self.ended_for = self.channel.ended_for = reason
+            if self._on_output is not None:
+                # What it has not finished printing is a line of its own.
+                self._on_output(b"")
+                self._on_output(f"<3>{reason.zh} / {reason.en}\n".encode())
+        self.kill()
 
     def _cut_off(self) -> None:
         """The channel is at its end: so is the process, or it is of no use any more."""

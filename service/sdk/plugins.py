@@ -60,9 +60,9 @@ class DownloadPlugin(Plugin):
     True completes the task; false or an exception fails it. When the user cancels or pauses, an `async` method is
     cancelled, and `task.cancelled` says so to a plain one; see `DownloadTask.paused`.
 
-    It may have, besides: `get_progress(id)` (a number, or a dictionary with `progress`, `status`, `downloaded`, `total`,
-    `speed`, `eta`, `save_path`, `error`), `cancel(id)`, `pause(id)`, `resume(id)` and `get_downloads()`, all with the
-    task's id, or the `external_id` of one that another program works on; and `discard(task)`, see below.
+    It may have, besides: `get_progress(id)` (a number, or a dictionary with `progress`, `status`, `downloaded`,
+    `total`, `speed`, `eta`, `save_path`, `error`), `cancel(id)`, `pause(id)`, `resume(id)` and `get_downloads()`, all
+    with the task's id, or the `external_id` of one that another program works on; and `discard(task)`, see below.
     """
 
     supported_protocols: list[str]

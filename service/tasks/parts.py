@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -13,7 +13,6 @@ from service.host.registry import Plugin
 from service.tasks.board import Board, LiveTask
 from service.tasks.parsers import Parsers, has_episodes
 
-_GATHERED_MAX = 1000
 _PARSE_SECONDS_MIN = 1.0
 
 
@@ -45,6 +44,8 @@ class Part:
         self._parsers = parsers
         self._enough = enough
         self._gathered: list[bytes] = []
+        self._done: Callable[[int], None] | None = None
+        self._teller: asyncio.Task[None] | None = None
         self._deadline = asyncio.get_running_loop().time() + caller.search_s
 
     async def run(self) -> None:
@@ -56,37 +57,43 @@ class Part:
         params: dict[str, object] = {"keyword": self._live.task.keyword}
         if self._live.task.limit is not None:
             params["limit"] = self._live.task.limit
-        teller: asyncio.Task[None] | None = None
         try:
-            found = self._caller.stream(self._plugin, "search", params, timeout_s=self._caller.search_s)
-            async with aclosing(found) as items:
-                async for item in items:
-                    if teller is None and not has_episodes(item):
-                        self._take([msgspec.json.decode(item)])
-                        continue
-                    # From here on one after the other: parsers take their time, and the order stays.
-                    self._gathered.append(item)
-                    if teller is None:
-                        teller = asyncio.ensure_future(self._tell())
-                    elif teller.done():
-                        await teller
-                        teller = asyncio.ensure_future(self._tell())
-                    elif len(self._gathered) >= _GATHERED_MAX:
-                        await teller
+            rest = await self._caller.stream(
+                self._plugin, "search", params, self._on_item, timeout_s=self._caller.search_s
+            )
         finally:
-            if teller is not None:
-                await teller
-                await self._tell()
+            if self._teller is not None:
+                await self._teller
+        if has_episodes(rest):
+            rest = await self._with_parsed_urls(rest)
+        self._take(msgspec.json.decode(rest) or [])
+
+    def _on_item(self, item: bytes, done: Callable[[int], None]) -> None:
+        if self._teller is None and not has_episodes(item):
+            self._take([msgspec.json.decode(item)])
+            done(1)
+            return
+        # From here on one after the other: parsers take their time, and the order stays.
+        self._gathered.append(item)
+        self._done = done
+        if self._teller is None or self._teller.done():
+            self._teller = asyncio.ensure_future(self._tell())
 
     async def _tell(self) -> None:
         while self._gathered:
             batch, self._gathered = self._gathered, []
-            left = max(_PARSE_SECONDS_MIN, self._deadline - asyncio.get_running_loop().time())
-            body = await self._parsers.add_parsed_urls(b"[%b]" % b",".join(batch), seconds=left)
-            self._take(msgspec.json.decode(body))
+            self._take(msgspec.json.decode(await self._with_parsed_urls(b"[%b]" % b",".join(batch))))
+            if self._done is not None:
+                self._done(len(batch))
+
+    async def _with_parsed_urls(self, results: bytes) -> bytes:
+        left = max(_PARSE_SECONDS_MIN, self._deadline - asyncio.get_running_loop().time())
+        return await self._parsers.add_parsed_urls(results, seconds=left)
 
     def _take(self, results: list[Any]) -> None:
         live, limit = self._live, self._live.task.limit
+        if not results:
+            return
         if limit is not None:
             results = results[: max(0, limit - len(live.results))]
         name = self._plugin.identity.name

@@ -11,8 +11,8 @@
                                                              error   id; body: what the method raised
                                                              stopped nothing is left to wait for
 
-A call has exactly one `result` or `error`; a call with credit above 0 has any number of `item` before it, and a download
-any number of `note`: of kind `report`, or `checkpoint`, which has a number and is answered with `noted`.
+A call has exactly one `result` or `error`; a call with credit above 0 has any number of `item` before it, and a
+download any number of `note`: of kind `report`, or `checkpoint`, which has a number and is answered with `noted`.
 """
 
 from __future__ import annotations

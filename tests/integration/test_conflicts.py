@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.integration.live import Live, clear, live_server, only, save, search_plugin, write
+from tests.integration.live import (
+    Live,
+    clear,
+    live_server,
+    only,
+    save,
+    search_plugin,
+    without_passing,
+    write,
+)
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -175,6 +184,35 @@ async def test_the_files_of_two_plugins_are_exchanged(live: Live) -> None:
     }
 
 
+@pytest.mark.parametrize("names", ["abc", "abcdefg"])
+@pytest.mark.parametrize("turn", [1, -1], ids=["forwards", "backwards"])
+async def test_the_files_of_many_plugins_rotate(live: Live, names: str, turn: int) -> None:
+    paths = {name: await place(live, name, search_plugin(name, name)) for name in names}
+    for path in paths.values():
+        path.rename(path.with_suffix(".old"))
+    for name, old in zip(names, names[turn:] + names[:turn], strict=True):
+        paths[old].with_suffix(".old").rename(paths[name])
+    await only(live, *(f"reloaded search/{name}" for name in names))
+    listed = await live.listed()
+    assert {id: one["state"] for id, one in listed.items()} == {f"search/{name}": "active" for name in names}
+    for name, old in zip(names, names[turn:] + names[:turn], strict=True):
+        assert await live.answer(name) == name
+        assert listed[f"search/{old}"]["file"] == f"plugins/search/{name}_plugin.py"
+
+
+async def test_files_that_rotate_one_by_one(live: Live) -> None:
+    """Slowly enough that two of them are in conflict for a while; the last move ends that."""
+    paths = {name: await place(live, name, search_plugin(name, name)) for name in "abc"}
+    texts = {name: path.read_text() for name, path in paths.items()}
+    for name, other in (("a", "b"), ("b", "c")):
+        save(paths[name], texts[other])
+        await live.event("failed", f"search/{name}")
+    save(paths["c"], texts["a"])
+    await only(live, "failed search/a", "failed search/b", *(f"reloaded search/{name}" for name in "abc"))
+    for name in "abc":
+        assert await live.answer(name) == name
+
+
 async def test_a_file_that_never_loaded_is_listed_under_its_stem(live: Live) -> None:
     path = await place(live, "broken", "class (")
     plugin = await live.plugin("search/broken")
@@ -185,24 +223,29 @@ async def test_a_file_that_never_loaded_is_listed_under_its_stem(live: Live) -> 
     assert list(await live.listed()) == ["search/demo"]
 
 
-async def test_at_start_the_first_by_path_has_the_name(tmp_path: Path) -> None:
+@pytest.mark.parametrize("seconds", [0.5, 2.5])
+async def test_at_start_the_first_by_path_has_the_name(tmp_path: Path, seconds: float) -> None:
+    """However long it takes to load: the others do not wait for ever, and make way in the end."""
     home = tmp_path / "home"
-    slow = search_plugin("demo", "a", imports="import time\ntime.sleep(0.5)")
+    slow = search_plugin("demo", "a", imports=f"import time\ntime.sleep({seconds})")
     write(home / "plugins/search/a_plugin.py", slow)
     for name in ("b", "c", "d"):
         write(home / f"plugins/search/{name}_plugin.py", search_plugin("demo", name))
+    write(home / "plugins/search/e_plugin.py", search_plugin("other"))
     async with live_server(home) as live:
         assert await live.answer("demo") == "a"
-        states = {
-            id: (one["state"], (one["error"] or {}).get("code")) for id, one in (await live.listed()).items()
-        }
+        await live.quiet()
+        listed = await live.listed()
+        states = {id: (one["state"], (one["error"] or {}).get("code")) for id, one in listed.items()}
         assert states == {
             "search/demo": ("active", None),
+            "search/other": ("active", None),
             "search/b": ("failed", "conflict"),
             "search/c": ("failed", "conflict"),
             "search/d": ("failed", "conflict"),
         }
-        assert live.final() == [
-            *("failed search/b", "failed search/c", "failed search/d"),
-            *("loaded search/demo", "unloaded search/a"),
-        ]
+        assert without_passing(live.mirror()) == without_passing(listed)
+        live.events.clear()
+        (home / "plugins/search/a_plugin.py").unlink()
+        await only(live, "reloaded search/demo", "unloaded search/b")
+        assert await live.answer("demo") == "b"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import pytest_asyncio
 
 from tests.integration.live import Live, live_server, search_plugin, write
+from tests.integration.process_tree import descendants
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -240,3 +242,86 @@ async def test_a_flood_of_empty_lines_holds_nobody_up(live: Live) -> None:
     await live.event("reloaded", "search/demo", after=start)
     assert (await live.get("/livez")).status == 200
     assert await live.answer("demo") == "new"
+
+
+# -- processes ---------------------------------------------------------------------------------------------------
+
+SLEEPERS = search_plugin(
+    "sleepers",
+    imports="import subprocess, time\n"
+    "def started(count):\n"
+    "    started = [subprocess.Popen(['sleep', '600']) for _ in range(count)]\n"
+    "    time.sleep(30 if count > 64 else 0)\n"
+    "    return str(len(started))\n",
+    expression="started(int(keyword))",
+)
+# Every process forks on as fast as it can, but no more than 3,000 of them come to be.
+BOMB = """
+import os, time
+def explode():
+    tokens, source = os.pipe()
+    os.write(source, b"x" * 3000)
+    os.close(source)
+    while os.read(tokens, 1):
+        if os.fork() == 0 and {flees}:
+            os.setsid()
+    time.sleep(600)
+"""
+
+
+async def until_few(live: Live, seconds: float = 20) -> None:
+    """Wait until no more processes are left below the server than its plugins have."""
+    pid = live.server.process.pid
+    most = len(await live.listed()) + 10
+    async with asyncio.timeout(seconds):
+        while len(await asyncio.to_thread(descendants, pid)) > most:
+            await asyncio.sleep(0.05)
+
+
+async def test_a_call_that_starts_too_many_processes(live: Live) -> None:
+    start = len(live.events)
+    put(live.plugins / "search/sleepers_plugin.py", SLEEPERS.encode())
+    await live.event("loaded", "search/sleepers", after=start)
+    assert await live.answer("sleepers", "60") == "60"
+    start = len(live.events)
+    answer = await live.search("sleepers", "100")
+    assert (answer.status, answer.body["code"]) == (502, "plugin_crashed")
+    assert "more than 64 processes" in answer.body["detail"]
+    await live.event("crashed", "search/sleepers", after=start)
+    lines = (await live.get("/api/plugins/search/sleepers/logs?lines=10")).body["lines"]
+    assert [one["level"] for one in lines if "limits.processes" in one["message"]] == ["error"]
+    await until_few(live)
+    await live.event("loaded", "search/sleepers", after=start)
+    assert await live.answer("sleepers", "0") == "0"
+    os.unlink(live.plugins / "search/sleepers_plugin.py")
+    await live.event("unloaded", "search/sleepers", after=start)
+
+
+@pytest.mark.parametrize("flees", [False, True], ids=["one session", "sessions of their own"])
+async def test_a_fork_bomb_in_a_call(live: Live, flees: bool) -> None:
+    start = len(live.events)
+    text = search_plugin("bomb", imports=BOMB.format(flees=flees), expression="explode()")
+    put(live.plugins / "search/bomb_plugin.py", text.encode())
+    await live.event("loaded", "search/bomb", after=start)
+    call = asyncio.create_task(live.search("bomb"))
+    while not call.done():
+        assert (await live.search("demo")).status == 200
+    assert "more than 64 processes" in (await call).body["detail"]
+    await until_few(live)
+    os.unlink(live.plugins / "search/bomb_plugin.py")
+    await live.event("unloaded", "search/bomb", after=start)
+
+
+async def test_a_fork_bomb_at_import(live: Live) -> None:
+    start = len(live.events)
+    text = search_plugin("bomb", imports=BOMB.format(flees=False) + "\nexplode()\n")
+    put(live.plugins / "search/bomb_plugin.py", text.encode())
+    while not live.final(start):
+        assert (await live.search("demo")).status == 200
+    seen = await live.event("failed", "search/bomb", after=start)
+    error = seen.plugin["error"]
+    assert error["code"] == "worker_exited"
+    assert "more than 64 processes" in error["messages"]["en"]
+    await until_few(live)
+    os.unlink(live.plugins / "search/bomb_plugin.py")
+    await live.event("unloaded", "search/bomb", after=start)

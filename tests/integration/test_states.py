@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 import pytest_asyncio
 
@@ -298,6 +299,50 @@ async def test_delete_takes_all_that_is_the_plugin_s(live: Live) -> None:
             await asyncio.sleep(0.01)
 
 
+async def test_a_deleted_plugin_leaves_no_requirements(live: Live) -> None:
+    await begin(live)
+    for name in ("demo", "demo_plugin", "other"):
+        write(live.plugins / f"search/{name}_requirements.txt", "msgspec\n")
+    write(live.plugins / "search/other_plugin.py", search_plugin("third"))
+    await live.event("loaded", "search/third")
+    await live.quiet()
+    await live.post("/api/plugins/delete", {"plugin_type": "search", "plugin_name": "demo"})
+    left = sorted(path.name for path in (live.plugins / "search").iterdir())
+    assert left == ["other_plugin.py", "other_requirements.txt"]
+
+
+async def test_deleted_and_installed_at_once(live: Live) -> None:
+    """Whichever comes last, what is on the disk is what serves."""
+    for number in range(15):
+        save(live.plugins / FILE, search_plugin(says=str(number)))
+        await live.until(lambda _, n=number: (live.mirror().get(ID) or {}).get("version") == str(n))
+        form = aiohttp.FormData({"plugin_type": "search", "replace": "true"})
+        form.add_field("file", search_plugin(says="installed").encode(), filename="demo_plugin.py")
+        await asyncio.gather(
+            live.post("/api/plugins/delete", {"plugin_type": "search", "plugin_name": "demo"}),
+            live.request("POST", "/api/plugins/install", data=form),
+        )
+        await live.quiet()
+        there = (live.plugins / FILE).exists()
+        assert ({ID} if there else set()) == set(await live.listed()) == set(live.mirror())
+        assert not there or await live.answer("demo") == "installed"
+
+
+async def test_deleting_a_package_loads_nothing(live: Live) -> None:
+    for number in range(40):
+        write(live.plugins / f"search/demo_plugin/a{number}.py", "")
+    package = live.plugins / "search/demo_plugin"
+    write(package / "deep/words.py", "WORD = 'one'\n")
+    write(package / "__init__.py", search_plugin(imports="from .deep.words import WORD"))
+    await live.until(lambda _: live.final())
+    await live.quiet()
+    live.events.clear()
+    answer = await live.post("/api/plugins/delete", {"plugin_type": "search", "plugin_name": "demo"})
+    assert answer.status == 200 and not package.exists()
+    await only(live, f"unloaded {ID}")
+    assert "loading search/demo" not in live.kinds()
+
+
 async def test_off_across_a_restart_is_known_without_running(tmp_path: Path) -> None:
     home = tmp_path / "home"
     path = home / "plugins" / "search" / "other_plugin.py"
@@ -381,6 +426,47 @@ async def test_configuration_mends_a_plugin_that_failed(live: Live) -> None:
     assert path.exists()
 
 
+async def test_what_is_missing_of_a_plugin_that_is_off(live: Live) -> None:
+    await begin(live, SCHEMA)
+    await toggle(live, False)
+    await live.event("disabled", ID)
+    for values, lacks in (({"key": "k"}, []), ({}, ["key"])):
+        live.events.clear()
+        await live.post(f"/api/plugins/{ID}/config", values)
+        await only(live, f"configured {ID}")
+        assert (await live.plugin(ID))["config_missing"] == lacks
+    live.events.clear()
+    await configure(live, {"search:demo": {"key": "k", "_enabled": False}})
+    await only(live, f"configured {ID}")
+    assert (await live.plugin(ID))["config_missing"] == []
+
+
+async def test_an_import_fits_the_schemas_or_changes_nothing(live: Live) -> None:
+    await begin(live, SCHEMA)
+    wrong = {"search:demo": {"key": 5, "n": "many"}, "search:absent": {"any": "thing"}, "search:other": []}
+    answer = await live.post("/api/config/import", {"config": {**wrong, "search:other": {"_enabled": "no"}}})
+    assert (answer.status, answer.body["code"]) == (422, "config_invalid")
+    fields = {one["field"] for one in answer.body["errors"]}
+    assert fields == {"search:demo.key", "search:demo.n", "search:other"}
+    assert (await live.get("/api/config/export")).body["config"] == {}
+    fitting = {"search:demo": {"key": "k", "n": "7", "old": 1}, "search:absent": {"any": "thing"}}
+    answer = await live.post("/api/config/import", {"config": fitting})
+    assert (answer.status, answer.body["reloaded_count"]) == (200, 1)
+    stored = (await live.get("/api/config/export")).body["config"]
+    assert stored == {"search:demo": {"key": "k", "n": 7, "old": 1}, "search:absent": {"any": "thing"}}
+    assert await live.answer("demo") == "k 7"
+
+
+async def test_values_of_another_type_are_another_configuration(live: Live) -> None:
+    """Python holds 1 and True for equal; a plugin need not."""
+    await begin(live, SCHEMA)
+    for number, value in enumerate((1, True, 1.0, [1], [True])):
+        live.events.clear()
+        await live.post(f"/api/plugins/{ID}/config", {"key": "k", "more": value})
+        await only(live, f"configured {ID}")
+        assert (await live.plugin(ID))["generation"] == number + 2
+
+
 async def test_the_configuration_of_the_name_and_not_of_the_file(live: Live) -> None:
     await configure(live, {"search:demo": {"key": "right"}, "search:other": {"key": "wrong"}})
     write(live.plugins / "search/other_plugin.py", SCHEMA)
@@ -456,13 +542,65 @@ async def test_an_exclusive_plugin_in_conflict_comes_back(live: Live, unused_tcp
     assert await live.answer("demo") == "1"
 
 
-async def test_a_renamed_exclusive_plugin(live: Live, unused_tcp_port: int) -> None:
+@pytest.mark.parametrize("says", ["1", "2"], ids=["unchanged", "changed"])
+async def test_a_renamed_exclusive_plugin(live: Live, unused_tcp_port: int, says: str) -> None:
     path = await begin(live, exclusive(unused_tcp_port))
-    path.rename(path.with_name("new_plugin.py"))
-    await live.until(lambda _: (live.mirror().get(ID) or {}).get("file") == "plugins/search/new_plugin.py")
-    await live.quiet()
-    assert await live.answer("demo") == "1"
+    if says != "1":
+        path.rename(path.with_suffix(".old"))
+    else:
+        path.rename(path.with_name("new_plugin.py"))
+    save(path.with_name("new_plugin.py"), exclusive(unused_tcp_port, says))
+    await only(live, f"reloaded {ID}")
+    assert (await live.plugin(ID))["file"] == "plugins/search/new_plugin.py"
+    assert await live.answer("demo") == says
     assert list(await live.listed()) == [ID]
+
+
+async def test_an_exclusive_plugin_renamed_during_a_call(live: Live, unused_tcp_port: int) -> None:
+    """The call ends in its own generation, new ones wait for the new one, and none fails."""
+    path = await begin(live, exclusive(unused_tcp_port))
+    slow = asyncio.create_task(live.answer("demo", "slow"))
+    async with asyncio.timeout(5):
+        while (await live.plugin(ID))["running_calls"] == 0:
+            await asyncio.sleep(0.01)
+    path.rename(path.with_name("new_plugin.py"))
+    answers = []
+    while not live.final():
+        answers.append(await live.answer("demo"))
+    assert set(answers) == {"1"}
+    assert await slow == "1"
+    await only(live, f"reloaded {ID}")
+
+
+async def test_an_exclusive_plugin_that_goes_while_another_is_new(live: Live, unused_tcp_port: int) -> None:
+    path = await begin(live, exclusive(unused_tcp_port))
+    path.unlink()
+    other = exclusive(unused_tcp_port, "2").replace('name = "demo"', 'name = "other"')
+    save(path.with_name("other_plugin.py"), other)
+    await only(live, f"unloaded {ID}", "loaded search/other")
+    assert await live.answer("other") == "2"
+
+
+async def test_one_that_comes_while_an_exclusive_plugin_ends(live: Live, unused_tcp_port: int) -> None:
+    """It wants the same port, which is free only when the last call of the one that was deleted is over."""
+    await begin(live, exclusive(unused_tcp_port))
+    slow = asyncio.create_task(live.answer("demo", "slow"))
+    async with asyncio.timeout(5):
+        while (await live.plugin(ID))["running_calls"] == 0:
+            await asyncio.sleep(0.01)
+    await live.post("/api/plugins/delete", {"plugin_type": "search", "plugin_name": "demo"})
+    other = exclusive(unused_tcp_port, "2").replace('name = "demo"', 'name = "other"')
+    save(live.plugins / "search/other_plugin.py", other)
+    await only(live, f"unloaded {ID}", "loaded search/other")
+    assert await slow == "1"
+    assert await live.answer("other") == "2"
+
+
+async def test_an_exclusive_plugin_renamed_into_one_that_is_broken(live: Live, unused_tcp_port: int) -> None:
+    path = await begin(live, exclusive(unused_tcp_port))
+    path.unlink()
+    save(path.with_name("new_plugin.py"), exclusive(unused_tcp_port, "2", start="raise ValueError"))
+    await only(live, f"unloaded {ID}", "failed search/new")
 
 
 # -- drains ------------------------------------------------------------------------------------------------------
@@ -473,9 +611,16 @@ SLOW = search_plugin(
 )
 
 
+async def told_to_wait(live: Live) -> list[str]:
+    """The levels of what the plugin's log says of waiting for drains."""
+    lines = (await live.get(f"/api/plugins/{ID}/logs?lines=1000")).body["lines"]
+    return [one["level"] for one in lines if "limits.draining_generations" in one["message"]]
+
+
 async def test_too_many_draining_generations(live: Live) -> None:
     """The limit is two here: the third save waits until one is gone."""
     path = await begin(live, SLOW.format(says="1"))
+    before = len(await told_to_wait(live))
     calls = []
     for says in ("2", "3"):
         calls.append(asyncio.create_task(live.answer("demo", "1.5")))
@@ -490,6 +635,10 @@ async def test_too_many_draining_generations(live: Live) -> None:
     await live.quiet(0.3)
     assert live.final() == []
     assert len((await live.plugin(ID))["draining"]) == 2
+    async with asyncio.timeout(5):
+        while len(told := await told_to_wait(live)) == before:
+            await asyncio.sleep(0.02)
+    assert told[before:] == ["warning"]
     save(path, SLOW.format(says="5"))
     assert await asyncio.gather(*calls) == ["1", "2"]
     await live.event("reloaded", ID)

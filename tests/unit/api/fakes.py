@@ -134,10 +134,9 @@ class FakeCaller:
         return answer
 
     async def stream(
-        self, plugin: FakePlugin, method: str, params: dict[str, Any], *, timeout_s: float
-    ) -> AsyncIterator[bytes]:
-        for item in msgspec.json.decode(await self.call(plugin, method, params), type=list[msgspec.Raw]):
-            yield bytes(item)
+        self, plugin: FakePlugin, method: str, params: dict[str, Any], on_item: Any, *, timeout_s: float
+    ) -> bytes:
+        return bytes(await self.call(plugin, method, params))
 
     def _answer(self, plugin: FakePlugin, method: str, params: dict[str, Any]) -> msgspec.Raw:
         if not plugin.enabled:
@@ -164,6 +163,8 @@ class Result:
 class Stored:
     config: dict[str, Any]
     warnings: list[str]
+    plugin: PluginView
+    error: LoadError | None = None
 
 
 class FakeOperations:
@@ -197,7 +198,7 @@ class FakeOperations:
 
     async def put_config(self, plugin: FakePlugin, values: dict[str, Any]) -> Stored:
         self._do("config", plugin.identity, values)
-        return Stored(values, ["extra"])
+        return Stored(values, ["extra"], plugin.view())
 
     def get_config(self, plugin: FakePlugin) -> dict[str, Any]:
         return {"key": "********"}

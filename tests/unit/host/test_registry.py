@@ -164,10 +164,19 @@ async def test_one_that_serves_takes_over_and_the_other_generation_drains(world:
 async def test_two_files_change_places(world: World) -> None:
     one, two = world.add("one", serve=True), world.add("two", serve=True)
     first, second = one.serving, two.serving
-    world.registry.exchange(one, two)
+    world.registry.rotate([one, two])
     assert (one.identity, two.identity) == (demo("two"), demo("one"))
     assert (one.serving, two.serving) == (second, first)
     assert world.registry.get(demo("two")) is one
+
+
+async def test_three_files_change_places(world: World) -> None:
+    plugins = [world.add(name, serve=True) for name in ("one", "two", "three")]
+    serving = [plugin.serving for plugin in plugins]
+    world.registry.rotate(plugins)
+    assert [plugin.identity for plugin in plugins] == [demo("two"), demo("three"), demo("one")]
+    assert [plugin.serving for plugin in plugins] == [serving[1], serving[2], serving[0]]
+    assert world.registry.get(demo("one")) is plugins[2]
 
 
 async def test_who_may_be_called(world: World) -> None:

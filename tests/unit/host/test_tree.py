@@ -84,7 +84,12 @@ def test_requirements_are_found_by_either_name() -> None:
     assert made.snapshot(demo(), ["named"]).requirements == b"b"
     made.apply("search/demo_requirements.txt", file("a"))
     assert made.snapshot(demo(), ["named"]).requirements == b"a"
-    assert made.files_of(demo()) == [MAIN, "search/demo_requirements.txt"]
+    both = ["search/demo_plugin_requirements.txt", "search/demo_requirements.txt"]
+    assert made.files_of(demo()) == sorted([MAIN, *both])
+    assert made.files_of(demo(), ["named"]) == sorted([MAIN, *both, "search/named_requirements.txt"])
+    # What another file is the namesake of is not this one's to be deleted.
+    made.apply("search/named_plugin.py", file(""))
+    assert made.files_of(demo(), ["named"]) == sorted([MAIN, *both])
 
 
 @pytest.mark.parametrize("flaw", list(Flaw))
