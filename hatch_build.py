@@ -216,12 +216,21 @@ class PageHook(Hook):
 
 
 def bundled_files() -> list[str]:
-    """The names in `BUNDLED_FILES` of service/home.py, read as text: the package cannot be imported here."""
+    """What `BUNDLED` of service/home.py names, with every module below its folders.
+
+    It is read as text: the package cannot be imported here.
+    """
     text = (ROOT / "service" / "home.py").read_text(encoding="utf-8")
-    match = re.search(r"^BUNDLED_FILES = \((.*?)^\)", text, re.MULTILINE | re.DOTALL)
+    match = re.search(r"^BUNDLED = \((.*?)^\)", text, re.MULTILINE | re.DOTALL)
     if match is None:
-        raise BuildError("service/home.py has no BUNDLED_FILES")
-    return re.findall(r'"([^"]+)"', match[1])
+        raise BuildError("service/home.py has no BUNDLED")
+    files: list[str] = []
+    for name in re.findall(r'"([^"]+)"', match[1]):
+        if (ROOT / name).is_dir():
+            files += sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / name).rglob("*.py"))
+        else:
+            files.append(name)
+    return files
 
 
 if __name__ == "__main__":

@@ -11,14 +11,25 @@ from service.model.text import Text
 
 PLUGIN_FOLDERS = ("search", "download", "parser")
 
-# The names of what is copied are given in full: a checkout that is a home has its owner's plugins in the same folders.
-BUNDLED_FILES = (
-    "plugins/search/files_plugin.py",
+# Given by name: a checkout that is a home has its owner's plugins in the same folders. A folder stands for every module
+# in it.
+BUNDLED = (
+    "plugins/search/feeds_plugin",
+    "plugins/search/library_plugin",
+    "plugins/search/maccms_plugin",
+    "plugins/search/torznab_plugin",
     "plugins/search/plugin_template.py",
-    "plugins/download/http_plugin.py",
+    "plugins/download/aria2_plugin",
+    "plugins/download/hls_plugin",
+    "plugins/download/http_plugin",
+    "plugins/download/qbittorrent_plugin.py",
+    "plugins/download/transmission_plugin.py",
     "plugins/download/plugin_template.py",
-    "plugins/parser/page_plugin.py",
+    "plugins/parser/m3u8_plugin.py",
+    "plugins/parser/page_plugin",
+    "plugins/parser/torrent_plugin.py",
     "plugins/parser/plugin_template.py",
+    "plugins/shared",
     "config/service.toml",
 )
 
@@ -34,6 +45,28 @@ def bundled_folder() -> Path:
     package = Path(__file__).resolve().parent
     bundled = package / "_bundled"
     return bundled if bundled.is_dir() else package.parent
+
+
+def bundled_files() -> list[str]:
+    """Every bundled file, relative to `bundled_folder`: what `BUNDLED` names, with every module below its folders."""
+    root = bundled_folder()
+    files: list[str] = []
+    for name in BUNDLED:
+        if (root / name).is_dir():
+            files += sorted(path.relative_to(root).as_posix() for path in (root / name).rglob("*.py"))
+        else:
+            files.append(name)
+    return files
+
+
+def bundled_plugins() -> dict[str, Path]:
+    """The main file of each bundled plugin, by the plugin's file or folder relative to a home."""
+    root = bundled_folder()
+    return {
+        name: root / name if name.endswith(".py") else root / name / "__init__.py"
+        for name in BUNDLED
+        if name.removesuffix(".py").endswith("_plugin")
+    }
 
 
 def prepare_home(home: Path) -> bool:
@@ -70,7 +103,7 @@ def _copy_bundled(home: Path) -> None:
     staging = home / f".plugins-{os.getpid()}"
     shutil.rmtree(staging, ignore_errors=True)
     try:
-        for name in BUNDLED_FILES:
+        for name in bundled_files():
             if not (source / name).is_file():
                 continue
             target = (

@@ -1,6 +1,6 @@
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["aiohttp>=3.11", "qbittorrent-api>=2025.5"]
+# dependencies = ["aiohttp>=3.14", "yarl>=1.20", "qbittorrent-api>=2025.5"]
 # ///
 """Hands torrents and magnet links over to a running qBittorrent, by its Web API."""
 
@@ -12,13 +12,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import qbittorrentapi
-from qbittorrentapi import TorrentDictionary
-
-from plugins.download import external
+from plugins.shared import external_program as external
+from plugins.shared.lenient_values import as_bool, number_of, text_of
 from service.sdk import ConfigField, DownloadPlugin, DownloadTask
+
+if TYPE_CHECKING:
+    import qbittorrentapi
+    from qbittorrentapi import TorrentDictionary
 
 DEFAULT_HOST = "http://127.0.0.1"
 DEFAULT_PORT = 8080
@@ -84,8 +86,8 @@ class QBittorrentPlugin(DownloadPlugin):
     @property
     def address(self) -> external.Address:
         """Where qBittorrent's Web UI listens."""
-        host = external.text_of(self.config, "url") or external.text_of(self.config, "host") or DEFAULT_HOST
-        return external.Address.read(host, external.number_of(self.config, "port"), DEFAULT_PORT)
+        host = text_of(self.config, "url", "host") or DEFAULT_HOST
+        return external.Address.read(host, number_of(self.config, "port"), DEFAULT_PORT)
 
     def get_web_ui_url(self) -> str:
         return self.address.url
@@ -188,13 +190,13 @@ class QBittorrentPlugin(DownloadPlugin):
         """The id of the torrent, which qBittorrent has by then."""
         address, ids = self.address, source.hashes
         with self._asking() as client:
-            chosen = external.text_of(self.config, "save_path")
+            chosen = text_of(self.config, "save_path")
             folder = external.folder_for(chosen, address.host, self.downloads_dir)
             answer = client.torrents_add(
                 urls=source.magnet or None,
                 torrent_files=source.content or None,
                 save_path=folder,
-                category=external.text_of(self.config, "category") or None,
+                category=text_of(self.config, "category") or None,
                 use_auto_torrent_management=False if folder else None,
                 is_stopped=False,
             )
@@ -248,6 +250,9 @@ class QBittorrentPlugin(DownloadPlugin):
     @contextmanager
     def _asking(self) -> Iterator[qbittorrentapi.Client]:
         """The client; what goes wrong becomes an error that says what to do."""
+        # With the first call, so that the plugin loads in no time.
+        import qbittorrentapi
+
         url = self.address.url
         if self._refused is not None and time.monotonic() < self._refused[0]:
             raise external.ProgramError(self._refused[1])
@@ -286,13 +291,15 @@ class QBittorrentPlugin(DownloadPlugin):
             ) from error
 
     def _connected(self, url: str) -> qbittorrentapi.Client:
+        import qbittorrentapi
+
         with self._lock:
             if self._client is None:
                 self._client = qbittorrentapi.Client(
                     host=url,
-                    username=external.text_of(self.config, "username"),
-                    password=external.text_of(self.config, "password"),
-                    VERIFY_WEBUI_CERTIFICATE=external.flag_of(self.config, "verify_certificate", True),
+                    username=text_of(self.config, "username"),
+                    password=text_of(self.config, "password"),
+                    VERIFY_WEBUI_CERTIFICATE=as_bool(self.config.get("verify_certificate"), True),
                     FORCE_SCHEME_FROM_HOST=True,
                     REQUESTS_ARGS={"timeout": external.TIMEOUT_S / 2},  # it tries everything twice
                     DISABLE_LOGGING_DEBUG_OUTPUT=True,

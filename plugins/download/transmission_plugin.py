@@ -1,6 +1,6 @@
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["aiohttp>=3.11", "transmission-rpc>=7.0.11"]
+# dependencies = ["aiohttp>=3.14", "yarl>=1.20", "transmission-rpc>=7.0.11"]
 # ///
 """Hands torrents and magnet links over to a running Transmission, by its RPC interface."""
 
@@ -13,13 +13,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import transmission_rpc
-from transmission_rpc.error import TransmissionAuthError, TransmissionConnectError, TransmissionError
-
-from plugins.download import external
+from plugins.shared import external_program as external
+from plugins.shared.lenient_values import as_bool, number_of, text_of
 from service.sdk import ConfigField, DownloadPlugin, DownloadTask
+
+if TYPE_CHECKING:
+    import transmission_rpc
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 9091
@@ -83,14 +84,14 @@ class TransmissionPlugin(DownloadPlugin):
     @property
     def address(self) -> external.Address:
         """Where Transmission's RPC interface listens."""
-        host = external.text_of(self.config, "url") or external.text_of(self.config, "host") or DEFAULT_HOST
-        port, https = external.number_of(self.config, "port"), external.flag_of(self.config, "https")
+        host = text_of(self.config, "url", "host") or DEFAULT_HOST
+        port, https = number_of(self.config, "port"), as_bool(self.config.get("https"), False)
         return external.Address.read(host, port, DEFAULT_PORT, https)
 
     @property
     def path(self) -> str:
         """The path of the RPC interface: the one in the address, else the configured one."""
-        path = self.address.path or external.text_of(self.config, "path") or DEFAULT_PATH
+        path = self.address.path or text_of(self.config, "path") or DEFAULT_PATH
         path = "/" + path.strip("/")
         if path.endswith("/transmission"):
             return f"{path}/rpc"
@@ -192,8 +193,8 @@ class TransmissionPlugin(DownloadPlugin):
         return known is not None
 
     def _add(self, source: external.TorrentSource) -> None:
-        chosen = external.text_of(self.config, "download_dir", "save_path")
-        labels = [one.strip() for one in external.text_of(self.config, "labels").split(",") if one.strip()]
+        chosen = text_of(self.config, "download_dir", "save_path")
+        labels = [one.strip() for one in text_of(self.config, "labels").split(",") if one.strip()]
         with self._asking() as client:
             folder = external.folder_for(chosen, self.address.host, self.downloads_dir)
             version = client.get_session().rpc_version if labels else 0
@@ -215,6 +216,13 @@ class TransmissionPlugin(DownloadPlugin):
     @contextmanager
     def _asking(self) -> Iterator[transmission_rpc.Client]:
         """The client; what goes wrong becomes an error that says what to do."""
+        # With the first call, so that the plugin loads in no time.
+        from transmission_rpc.error import (
+            TransmissionAuthError,
+            TransmissionConnectError,
+            TransmissionError,
+        )
+
         url = self.rpc_url
         try:
             yield self._connected()
@@ -243,6 +251,8 @@ class TransmissionPlugin(DownloadPlugin):
             ) from error
 
     def _connected(self) -> transmission_rpc.Client:
+        import transmission_rpc
+
         with self._lock:
             if self._client is None:
                 address = self.address
@@ -251,8 +261,8 @@ class TransmissionPlugin(DownloadPlugin):
                     host=f"[{address.host}]" if ":" in address.host else address.host,
                     port=address.port,
                     path=self.path,
-                    username=external.text_of(self.config, "username") or None,
-                    password=external.text_of(self.config, "password") or None,
+                    username=text_of(self.config, "username") or None,
+                    password=text_of(self.config, "password") or None,
                     timeout=external.TIMEOUT_S,
                     logger=quiet(self.log),
                 )

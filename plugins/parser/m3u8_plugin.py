@@ -1,6 +1,6 @@
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["aiohttp>=3.14", "cryptography>=45", "m3u8>=6.0", "yarl>=1.20"]
+# dependencies = ["aiohttp>=3.14", "yarl>=1.20", "m3u8>=6.0"]
 # ///
 """Lists what is in an `.m3u8`, and the configured resolvers' addresses of any page."""
 
@@ -13,9 +13,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote, urljoin, urlsplit
 
-from plugins.download.hls_fetch import Fetcher
-from plugins.download.hls_options import number
-from plugins.download.hls_playlist import MasterPlaylist, MediaPlaylist, PlaylistRefused, read_playlist
+from plugins.shared.hls_playlist import (
+    PLAYLIST_MAX_BYTES,
+    MasterPlaylist,
+    MediaPlaylist,
+    PlaylistRefused,
+    read_playlist,
+)
+from plugins.shared.lenient_values import not_negative
+from plugins.shared.web_documents import Web
+from plugins.shared.web_failures import FetchFailed
+from plugins.shared.web_origins import is_web_address
 from service.sdk import ConfigField, ParserPlugin
 
 RETRIES = 1
@@ -81,7 +89,7 @@ class M3u8Plugin(ParserPlugin):
         ]
 
     def can_parse(self, url: str) -> bool:
-        return _is_web(url) and (self._is_playlist(url) or any(self._resolvers()))
+        return is_web_address(url) and (self._is_playlist(url) or any(self._resolvers()))
 
     async def parse_url(self, url: str) -> list[dict[str, Any]]:
         """`name`, `url` and `kind` (`variant`, `media`, `entry` or `resolver`) of each, with what else is known.
@@ -90,7 +98,7 @@ class M3u8Plugin(ParserPlugin):
             ValueError: not an address for this parser, or no playlist there.
             RuntimeError: nothing could be had.
         """
-        if not _is_web(url):
+        if not is_web_address(url):
             raise ValueError(f"{url} is not an http or https address")
         if not self.can_parse(url):
             raise ValueError(f"{url} is no m3u8 address, and no resolver is configured for others")
@@ -130,25 +138,30 @@ class M3u8Plugin(ParserPlugin):
         for entry in configured if isinstance(configured, list) else str(configured).split():
             about = entry if isinstance(entry, Mapping) else {"url": str(entry)}
             address = str(about.get("url") or "").strip()
-            if not _is_web(address) or about.get("enabled") is False:
+            if not is_web_address(address) or about.get("enabled") is False:
                 continue
             name = str(about.get("name") or "").strip() or str(urlsplit(address).hostname)
             kind = "json" if str(about.get("type") or "").strip().lower() == "json" else "page"
             yield Resolver(name, address, kind)
 
-    def _fetcher(self, url: str) -> Fetcher:
+    async def _fetched(self, url: str) -> tuple[str, str]:
+        """The text of a document, with the address that it came from after redirects."""
         headers = {"User-Agent": str(self.config.get("user_agent") or f"Plugbay-{self.name}/{self.version}")}
         if referer := str(self.config.get("referer") or ""):
             headers["Referer"] = referer
-        timeout_s = max(0.1, number(self.config.get("timeout_s"), 15))
-        return Fetcher(headers, url, parallel=1, timeout_s=timeout_s, retries=RETRIES)
+        timeout_s = max(0.1, not_negative(self.config.get("timeout_s"), 15))
+        try:
+            async with Web(headers, timeout_s=timeout_s, stalls=True, retries=RETRIES) as web:
+                answer = await web.document(url, max_bytes=PLAYLIST_MAX_BYTES)
+        except FetchFailed as error:
+            raise RuntimeError(f"{url[:2000]}: {error}") from error
+        return answer.url, answer.body.decode("utf-8-sig", errors="replace")
 
     async def _resolved(self, resolver: Resolver, url: str) -> list[dict[str, Any]]:
         address = resolver.address_for(url)
         if resolver.kind == "page":
             return [{"name": resolver.name, "url": address, "kind": "resolver", "type": "page"}]
-        async with self._fetcher(address) as fetcher:
-            final, text = await fetcher.playlist(address)
+        final, text = await self._fetched(address)
         try:
             found = _url_in(json.loads(text))
         except ValueError as error:
@@ -156,13 +169,12 @@ class M3u8Plugin(ParserPlugin):
         if not found:
             raise ValueError(f"the resolver {resolver.name} gave no address: {text[:200]}")
         playable = urljoin(final, found)
-        if not _is_web(playable):
+        if not is_web_address(playable):
             raise ValueError(f"the resolver {resolver.name} gave {playable[:200]!r}, not a web address")
         return [{"name": resolver.name, "url": playable, "kind": "resolver", "type": "json"}]
 
     async def _playlist(self, url: str) -> list[dict[str, Any]]:
-        async with self._fetcher(url) as fetcher:
-            address, text = await fetcher.playlist(url)
+        address, text = await self._fetched(url)
         # A list without any HLS in it; the oldest kind has no first line to know it by.
         is_list = text.lstrip("\ufeff \r\n").startswith("#EXTM3U") or urlsplit(address).path.endswith(".m3u")
         entries = list(_entries(text, address)) if is_list and "#EXT-X-" not in text else []
@@ -229,7 +241,7 @@ def _entries(text: str, base: str) -> Iterator[dict[str, Any]]:
             title = re.sub(r'"[^"]*"', "", line).partition(",")[2].strip()
         elif line and not line.startswith("#"):
             url = urljoin(base, line)
-            if _is_web(url):
+            if is_web_address(url):
                 yield {"name": title or _title(url), "url": url, "kind": "entry"}
             title = ""
 
@@ -247,11 +259,3 @@ def _url_in(answer: Any) -> str | None:
 def _title(url: str) -> str:
     parts = urlsplit(url)
     return parts.path.rstrip("/").rpartition("/")[2] or parts.netloc
-
-
-def _is_web(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme.lower() in ("http", "https") and bool(parts.hostname)
-    except ValueError:
-        return False

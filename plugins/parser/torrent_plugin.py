@@ -1,6 +1,6 @@
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["aiohttp>=3.11"]
+# dependencies = ["aiohttp>=3.14", "yarl>=1.20"]
 # ///
 """Reads torrent files and magnet links, and finds each from the other."""
 
@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
-from urllib.parse import urlsplit
 
-from plugins.parser.metainfo import Magnet, Torrent, is_magnet, is_torrent_address
-from plugins.parser.torrent_fetch import fetch_torrent
+from plugins.shared.lenient_values import as_number
+from plugins.shared.torrent_fetch import fetch_torrent
+from plugins.shared.torrent_metainfo import Magnet, Torrent, is_magnet, is_torrent_address
+from plugins.shared.web_origins import is_web_address
 from service.sdk import ConfigField, ParserPlugin
 
 SOURCES_MAX = 8
@@ -48,10 +49,7 @@ class TorrentPlugin(ParserPlugin):
     @property
     def timeout_s(self) -> float:
         """Seconds for one fetch."""
-        try:
-            return min(max(float(self.config.get("timeout_s") or 10), 0.1), 60.0)
-        except (TypeError, ValueError):
-            return 10.0
+        return as_number(self.config.get("timeout_s") or None, 10, 0.1, 60)
 
     def can_parse(self, url: str) -> bool:
         return is_magnet(url) or is_torrent_address(url)
@@ -85,7 +83,7 @@ class TorrentPlugin(ParserPlugin):
 
     def _sources(self, magnet: Magnet) -> list[str]:
         """Where the torrent file of a link should be: its own sources, then the caches."""
-        named = [one for one in magnet.exact_sources if scheme_of(one) in ("http", "https")]
+        named = [one for one in magnet.exact_sources if is_web_address(one)]
         digest = magnet.info_hash or magnet.info_hash_v2
         templates = self.config.get("caches") or ""
         lines = templates if isinstance(templates, list) else str(templates).replace(",", "\n").splitlines()
@@ -94,7 +92,7 @@ class TorrentPlugin(ParserPlugin):
             if "{hash}" not in template.lower():
                 continue
             filled = template.replace("{hash}", digest).replace("{HASH}", digest.upper())
-            if scheme_of(filled) in ("http", "https"):
+            if is_web_address(filled):
                 named.append(filled)
         return list(dict.fromkeys(named))[:SOURCES_MAX]
 
@@ -149,12 +147,3 @@ def magnet_details(magnet: Magnet) -> dict[str, Any]:
         "web_seeds": magnet.web_seeds,
         "exact_sources": magnet.exact_sources,
     }
-
-
-def scheme_of(url: str) -> str:
-    """The scheme in small letters, empty where the address is none."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return ""
-    return parts.scheme.lower() if parts.hostname else ""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from aiohttp import web
 
 from service.api.body import read_json
+from service.api.changes import carry_through
 from service.api.keys import CALLER, PARSERS, SEARCHES, TASKS
 from service.api.language import language_of
 from service.api.messages import Parse, ParseFailure, ParseResults, VideoInfo
 from service.api.params import find_plugin, text_in_query
 from service.api.responses import json_bytes_response, json_response
-from service.errors import RequestRefused
+from service.errors import PlugbayError, RequestRefused
 from service.model.identity import PluginType
 from service.model.text import Text
 
@@ -62,11 +64,12 @@ async def parse(request: web.Request) -> web.Response:
     if body.plugins is not None:
         found = {name: find_plugin(request.app, PluginType.PARSER, name) for name in body.plugins}
         plugins = list({plugin.identity: plugin for plugin in found.values()}.values())
-    live = await request.app[SEARCHES].start_parse(body.url, plugins)
+    live = await carry_through(request, request.app[SEARCHES].start_parse(body.url, plugins))
     try:
         await live.rests.wait()
     except asyncio.CancelledError:  # the client has gone, and nobody else asked for it
-        await request.app[TASKS].cancel(live.id)
+        with contextlib.suppress(PlugbayError):
+            await request.app[TASKS].cancel(live.id)
         raise
     failures = live.task.in_language(language_of(request)).failures
     errors = [ParseFailure(plugin=one.plugin, code=one.code, message=one.message) for one in failures]

@@ -13,14 +13,14 @@ from pathlib import PurePosixPath
 
 import msgspec
 
-from service.errors import PlugbayError, RequestRefused
+from service.errors import LoadFailed, PlugbayError, RequestRefused
 from service.host.fetch import fetch, fetch_requirements
 from service.host.sources import SourceFile, Unit, is_plugin_file_name
 from service.host.text_check import ensure_text
 from service.live.event_log import EventLog
 from service.model.events import PluginInstalling
 from service.model.identity import PluginType
-from service.model.plugin import Origin
+from service.model.plugin import LoadError, Origin, Stage
 from service.model.text import Text
 
 # Where the name of a file does not fit `*_plugin.py` and its plugin has not said its own yet.
@@ -97,21 +97,20 @@ class Candidates:
         self._limits = limits
         self._announced: dict[int, Unit] = {}
 
-    def say(self, unit: Unit, stage: str, request: InstallRequest) -> None:
+    def say(self, unit: Unit, stage: str, request: InstallRequest, error: LoadError | None = None) -> None:
         """Announce how far an install is."""
         self._announced[id(request)] = unit
-        self._events.publish(
-            PluginInstalling(id=f"{unit.type.value}/{unit.short_name}", stage=stage, url=request.url)
-        )
+        name = f"{unit.type.value}/{unit.short_name}"
+        self._events.publish(PluginInstalling(id=name, stage=stage, url=request.url, error=error))
 
     @contextmanager
     def announcing(self, request: InstallRequest) -> Iterator[None]:
         """An install from its start to its end: where it was announced and fails, that is announced too."""
         try:
             yield
-        except BaseException:
+        except BaseException as error:
             if (unit := self._announced.get(id(request))) is not None:
-                self.say(unit, "failed", request)
+                self.say(unit, "failed", request, _load_error(error))
             raise
         finally:
             self._announced.pop(id(request), None)
@@ -177,6 +176,26 @@ class Candidates:
             allowed_hosts=self._limits.allowed_hosts,
         )
         return beside.content if beside is not None else None
+
+
+def _load_error(error: BaseException) -> LoadError | None:
+    """Why an install failed, in the shape that events have it; a fetch that failed is its first stage."""
+    if isinstance(error, LoadFailed):
+        return error.error
+    if not isinstance(error, PlugbayError):
+        return None
+    return LoadError(
+        stage=Stage.FETCH,
+        code=error.code,
+        type="",
+        message=error.text.zh,
+        file=None,
+        line=None,
+        column=None,
+        traceback=None,
+        generation=None,
+        messages=error.text,
+    )
 
 
 def unit_named(type: PluginType, stem: str) -> Unit:

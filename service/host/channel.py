@@ -16,7 +16,9 @@ from service.wire.frames import FrameDecoder, FrameError, encode
 _STREAM_CREDIT = 32
 _STUCK_AFTER_SECONDS = 2.0
 # A worker merges what its plugin tells, so that one which sends more is not ours any more.
-_NOTES_A_SECOND = 200
+_REPORTS_A_SECOND = 100
+# One on its way, and the last one, which the end of the call does not wait for.
+_CHECKPOINTS_NOT_KEPT = 2
 # Two stages, and hello or failed.
 _LOAD_MESSAGES = 3
 _MANIFEST_BYTES = 1024 * 1024
@@ -110,7 +112,16 @@ class MethodRaised(Exception):
 class _Call:
     """A call in flight: where its answer, its items and its notes go."""
 
-    __slots__ = ("answer", "credit", "notes", "notes_since", "on_item", "on_note", "owed")
+    __slots__ = (
+        "answer",
+        "checkpoints_not_kept",
+        "credit",
+        "on_item",
+        "on_note",
+        "owed",
+        "reports",
+        "reports_since",
+    )
 
     def __init__(self, answer: asyncio.Future[bytes]) -> None:
         self.answer = answer
@@ -118,8 +129,9 @@ class _Call:
         self.credit = 0
         self.owed = 0
         self.on_note: OnNote | None = None
-        self.notes = 0
-        self.notes_since = 0.0
+        self.reports = 0
+        self.reports_since = 0.0
+        self.checkpoints_not_kept = 0
 
 
 class Running:
@@ -141,7 +153,12 @@ class Running:
 
     def kept(self, number: int) -> None:
         """Tell it that its checkpoint of that number is kept."""
+        self._call.checkpoints_not_kept -= 1
         self._channel.send({"t": messages.NOTED, "id": self._id, "n": number})
+
+    def let_go(self) -> None:
+        """Hear no more of it: it has ended, or goes on though it was told to stop."""
+        self._call.on_note = None
 
 
 class Channel(asyncio.Protocol):
@@ -384,11 +401,18 @@ class Channel(asyncio.Protocol):
         call = self._calls.get(note.id)
         if call is None or call.on_note is None:
             return
-        now = self._loop.time()
-        if now - call.notes_since > 1:
-            call.notes, call.notes_since = 0, now
-        call.notes += 1
-        if call.notes > _NOTES_A_SECOND or len(body) > _MANIFEST_BYTES + 1024:
+        if note.kind == "checkpoint":
+            call.checkpoints_not_kept += 1
+        else:
+            now = self._loop.time()
+            if now - call.reports_since > 1:
+                call.reports, call.reports_since = 0, now
+            call.reports += 1
+        if (
+            call.reports > _REPORTS_A_SECOND
+            or call.checkpoints_not_kept > _CHECKPOINTS_NOT_KEPT
+            or len(body) > _MANIFEST_BYTES + 1024
+        ):
             raise FrameError("notes are few and small")
         if _not_json(body) is not None:
             raise FrameError("a note is JSON")

@@ -143,7 +143,7 @@ class Database:
         try:
             self._transaction([write for write, _ in batch])
             return [None] * len(batch)
-        except sqlite3.Error as error:
+        except Exception as error:
             if is_damaged(error):
                 self._start_anew()
         outcomes: list[Exception | None] = []
@@ -153,6 +153,8 @@ class Database:
                 outcomes.append(None)
             except sqlite3.Error as error:
                 outcomes.append(failed(self._path, error))
+            except Exception as error:
+                outcomes.append(error)
         return outcomes
 
     def _transaction(self, writes: list[Write]) -> None:

@@ -19,7 +19,7 @@ from service.host.sources import (
 )
 
 # Helpers are sent along whole while they are few; of many, only those that the code can name.
-_ALL_HELPERS_MAX_BYTES = 256 * 1024
+_ALL_HELPERS_MAX_BYTES = 32 * 1024
 # Other plugins that a text names are looked for in so many places of it, and a name is at most so long.
 _NAMED_PLUGINS_MAX = 2000
 _STEM_MAX_BYTES = 255

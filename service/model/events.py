@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
-from service.model.plugin import PluginView
+from service.model.plugin import LoadError, PluginView
 
 
 class Cause(StrEnum):
@@ -91,11 +91,15 @@ class PluginChanged(Event, frozen=True, kw_only=True):
 
 
 class PluginInstalling(Event, frozen=True, kw_only=True):
-    """An install has come to a stage; `subject` names the plugin as far as it is known."""
+    """An install has come to a stage; `subject` names the plugin as far as it is known.
+
+    Stage `failed` ends one that left nothing; `error` says why.
+    """
 
     id: str
     stage: str
     url: str | None
+    error: LoadError | None = None
 
     @property
     def type(self) -> str:
@@ -107,7 +111,8 @@ class PluginInstalling(Event, frozen=True, kw_only=True):
 
     @property
     def data(self) -> Any:
-        return {"stage": self.stage, "url": self.url}
+        told: dict[str, Any] = {"stage": self.stage, "url": self.url}
+        return told if self.error is None else told | {"error": self.error}
 
 
 class GenerationDrained(Event, frozen=True, kw_only=True):

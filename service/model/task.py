@@ -89,8 +89,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 
     `progress` is 0 to 100, `speed` bytes a second, `eta` seconds, `downloaded` and `total` bytes. `error` is the text
     of `problem`. `results` is null where a list of tasks or an event leaves them out; `result_count` is how many there
-    are. `resumable`: whether it can be paused, or goes on from a checkpoint. `external_id` is what another program calls
-    the download. `searching` names the plugins that have not answered yet.
+    are. `resumable`: whether it can be paused, or goes on from a checkpoint. `external_id` is what another program
+    calls the download. `searching` names the plugins that have not answered yet.
     """
 
     id: str

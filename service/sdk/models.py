@@ -147,8 +147,8 @@ class DownloadTask(_Model):
             eta: seconds left.
             message: what it is doing, in a few words.
         """
-        if progress is None and downloaded is not None and total:
-            progress = min(100.0, 100.0 * downloaded / total)
+        if progress is None:
+            progress = _percent(downloaded, total)
         if progress is not None:
             self.progress = progress
         known = {
@@ -170,3 +170,11 @@ class DownloadTask(_Model):
 
     def _tell(self, kind: str, data: dict[str, Any]) -> Awaitable[None]:
         return DONE if self._send is None else self._send(kind, data)
+
+
+def _percent(downloaded: Any, total: Any) -> float | None:
+    """How far that is, 0 to 100; `None` where it cannot be told. Plugins may give numbers as texts, or what is none."""
+    try:
+        return min(100.0, 100.0 * float(downloaded) / float(total))
+    except (TypeError, ValueError, ZeroDivisionError, OverflowError):
+        return None

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ import msgspec
 import structlog
 
 from service.errors import PlugbayError
+from service.host.generation import Generation
 from service.live.event_log import EventLog
 from service.model.task import (
     ENDED,
@@ -27,6 +29,7 @@ from service.model.task import (
     TaskStatus,
 )
 from service.model.task_events import TaskChange, TaskChanged, TaskProgress, TaskResults
+from service.model.text import Text
 from service.tasks.store import TaskStore
 
 log = structlog.get_logger(__name__)
@@ -41,6 +44,19 @@ Wish = Literal["cancel", "pause"]
 Describe = Callable[[PlugbayError], TaskProblem]
 
 
+class TaskBroken(PlugbayError):
+    """Something went wrong with a task that nobody foresaw."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(
+            Text(
+                zh=f"服务器在处理该任务时出错（{type(error).__name__}），详情见服务器日志；可以重试",
+                en=f"Something went wrong in the server ({type(error).__name__}), its log says what; "
+                "the task can be tried again",
+            )
+        )
+
+
 class LiveTask:
     """One task that has not ended.
 
@@ -49,8 +65,9 @@ class LiveTask:
         results: what was found so far.
         checkpoint: where a download goes on.
         wish: what a user wants of it that has not been done yet; `wished` is set with it.
-        ended: set when it has ended, or is paused.
+        rests: set when it has ended, or is paused.
         runner: works on it.
+        follower: the generation that is asked how far another program is with it.
     """
 
     def __init__(self, task: Task, checkpoint: dict[str, Any] | None = None) -> None:
@@ -61,11 +78,13 @@ class LiveTask:
         self.wished = asyncio.Event()
         self.rests = asyncio.Event()
         self.runner: asyncio.Task[None] | None = None
+        self.follower: Generation | None = None
         self.told_count = 0
         self.results_timer: asyncio.TimerHandle | None = None
         self.progress_timer: asyncio.TimerHandle | None = None
         self.progress_is_news = False
         self.saved_at = 0.0
+        self._changing: asyncio.Event | None = None
 
     @property
     def id(self) -> str:
@@ -83,6 +102,22 @@ class LiveTask:
         self.wish = None
         self.wished.clear()
 
+    async def settled(self) -> None:
+        """Wait until no change is under way; whoever goes on without an `await` finds it so."""
+        while self._changing is not None:
+            await self._changing.wait()
+
+    @asynccontextmanager
+    async def changing(self) -> AsyncIterator[None]:
+        """One change at a time: the next begins when this one is kept and told."""
+        await self.settled()
+        done = self._changing = asyncio.Event()
+        try:
+            yield
+        finally:
+            self._changing = None
+            done.set()
+
 
 class Board:
     """See the module.
@@ -98,6 +133,7 @@ class Board:
         self._events = events
         self._describe = describe
         self._live: dict[str, LiveTask] = {}
+        self._not_kept: dict[str, Task] = {}
 
     def get(self, id: str) -> LiveTask | None:
         """A task that has not ended."""
@@ -106,6 +142,11 @@ class Board:
     def all(self) -> list[LiveTask]:
         """Every task that has not ended, oldest first."""
         return list(self._live.values())
+
+    def newest(self, task: Task) -> Task:
+        """A task that was read from the store as it is at this moment."""
+        live = self._live.get(task.id)
+        return self._not_kept.get(task.id, task) if live is None else live.task
 
     async def create(self, kind: TaskKind, **facts: Any) -> LiveTask:
         """Make a task that others know of when this returns.
@@ -122,40 +163,57 @@ class Board:
     def take_up(self, task: Task, checkpoint: dict[str, Any] | None) -> LiveTask:
         """Know a task again that was only kept."""
         live = self._live[task.id] = LiveTask(msgspec.structs.replace(task, results=None), checkpoint)
+        self._not_kept.pop(task.id, None)
         return live
 
+    def put_back(self, live: LiveTask) -> None:
+        """Let a task be as it was kept: nothing came of what it was taken up for."""
+        self._live.pop(live.id, None)
+
     async def change(self, live: LiveTask, status: TaskStatus, **facts: Any) -> None:
-        """Go on to another status: it is kept first, then told.
+        """Go on to another status: it is kept first, then told. Changes of one task come one after the other.
 
         Raises:
             ValueError: that status cannot follow this one.
         """
-        old = live.task.status
-        if status is not old and status not in TASK_TRANSITIONS[old]:
-            raise ValueError(f"task {live.id}: {old} cannot become {status}")
-        if status in ENDED:
-            facts.setdefault("completed_at", _now())
-            facts |= {"speed": None, "eta": None, "searching": []}
-        if status in RUNNING and live.task.started_at is None:
-            facts.setdefault("started_at", _now())
-        self._stop_progress(live)
-        self._tell_results(live)
-        live.task = msgspec.structs.replace(live.task, status=status, result_count=len(live.results), **facts)
-        if status in RUNNING or status is TaskStatus.PENDING:
-            live.rests.clear()
-            self._store.save_soon(live.task)
-        else:
-            await self._keep(live)
-        if status in ENDED:
-            self._live.pop(live.id, None)
-        self._tell(live, _EVENT_OF[status])
-        if status in ENDED or status is TaskStatus.PAUSED:
-            live.rests.set()
+        async with live.changing():
+            old = live.task.status
+            if status not in TASK_TRANSITIONS[old] and (status is not old or old in ENDED):
+                raise ValueError(f"task {live.id}: {old} cannot become {status}")
+            if status in ENDED:
+                facts.setdefault("completed_at", _now())
+                facts |= {"speed": None, "eta": None, "searching": []}
+            if status in RUNNING and live.task.started_at is None:
+                facts.setdefault("started_at", _now())
+            self._stop_progress(live)
+            self._tell_results(live)
+            live.task = msgspec.structs.replace(
+                live.task, status=status, result_count=len(live.results), **facts
+            )
+            if status in RUNNING or status is TaskStatus.PENDING:
+                live.rests.clear()
+                self._store.save_soon(live.task)
+                self._tell(live, _EVENT_OF[status])
+                return
+            try:
+                await self._keep(live)
+            finally:
+                # It has happened, also where whoever works on it is cancelled in this moment.
+                if status in ENDED:
+                    self._live.pop(live.id, None)
+                live.rests.set()
+                self._tell(live, _EVENT_OF[status])
 
     async def fail(self, live: LiveTask, error: PlugbayError) -> None:
         """End a task with an error."""
         problem = self._describe(error)
         await self.change(live, TaskStatus.FAILED, problem=problem, error=problem.messages.zh)
+
+    async def fail_broken(self, live: LiveTask, error: Exception) -> None:
+        """End a task with an error that nobody foresaw; one that has ended stays as it is."""
+        if not live.task.has_ended:
+            await self.fail(live, TaskBroken(error))
+        log.error("task.broken", task=live.id, exc_info=error)
 
     async def save(self, live: LiveTask) -> None:
         """Keep how a task stands; durable when this returns.
@@ -199,12 +257,33 @@ class Board:
         live.checkpoint = None if body is None else msgspec.json.decode(body, type=dict[str, Any])
         await self._store.set_checkpoint(live.id, body)
 
-    async def _keep(self, live: LiveTask) -> None:
+    async def forget_checkpoint(self, live: LiveTask) -> None:
+        """There is nothing left to go on from; where that cannot be kept, it is only logged."""
         try:
-            await self._store.save(live.task)
+            await self.set_checkpoint(live, None)
         except PlugbayError as error:
-            # What happened has happened; a full disk only costs its record.
+            log.error("task.checkpoint_not_forgotten", task=live.id, reason=str(error))
+
+    async def keep_rest(self) -> None:
+        """Try again to keep the ends of tasks that could not be kept when they came."""
+        for task in list(self._not_kept.values()):
+            try:
+                await self._store.save(task)
+            except PlugbayError:
+                return
+            self._not_kept.pop(task.id, None)
+
+    async def _keep(self, live: LiveTask) -> None:
+        """What happened has happened: a full disk only costs its record, and that until there is room again."""
+        task = live.task
+        try:
+            await self._store.save(task)
+        except PlugbayError as error:
             log.error("task.not_kept", task=live.id, reason=str(error))
+            if task.has_ended:
+                self._not_kept[task.id] = task
+        else:
+            await self.keep_rest()
 
     def _tell_progress(self, live: LiveTask) -> None:
         loop = asyncio.get_running_loop()

@@ -18,6 +18,7 @@ import structlog
 
 from service.errors import (
     CallFailed,
+    ConfigMissing,
     PlugbayError,
     PluginCrashed,
     PluginRaised,
@@ -25,17 +26,17 @@ from service.errors import (
 )
 from service.host.calls import Caller
 from service.host.channel import ChannelClosed, MethodRaised, Running
-from service.host.database_file import StoreFailed
 from service.host.generation import Generation, describe_exit
 from service.host.registry import Plugin, Registry
 from service.model.identity import PluginType
 from service.model.task import Task, TaskKind, TaskStatus
 from service.model.text import Text
-from service.tasks.board import Board, LiveTask
+from service.tasks.board import Board, LiveTask, Wish
 from service.tasks.choice import choose
 from service.tasks.following import Following
 from service.tasks.runners import Runners
 from service.tasks.slots import Slots
+from service.tasks.waiting import first
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +45,7 @@ _CANCEL_SECONDS = 1.0
 # A call that goes on for longer loses its worker, see `service.host.channel`.
 _STOP_SECONDS = 3.0
 _DISCARD_SECONDS = 15.0
+_PASS_ON_SECONDS = 5.0
 # How often a download goes on after its worker was lost without having come any further.
 _ATTEMPTS = 5
 # How long a download waits for its plugin to serve, after a start of the server or a crash.
@@ -153,14 +155,6 @@ class Downloads:
         """Have somebody work on a download that is pending, or that another program works on."""
         self._runners.begin(live, self._work(live))
 
-    async def discard(self, task: Task, checkpoint: dict[str, Any] | None) -> None:
-        """Have a plugin throw away what a download has left behind, where it can; no more than tried."""
-        with contextlib.suppress(PlugbayError):
-            plugin = self._plugin(task)
-            if plugin.manifest is not None and "discard" in plugin.manifest.methods:
-                params: dict[str, object] = {"task": _given(task, checkpoint)}
-                await self._caller.call(plugin, "discard", params, timeout_s=_DISCARD_SECONDS)
-
     async def stop_for_now(self) -> None:
         """The server stops: what can go on later stops now and goes on at the next start."""
         self._closing = True
@@ -174,23 +168,23 @@ class Downloads:
         try:
             if live.task.external_id is not None:
                 await self._following.follow(live, None)
-            elif await self._turn(live):
-                return
-        except StoreFailed as error:
-            log.error("task.not_kept", task=live.id, reason=str(error))
+            else:
+                await self._turn(live)
         except PlugbayError as error:
             if not live.task.has_ended:
                 await self._board.fail(live, error)
+        except Exception as error:
+            await self._board.fail_broken(live, error)
 
-    async def _turn(self, live: LiveTask) -> bool:
+    async def _turn(self, live: LiveTask) -> None:
         """Wait for a slot and download; a wish that comes first counts first."""
         name = live.task.plugin_name or ""
         async with contextlib.AsyncExitStack() as stack:
             turn = asyncio.ensure_future(stack.enter_async_context(self._slots.taken(name)))
             try:
-                if not await _first(turn, live.wished):
-                    await self._stopped(live, clean=True)
-                    return True
+                if not await first(turn, live.wished):
+                    await self._stopped(live, clean=live.task.started_at is None)
+                    return
             finally:
                 if not turn.done():
                     turn.cancel()
@@ -199,7 +193,6 @@ class Downloads:
         if generation is not None:
             # Another program goes on, and has a queue of its own: the slot is free again.
             await self._following.follow(live, generation)
-        return True
 
     async def _attempts(self, live: LiveTask) -> Generation | None:
         """Download, and again where the worker is lost and the plugin can go on.
@@ -212,7 +205,7 @@ class Downloads:
         while True:
             plugin, generation = await self._serving(live)
             if generation is None:
-                await self._stopped(live, clean=live.checkpoint is None)
+                await self._stopped(live, clean=live.task.started_at is None)
                 return None
             resumable = generation.manifest.resumable
             try:
@@ -239,7 +232,7 @@ class Downloads:
         deadline = loop.time() + _PLUGIN_SECONDS
         ready = asyncio.ensure_future(self._registry.ready.wait())
         try:
-            await _first(ready, live.wished, seconds=_PLUGIN_SECONDS)
+            await first(ready, live.wished, seconds=_PLUGIN_SECONDS)
         finally:
             ready.cancel()
         while True:
@@ -247,7 +240,10 @@ class Downloads:
             if live.wish is not None:
                 return plugin, None
             try:
-                return plugin, await self._registry.serving(plugin)
+                generation = await self._registry.serving(plugin)
+                if generation.manifest.config_missing:
+                    raise ConfigMissing(str(plugin.identity), generation.manifest.config_missing)
+                return plugin, generation
             except PluginUnavailable as error:
                 if plugin.error is not None or loop.time() >= deadline:
                     raise
@@ -276,7 +272,7 @@ class Downloads:
             )
             try:
                 running = generation.worker.channel.start("download", params, on_note)
-                if not await _first(running.answer, live.wished):
+                if not await first(running.answer, live.wished):
                     return await self._stop(live, plugin, generation, running)
                 outcome = msgspec.json.decode(running.answer.result(), type=Outcome)
             except MethodRaised as raised:
@@ -285,6 +281,9 @@ class Downloads:
                 raise PluginCrashed(
                     str(plugin.identity), describe_exit(closed.status, closed.ended_for)
                 ) from None
+            finally:
+                if running is not None:
+                    running.let_go()
             return await self._ended(live, plugin, generation, outcome)
 
     async def _stop(
@@ -303,29 +302,42 @@ class Downloads:
         if clean and running.answer.exception() is None:
             outcome = msgspec.json.decode(running.answer.result(), type=Outcome)
             if outcome.done:  # it was over before it heard of the wish
-                return await self._ended(live, plugin, generation, outcome)
+                follower = await self._ended(live, plugin, generation, outcome)
+                if follower is not None:
+                    await self._pass_on(live, plugin, follower, wish)
+                return follower
         elif clean:
             # One that raised before it heard of the wish, or was killed, may have left something.
             error = running.answer.exception()
             clean = isinstance(error, MethodRaised) and bool(error.error.get("cancelled"))
-        await self._stopped(live, clean=clean)
+        # One that was to pause, and is to be cancelled by now, has left what it would have gone on from.
+        await self._stopped(live, clean=clean and live.wish == wish)
         return None
+
+    async def _pass_on(self, live: LiveTask, plugin: Plugin, generation: Generation, wish: Wish) -> None:
+        """Tell the program that has the download by now what the user wished of it; no more than tried."""
+        if wish in generation.manifest.methods:
+            with contextlib.suppress(PlugbayError):
+                answer = await self._caller.call_in(
+                    plugin, generation, wish, {"id": live.task.external_id}, timeout_s=_PASS_ON_SECONDS
+                )
+                if bytes(answer) != b"false":
+                    live.want(wish)
 
     async def _stopped(self, live: LiveTask, *, clean: bool) -> None:
         """It has stopped as was wished: for now, or for good."""
-        wish = live.wish
-        live.forget_wish()
-        if wish == "pause" or wish is None:
+        if live.wish != "cancel":
+            live.forget_wish()
             if self._closing:
                 await self._board.save(live)  # it goes on at the next start
-                return
-            await self._board.change(live, TaskStatus.PAUSED, speed=None, eta=None)
+            else:
+                await self._board.change(live, TaskStatus.PAUSED, speed=None, eta=None)
             return
-        task, checkpoint = live.task, live.checkpoint
+        # Only when nothing of it is left has it ended: it may be tried again from then on.
+        if live.checkpoint is not None or not clean:
+            await self._discard(live)
+        await self._board.forget_checkpoint(live)
         await self._board.change(live, TaskStatus.CANCELLED)
-        if checkpoint is not None or not clean:
-            await self.discard(task, checkpoint)
-        await self._board.set_checkpoint(live, None)
 
     async def _ended(
         self, live: LiveTask, plugin: Plugin, generation: Generation, outcome: Outcome
@@ -351,13 +363,25 @@ class Downloads:
             await self._board.change(live, TaskStatus.HANDED_OVER, **facts)
             return None
         self._board.progress(live, external_id=outcome.external_id, **facts)
-        await self._board.save(live)
+        try:
+            await self._board.save(live)
+        except PlugbayError as error:
+            # The other program goes on all the same; the next progress is kept, if there is room again.
+            log.error("task.not_kept", task=live.id, reason=str(error))
         return generation
 
     # -- small parts ---------------------------------------------------------------------------------------------
 
     def _plugin(self, task: Task) -> Plugin:
         return self._registry.find(PluginType.DOWNLOAD, task.plugin_name or "")
+
+    async def _discard(self, live: LiveTask) -> None:
+        """Have the plugin throw away what a download has left behind, where it can; no more than tried."""
+        with contextlib.suppress(PlugbayError):
+            plugin = self._plugin(live.task)
+            if plugin.manifest is not None and "discard" in plugin.manifest.methods:
+                params: dict[str, object] = {"task": _given(live.task, live.checkpoint)}
+                await self._caller.call(plugin, "discard", params, timeout_s=_DISCARD_SECONDS)
 
     def _report(self, live: LiveTask, body: bytes) -> None:
         try:
@@ -378,7 +402,7 @@ class Downloads:
     async def _keep(self, live: LiveTask, running: Running, number: int, body: bytes) -> None:
         try:
             await self._board.set_checkpoint(live, body)
-        except StoreFailed as error:
+        except PlugbayError as error:
             # The plugin goes on: what it has kept so far still counts.
             log.error("task.checkpoint_not_kept", task=live.id, reason=str(error))
         running.kept(number)
@@ -397,13 +421,3 @@ def _given(task: Task, checkpoint: dict[str, Any] | None) -> dict[str, object]:
         "metadata": task.metadata,
         "resume": checkpoint,
     }
-
-
-async def _first(done: asyncio.Future[Any], wished: asyncio.Event, *, seconds: float | None = None) -> bool:
-    """Wait for a future or a wish; whether it was the future. The future goes on; its error is raised later."""
-    wish = asyncio.ensure_future(wished.wait())
-    try:
-        await asyncio.wait((done, wish), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        return done.done()
-    finally:
-        wish.cancel()

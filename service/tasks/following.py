@@ -22,6 +22,7 @@ _ASK_INTERVAL_SECONDS = 1.0
 _ASK_PAUSED_INTERVAL_SECONDS = 5.0
 _ASK_SECONDS = 10.0
 _BACKOFF_SECONDS_MAX = 30.0
+_DOUBLINGS_MAX = 5
 # The program may not list at once what it was just given.
 _UNKNOWN_MAX = 5
 
@@ -65,13 +66,14 @@ class Following:
             PlugbayError: it failed.
         """
         unknown = failures = 0
+        live.follower = generation
         await self._registry.ready.wait()
         with ExitStack() as lease:
             if generation is not None:
                 lease.enter_context(generation.lease())
             while not await self._pause(live, failures):
                 try:
-                    plugin, newest = self._who(live, generation)
+                    plugin, newest = who_to_ask(self._registry, live)
                 except (PluginNotFound, PluginDisabled):
                     # Nobody here can ask any more; the program goes on.
                     await self._board.change(live, TaskStatus.HANDED_OVER)
@@ -79,10 +81,10 @@ class Following:
                 if newest is None:
                     failures += 1
                     continue
-                if newest is not generation:
+                if newest is not live.follower:
                     lease.pop_all().close()
                     lease.enter_context(newest.lease())
-                    generation = newest
+                    live.follower = newest
                 try:
                     told = msgspec.json.decode(
                         await self._caller.call_in(
@@ -109,7 +111,9 @@ class Following:
         is_paused = live.task.status is TaskStatus.PAUSED
         seconds = _ASK_PAUSED_INTERVAL_SECONDS if is_paused else _ASK_INTERVAL_SECONDS
         try:
-            async with asyncio.timeout(min(_BACKOFF_SECONDS_MAX, seconds * 2**failures)):
+            async with asyncio.timeout(
+                min(_BACKOFF_SECONDS_MAX, seconds * 2 ** min(failures, _DOUBLINGS_MAX))
+            ):
                 await live.wished.wait()
         except TimeoutError:
             return False
@@ -121,31 +125,6 @@ class Following:
         if wish == "pause" and live.task.status is TaskStatus.DOWNLOADING:
             await self._board.change(live, TaskStatus.PAUSED, speed=None, eta=None)
         return False
-
-    def _who(self, live: LiveTask, generation: Generation | None) -> tuple[Plugin, Generation | None]:
-        """The plugin, and the generation to ask: what serves, else what handed the download over.
-
-        Raises:
-            PluginNotFound, PluginDisabled: neither is there.
-        """
-        alive = (
-            generation
-            if generation is not None
-            and generation.state in (GenerationState.SERVING, GenerationState.DRAINING)
-            and not generation.worker.has_ended()
-            else None
-        )
-        try:
-            plugin = self._registry.find(PluginType.DOWNLOAD, live.task.plugin_name or "")
-        except PluginNotFound:
-            if alive is None or live.task.plugin_name is None:
-                raise
-            return _gone(live.task.plugin_name, alive), alive
-        if plugin.serving is not None and not plugin.serving.worker.has_ended():
-            return plugin, plugin.serving
-        if alive is None and not plugin.enabled:
-            raise PluginDisabled(str(plugin.identity))
-        return plugin, alive
 
     async def _take(self, live: LiveTask, plugin: Plugin, told: Any) -> bool:
         """Take an answer of `get_progress`: a number, or a dictionary; whether the download has ended."""
@@ -183,6 +162,30 @@ class Following:
         return False
 
 
+def who_to_ask(registry: Registry, live: LiveTask) -> tuple[Plugin, Generation | None]:
+    """The plugin of a followed download, and the generation to ask: what serves, else what handed it over.
+
+    Raises:
+        PluginNotFound, PluginDisabled: neither is there.
+    """
+    alive = live.follower
+    if alive is not None and (
+        alive.state not in (GenerationState.SERVING, GenerationState.DRAINING) or alive.worker.has_ended()
+    ):
+        alive = None
+    try:
+        plugin = registry.find(PluginType.DOWNLOAD, live.task.plugin_name or "")
+    except PluginNotFound:
+        if alive is None or live.task.plugin_name is None:
+            raise
+        return _gone(live.task.plugin_name, alive), alive
+    if plugin.serving is not None and not plugin.serving.worker.has_ended():
+        return plugin, plugin.serving
+    if alive is None and not plugin.enabled:
+        raise PluginDisabled(str(plugin.identity))
+    return plugin, alive
+
+
 def _gone(name: str, generation: Generation) -> Plugin:
     """A plugin that is known no more, to be named by: its last generation is still there."""
     return Plugin(generation.snapshot.unit, Identity(PluginType.DOWNLOAD, name))
@@ -191,7 +194,7 @@ def _gone(name: str, generation: Generation) -> Plugin:
 def _number(value: Any) -> float | None:
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return number if abs(number) < float("inf") else None
 

@@ -79,20 +79,25 @@ class Listing:
         """The downloads of one plugin: what its serving and its draining generations know, and its tasks, by id."""
         generations = [one for one in (plugin.serving, *plugin.draining) if one is not None]
         asked = [self._ask(plugin, generation) for generation in generations]
-        page = await self._store.page(
-            kinds=[TaskKind.DOWNLOAD], plugin=plugin.identity.name, limit=_ENDED_SHOWN
+        page, answers = await asyncio.gather(
+            self._store.page(kinds=[TaskKind.DOWNLOAD], plugin=plugin.identity.name, limit=_ENDED_SHOWN),
+            asyncio.gather(*asked),
         )
-        answers = await asyncio.gather(*asked)
         known: dict[str, Download] = {}
+        nameless: list[Download] = []
         for answer in reversed(answers):  # what serves has the last word
             for download in answer.downloads:
-                known[str(download.get("id", ""))] = download
+                if "id" in download:
+                    known[str(download["id"])] = download
+                else:
+                    nameless.append(download)
         live = [one.task for one in self._board.all() if self._is_of(one.task, plugin)]
-        for task in (*(task for task in page.tasks if self._board.get(task.id) is None), *live):
+        ended = (self._board.newest(task) for task in page.tasks if self._board.get(task.id) is None)
+        for task in (*ended, *live):
             _merge(known, task)
         error = next((answer.error for answer in answers if answer.error is not None), None)
         url = next((answer.web_ui_url for answer in answers if answer.web_ui_url), None)
-        return Platform(plugin, url, list(known.values()), error)
+        return Platform(plugin, url, [*known.values(), *nameless], error)
 
     async def cancel(self, plugin: Plugin, id: str) -> None:
         """Stop a download, by the task's id or by what its plugin calls it.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -18,6 +18,7 @@ from service.tasks.board import Board, LiveTask
 from service.tasks.parsers import Parsers
 from service.tasks.parts import Part
 from service.tasks.runners import Runners
+from service.tasks.waiting import first
 
 
 class SearchFailed(CallFailed):
@@ -109,15 +110,26 @@ class Searches:
 
     def run(self, live: LiveTask) -> None:
         """Have somebody work on a search or a parse that is pending."""
-        work = self._parse if live.task.kind is TaskKind.PARSE else self._search
-        self._runners.begin(live, self._guarded(live, work(live)))
+        self._runners.begin(live, self._work(live))
 
-    async def _guarded(self, live: LiveTask, work: Coroutine[Any, Any, None]) -> None:
+    async def _work(self, live: LiveTask) -> None:
+        """Do it until it is done or a user wishes otherwise; what is just being told as ended has ended."""
+        if live.wish is not None:
+            await self._board.change(live, TaskStatus.CANCELLED)
+            return
+        work = self._parse if live.task.kind is TaskKind.PARSE else self._search
+        doing = asyncio.ensure_future(work(live))
         try:
-            await work
-        except asyncio.CancelledError:
-            if live.task.has_ended or live.wish != "cancel":
-                raise
+            if await first(doing, live.wished) or live.task.has_ended:
+                await doing
+                return
+        except Exception as error:
+            await self._board.fail_broken(live, error)
+            return
+        finally:
+            doing.cancel()
+            await asyncio.gather(doing, return_exceptions=True)
+        if not live.task.has_ended:
             await self._board.change(live, TaskStatus.CANCELLED)
 
     async def _search(self, live: LiveTask) -> None:

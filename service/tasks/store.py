@@ -7,9 +7,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
+import structlog
 
 from service.host.database import Database, Write
 from service.model.task import ENDED, Task, TaskKind, TaskStatus
+
+log = structlog.get_logger(__name__)
 
 _decoder = msgspec.json.Decoder(Task)
 _encode = msgspec.json.Encoder().encode
@@ -139,9 +142,8 @@ class TaskStore:
                 f"SELECT seq, task FROM tasks WHERE {where} ORDER BY seq DESC LIMIT ?", (*values, *numbers)
             ).fetchall()
             shown = rows[:limit]
-            return Page(
-                [_decoder.decode(row[1]) for row in shown], str(shown[-1][0]) if len(rows) > limit else None
-            )
+            tasks = [task for _, body in shown if (task := _task(body)) is not None]
+            return Page(tasks, str(shown[-1][0]) if len(rows) > limit else None)
 
         return await self._database.read(read, Page([], None))
 
@@ -154,16 +156,18 @@ class TaskStore:
                 f"SELECT task, checkpoint FROM tasks WHERE status NOT IN ({marks}) ORDER BY seq",
                 [str(one) for one in ENDED],
             ).fetchall()
-            return [Unfinished(_decoder.decode(task), _state(state)) for task, state in rows]
+            return [
+                Unfinished(task, _state(state)) for body, state in rows if (task := _task(body)) is not None
+            ]
 
         return await self._database.read(read, [])
 
     async def _one(self, condition: str, *values: str) -> Task | None:
         def read(connection: sqlite3.Connection) -> Task | None:
             row = connection.execute(f"SELECT task FROM tasks WHERE {condition}", values).fetchone()
-            if row is None:
+            task = None if row is None else _task(row[0])
+            if task is None:
                 return None
-            task = _decoder.decode(row[0])
             return msgspec.structs.replace(task, results=_results(connection, task.id))
 
         return await self._database.read(read, None)
@@ -173,17 +177,40 @@ def _row(task: Task) -> bytes:
     return _encode(msgspec.structs.replace(task, results=None))
 
 
+def _task(body: bytes) -> Task | None:
+    """A task as it was kept; `None`, and a line in the log, where its row was damaged: the others count on."""
+    try:
+        return _decoder.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        log.error("task.unreadable", reason=str(error))
+        return None
+
+
 def _update(task: Task) -> Write:
-    values = (task.status, task.plugin_name, task.external_id, _row(task), task.id)
+    # A damaged database may have been replaced by an empty one while the task ran: then its row is made again.
+    values = (task.id, task.kind, task.status, task.plugin_name, task.external_id, _row(task))
     return lambda connection: connection.execute(
-        "UPDATE tasks SET status = ?, plugin = ?, external_id = ?, task = ? WHERE id = ?", values
+        "INSERT INTO tasks (id, kind, status, plugin, external_id, task) VALUES (?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT (id) DO UPDATE SET status = excluded.status, plugin = excluded.plugin, "
+        "external_id = excluded.external_id, task = excluded.task",
+        values,
     )
 
 
 def _results(connection: sqlite3.Connection, id: str) -> list[Any]:
     rows = connection.execute("SELECT results FROM task_results WHERE task = ? ORDER BY number", (id,))
-    return [result for (body,) in rows for result in msgspec.json.decode(body)]
+    results: list[Any] = []
+    for (body,) in rows:
+        try:
+            results += msgspec.json.decode(body, type=list[Any])
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            log.error("task.results_unreadable", task=id, reason=str(error))
+    return results
 
 
 def _state(body: bytes | None) -> dict[str, Any] | None:
-    return None if body is None else msgspec.json.decode(body, type=dict[str, Any])
+    try:
+        return None if body is None else msgspec.json.decode(body, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        log.error("task.checkpoint_unreadable", reason=str(error))
+        return None

@@ -13,11 +13,11 @@ import structlog
 from service.errors import PlugbayError, PluginUnavailable, RequestRefused
 from service.host.calls import Caller
 from service.host.registry import Plugin, Registry
-from service.model.identity import PluginType
 from service.model.task import Task, TaskKind, TaskStatus
 from service.model.text import Text
 from service.tasks.board import Board, LiveTask
 from service.tasks.downloads import Downloads
+from service.tasks.following import who_to_ask
 from service.tasks.runners import Runners
 from service.tasks.searches import Searches
 from service.tasks.store import Page, TaskStore
@@ -129,9 +129,11 @@ class Tasks:
         """Stop what can go on later, wait for the rest, then end it; calling it twice is safe."""
         await self._downloads.stop_for_now()
         for live in self._board.all():
-            if live.task.kind is not TaskKind.DOWNLOAD and live.runner is not None:
+            # Nobody waits for a search any more; what another program goes on with is followed again at the next start.
+            if live.runner is not None and (live.task.kind is not TaskKind.DOWNLOAD or live.task.external_id):
                 live.runner.cancel()
         await self._runners.close(max(0.0, seconds - _CLOSE_SECONDS))
+        await self._board.keep_rest()
 
     # -- looking up ----------------------------------------------------------------------------------------------
 
@@ -147,7 +149,7 @@ class Tasks:
         task = await self._store.get(id)
         if task is None:
             raise TaskNotFound(id)
-        return task
+        return msgspec.structs.replace(self._board.newest(task), results=task.results)
 
     async def page(
         self,
@@ -158,8 +160,10 @@ class Tasks:
         limit: int,
     ) -> Page:
         """The newest tasks without their results, those under way as they are at this moment."""
-        page = await self._store.page(kinds=kinds, statuses=statuses, before=before, limit=limit)
-        return Page([self._newest(task) for task in page.tasks], page.next_cursor)
+        wanted = frozenset(statuses)
+        page = await self._store.page(kinds=kinds, statuses=wanted, before=before, limit=limit)
+        tasks = [self._board.newest(task) for task in page.tasks]
+        return Page([task for task in tasks if not wanted or task.status in wanted], page.next_cursor)
 
     # -- changing ------------------------------------------------------------------------------------------------
 
@@ -174,17 +178,13 @@ class Tasks:
         live = await self._find(id, zh="取消", en="cancelled")
         if live.task.external_id is not None:
             await self._tell(live, "cancel")
-        if live.task.kind is not TaskKind.DOWNLOAD:
-            live.want("cancel")
-            if live.runner is not None:
-                live.runner.cancel()
-        elif live.task.status is TaskStatus.PAUSED and live.task.external_id is None:
-            task, checkpoint = live.task, live.checkpoint
-            await self._board.change(live, TaskStatus.CANCELLED)
-            await self._downloads.discard(task, checkpoint)
-            await self._board.set_checkpoint(live, None)
-        else:
-            live.want("cancel")
+        is_paused = live.task.status is TaskStatus.PAUSED
+        is_first = live.wish != "cancel"
+        if is_paused:
+            live.rests.clear()
+        live.want("cancel")
+        if is_paused and is_first and live.task.external_id is None:
+            self._downloads.run(live)  # nobody works on it who could throw away what it left
         await self._rests(live)
         return shown(live)
 
@@ -197,7 +197,7 @@ class Tasks:
         """
         live = await self._find(id, zh="暂停", en="paused")
         task = live.task
-        if task.status is TaskStatus.PAUSED:
+        if task.status is TaskStatus.PAUSED and live.wish != "cancel":
             return shown(live)
         if task.external_id is not None:
             await self._tell(live, "pause")
@@ -221,6 +221,8 @@ class Tasks:
             TaskConflict: it is not paused.
         """
         live = await self._find(id, zh="继续", en="resumed")
+        if live.wish == "cancel":
+            raise TaskConflict(live.task, zh="任务正在取消，无法继续", en="The task is being cancelled")
         if live.task.status is not TaskStatus.PAUSED:
             raise TaskConflict(
                 live.task,
@@ -233,8 +235,13 @@ class Tasks:
         else:
             live.forget_wish()
             await self._board.change(live, TaskStatus.PENDING)
-            await self._board.save(live)
-            self._downloads.run(live)
+            try:
+                await self._board.save(live)
+            except PlugbayError:
+                live.want("pause")
+                raise
+            finally:
+                self._downloads.run(live)
         return shown(live)
 
     async def retry(self, id: str) -> Task:
@@ -252,15 +259,21 @@ class Tasks:
                 en=f"Only a task that failed or was cancelled can be tried again; this one is {task.status}",
             )
         live = self._board.take_up(task, None)
-        live.checkpoint = await self._store.checkpoint(id)
         facts: dict[str, Any] = dict.fromkeys(
             ("error", "problem", "external_id", "started_at", "completed_at", "save_path", "generation")
         )
         facts |= {"failures": [], "progress_message": "", "progress": 0.0, "downloaded": None}
-        if live.checkpoint is not None:
-            facts |= {"progress": task.progress, "downloaded": task.downloaded}
+        try:
+            live.checkpoint = await self._store.checkpoint(id)
+            if live.checkpoint is not None:
+                facts |= {"progress": task.progress, "downloaded": task.downloaded}
+            await self._store.begin_again(
+                msgspec.structs.replace(live.task, status=TaskStatus.PENDING, **facts, result_count=0)
+            )
+        except BaseException:
+            self._board.put_back(live)
+            raise
         await self._board.change(live, TaskStatus.PENDING, **facts)
-        await self._store.begin_again(live.task)
         if task.kind is TaskKind.DOWNLOAD:
             self._downloads.run(live)
         else:
@@ -269,14 +282,12 @@ class Tasks:
 
     # -- small parts ---------------------------------------------------------------------------------------------
 
-    def _newest(self, task: Task) -> Task:
-        live = self._board.get(task.id)
-        return task if live is None else live.task
-
     async def _find(self, id: str, *, zh: str, en: str) -> LiveTask:
         live = self._board.get(id)
         if live is not None:
-            return live
+            await live.settled()
+            if self._board.get(id) is live and not live.task.has_ended:
+                return live
         task = await self.get(id)
         raise TaskConflict(
             task,
@@ -291,8 +302,7 @@ class Tasks:
             CallFailed: it could not be told.
             TaskConflict: the plugin cannot tell it that.
         """
-        plugin = self._registry.find(PluginType.DOWNLOAD, live.task.plugin_name or "")
-        generation = plugin.serving
+        plugin, generation = who_to_ask(self._registry, live)
         if generation is None:
             raise PluginUnavailable(
                 str(plugin.identity), Text(zh="没有运行中的版本", en="nothing of it serves"), 5.0

@@ -17,7 +17,7 @@ from typing import Any
 
 from service.wire import messages
 from service.worker.compat.bases import task_class
-from service.worker.downloads import Downloads, outcome_of
+from service.worker.downloads import Downloads
 
 OWNED_BY_START = "start"
 # The methods that are given a DownloadTask.
@@ -189,8 +189,8 @@ class Calls:
     async def _result(self, call_id: int, method: str, params: Mapping[str, Any]) -> bytes:
         if method in _WITH_TASK:
             with self._downloads.task(call_id, params["task"]) as task:
-                done = await self.invoke(getattr(self._plugin, method), {"task": task})
-                return to_json(outcome_of(done, task))
+                done = await self.invoke(getattr(self._plugin, method), {"task": task}, counts_late=True)
+                return to_json(self._downloads.outcome(done, task))
         value = await self.invoke(getattr(self._plugin, method), params)
         check = _CHECKS.get(method)
         if inspect.isasyncgen(value) or hasattr(value, "__aiter__"):
@@ -208,8 +208,17 @@ class Calls:
             value = list(value)
         return to_json(check(value) if check else value)
 
-    async def invoke(self, method: Callable[..., Any], params: Mapping[str, Any]) -> Any:
-        """Call a method of the plugin, plain or `async`, with the parameters that it takes."""
+    async def invoke(
+        self, method: Callable[..., Any], params: Mapping[str, Any], *, counts_late: bool = False
+    ) -> Any:
+        """Call a method of the plugin, plain or `async`, with the parameters that it takes.
+
+        Args:
+            method: of the plugin.
+            params: by name.
+            counts_late: what a plain method gives after it was cancelled is its result all the same: it may have done
+                its work by then.
+        """
         function = getattr(method, "__func__", method)
         arguments = self._arguments(method, function, params)
         if inspect.iscoroutinefunction(function):
@@ -225,7 +234,12 @@ class Calls:
         except asyncio.CancelledError:
             # The thread goes on; only when it has ended has the call.
             await asyncio.wait((call,))
-            raise
+            if not counts_late or not call.done() or call.cancelled() or call.exception() is not None:
+                raise
+            value = call.result()
+            if inspect.isawaitable(value):
+                raise
+            return value
         return await value if inspect.isawaitable(value) else value
 
     def _arguments(

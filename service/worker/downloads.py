@@ -14,6 +14,10 @@ from service.wire import messages
 # More often than that nobody can see it; what comes in between is merged into the next one.
 _REPORT_INTERVAL_SECONDS = 0.1
 _CHECKPOINT_BYTES = 1024 * 1024
+_METADATA_BYTES = 1024 * 1024
+# The longest title, and the longest of the other texts of an outcome.
+_TITLE_CHARACTERS = 1000
+_TEXT_CHARACTERS = 4096
 _WHOLE_NUMBERS = ("downloaded", "total")
 
 # By the task's id; the original application's `database` looks here.
@@ -50,15 +54,39 @@ class Downloads:
         """The task of one call, made of what the server sent, for as long as the call runs."""
         reporter = _Reporter(call_id, self._send, self._encode, self._warn)
         task = self._task_class(**data, _send=reporter.tell, _stopped_for=lambda: reporter.why)
+        id = task.id  # the plugin may change it
         self._reporters[call_id] = reporter
-        running[task.id] = task
+        running[id] = task
         try:
             yield task
         finally:
             del self._reporters[call_id]
-            if running.get(task.id) is task:
-                del running[task.id]
+            if running.get(id) is task:
+                del running[id]
             reporter.close()
+
+    def outcome(self, done: Any, task: DownloadTask) -> dict[str, Any]:
+        """What the server is told when a download has ended; metadata that cannot be told must not cost it."""
+        return {
+            "done": bool(done),
+            "status": str(task.status)[:_TITLE_CHARACTERS],
+            "title": str(task.title)[:_TITLE_CHARACTERS],
+            "save_path": _text(task.save_path),
+            "external_id": _text(task.external_id),
+            "error": _text(task.error),
+            "metadata": self._metadata(task.metadata),
+        }
+
+    def _metadata(self, metadata: Any) -> Any:
+        try:
+            size = len(self._encode(metadata))
+        except (TypeError, ValueError, RecursionError) as error:
+            self._warn("task.metadata is left out, it is no JSON: %s", error)
+            return None
+        if size > _METADATA_BYTES:
+            self._warn("task.metadata is left out: %d bytes, over the limit of %d", size, _METADATA_BYTES)
+            return None
+        return metadata
 
     def stop(self, call_id: int, why: str) -> None:
         """Have `task.cancelled` say so, and `task.paused` where that is why."""
@@ -71,18 +99,8 @@ class Downloads:
             reporter.noted(number)
 
 
-def outcome_of(done: Any, task: DownloadTask) -> dict[str, Any]:
-    """What the server is told when a download has ended."""
-    return {
-        "done": bool(done),
-        "status": str(task.status),
-        "title": str(task.title),
-        "progress": task.progress,
-        "save_path": None if task.save_path is None else str(task.save_path),
-        "external_id": None if task.external_id is None else str(task.external_id),
-        "error": None if task.error is None else str(task.error),
-        "metadata": task.metadata,
-    }
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)[:_TEXT_CHARACTERS]
 
 
 class _Reporter:

@@ -150,6 +150,24 @@ class Server:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(source, encoding="utf-8")
 
+    async def get(self, path: str) -> Any:
+        """The answer to a request that goes well."""
+        async with aiohttp.ClientSession(self.url, raise_for_status=True) as session:
+            async with session.get(path) as response:
+                return await response.json()
+
+    async def post(self, path: str, body: Any) -> Any:
+        """Likewise."""
+        async with aiohttp.ClientSession(self.url, raise_for_status=True) as session:
+            async with session.post(path, json=body) as response:
+                return await response.json()
+
+    async def until(self, id: str, status: str) -> None:
+        """Waits until the task has that status."""
+        async with asyncio.timeout(SHOWN_MS / 1000):
+            while (await self.get(f"/api/tasks/{id}"))["status"] != status:
+                await asyncio.sleep(0.02)
+
     async def search(self, name: str = "demo") -> tuple[int, Any]:
         """Calls the search plugin: status and answer."""
         async with aiohttp.ClientSession() as session:

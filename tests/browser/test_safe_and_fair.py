@@ -7,6 +7,7 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import expect
 
 from tests.browser.conftest import Opener, Server, View, search_plugin
+from tests.browser.task_plugins import RAISING, Counter, Finder
 
 # One browser serves all tests of a module, so they share its event loop.
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -117,6 +118,81 @@ async def test_axe_finds_nothing(server: Server, open_page: Opener, locale: str,
     await view.page.get_by_role("dialog").locator(".tabs button").last.click()
     await view.page.locator("dialog button[type=submit]").click()
     await finds_nothing(view)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("locale", ["zh-CN", "en-GB"])
+async def test_axe_finds_nothing_in_searches_and_downloads(
+    server: Server, open_page: Opener, locale: str, theme: str
+) -> None:
+    view = await with_tasks(server, open_page, locale=locale, theme=theme)
+    await view.page.emulate_media(reduced_motion="reduce")
+    # Searching, with results, and with some that failed.
+    await finds_nothing(view)
+    await view.page.locator("main input[type=search]").last.fill("nowhere")
+    await finds_nothing(view)
+    await view.page.evaluate("location.hash = '#/search'")
+    await expect(view.page.locator("[data-result]")).to_have_count(0)
+    await finds_nothing(view)
+    await view.page.evaluate("location.hash = '#/downloads'")
+    for status in ("downloading", "failed", "paused", "completed"):
+        await expect(view.page.locator(f'[data-status="{status}"]')).to_have_count(1)
+    await view.page.locator("form input[type=url]").fill("no address")
+    await view.page.keyboard.press("Enter")
+    await expect(view.page.get_by_role("alert")).not_to_be_empty()
+    await finds_nothing(view)
+
+
+@pytest.mark.parametrize("locale", ["zh-CN", "en-GB"])
+async def test_searches_and_downloads_fit_a_small_screen(
+    server: Server, open_page: Opener, locale: str
+) -> None:
+    view = await with_tasks(server, open_page, locale=locale, width=360)
+    assert await view.overflow() <= 0
+    await view.page.evaluate("location.hash = '#/downloads'")
+    await expect(view.page.locator('[data-status="completed"]')).to_have_count(1)
+    assert await view.overflow() <= 0
+
+
+async def with_tasks(server: Server, open_page: Opener, **options: object) -> View:
+    """A page with a search of 200 results, among them long ones, and with a download of each kind."""
+    long, address = "x" * 300, "https://example.org/"
+    episodes = [
+        {"title": long, "play_url": f"{address}{long}.m3u8", "source": "line " * 30} for _ in range(100)
+    ]
+    found = [{"title": f"斗罗大陆 {n} " * 9, "url": address, "description": "word " * 99} for n in range(198)]
+    unusual = [
+        {"title": long, "url": "javascript:x", "platform": long, "metadata": {"episodes": episodes}},
+        {"title": "release", "url": "magnet:?xt=urn:btih:aa", "metadata": {"torrent_url": address + long}},
+    ]
+    Finder(server.home, "finder", [*unusual, *found], gate=200)
+    server.save("search/raising_plugin.py", RAISING.format(reason=long))
+    counter = Counter(server.home, 50, reason=long, page=address)
+    view = await open_page(**options)
+    for id in ("search/finder", "search/raising", "download/counting"):
+        await view.has_state(id, "active")
+    started = {
+        title: (await server.post("/api/download", {"url": f"count:{title}", "title": f"{title} {long}"}))[
+            "task"
+        ]
+        for title in ("wrong", "done", "paused", "going")
+    }
+    # The plugin goes on with all alike, so the one that is to be done goes first, from where it is.
+    await server.until(started["wrong"]["id"], "failed")
+    await server.post(f"/api/tasks/{started['paused']['id']}/pause", None)
+    await server.post(f"/api/tasks/{started['going']['id']}/pause", None)
+    counter.let()
+    await server.until(started["done"]["id"], "completed")
+    counter.let(50)
+    await server.post(f"/api/tasks/{started['going']['id']}/resume", None)
+    id = (await server.post("/api/search", {"keyword": "word " * 60}))["task_id"]
+    await view.page.evaluate(f"location.hash = '#/search/{id}'")
+    await expect(view.page.locator("[data-result]")).to_have_count(100)
+    await expect(view.page.locator('[data-part="finder"]')).to_have_attribute("data-state", "searching")
+    await expect(view.page.locator('[data-part="raising"]')).to_have_attribute("data-state", "failed")
+    for more in await view.page.locator("[data-result] .more").all():
+        await more.click()
+    return view
 
 
 async def finds_nothing(view: View) -> None:

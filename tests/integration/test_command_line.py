@@ -17,6 +17,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from service.home import BUNDLED
 from tests.integration.server_process import ROOT, ServerProcess, environment, running_server
 
 PLUGIN = """\
@@ -73,9 +74,26 @@ async def test_a_new_home_serves_the_bundled_plugins(server: ServerProcess) -> N
     assert done.status == 0, done.stderr
     listing = json.loads(done.stdout)
     states = {one["id"]: one["state"] for type in ("search", "download", "parser") for one in listing[type]}
-    assert states == {"search/files": "active", "download/http": "active", "parser/page": "active"}
-    found = await get(server, "/api/search/files?keyword=plugbay")
-    assert [one["title"] for one in found["results"]] == ["Welcome to Plugbay.txt"]
+    ids = {
+        name.removeprefix("plugins/").removesuffix(".py").removesuffix("_plugin")
+        for name in BUNDLED
+        if name.removesuffix(".py").endswith("_plugin")
+    }
+    assert {"search/library", "download/http", "parser/page"} <= ids
+    assert states == dict.fromkeys(ids, "active")
+    await downloaded_is_found(server)
+
+
+async def downloaded_is_found(server: ServerProcess) -> None:
+    """The bundled library finds what lies in the downloads folder."""
+    downloads = server.home / "data" / "downloads"
+    downloads.mkdir(parents=True, exist_ok=True)
+    (downloads / "Welcome to Plugbay.txt").write_text("hello")
+    async with asyncio.timeout(20):
+        while True:
+            found = await get(server, "/api/search/library?keyword=plugbay")
+            if [one["title"] for one in found["results"]] == ["Welcome to Plugbay.txt"]:
+                return
 
 
 async def test_the_bundled_parser_reads_a_page(server: ServerProcess) -> None:
@@ -90,7 +108,8 @@ async def test_the_bundled_parser_reads_a_page(server: ServerProcess) -> None:
         ) as response:
             answer = await response.json()
         assert answer["errors"] == []
-        [found] = answer["results"]
+        [itself, found] = answer["results"]
+        assert (itself["kind"], itself["title"]) == ("page", "T")
         assert found == {
             "plugin": "page",
             "name": "The film",
@@ -235,8 +254,7 @@ async def test_it_runs_on_the_other_event_loop_too(tmp_path: Path) -> None:
         await until_settled(server)
         done = await server.plugbay("reload")
         assert done.status == 0, done.stdout
-        found = await get(server, "/api/search/files?keyword=plugbay")
-        assert [one["title"] for one in found["results"]] == ["Welcome to Plugbay.txt"]
+        await downloaded_is_found(server)
         assert await server.stop() == 0
     assert "Traceback" not in server.printed
 

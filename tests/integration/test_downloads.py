@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -449,3 +450,255 @@ async def test_reloads_meanwhile_change_no_download(tmp_path: Path, rounds: int)
             assert (done["status"], done["metadata"]["version"]) == ("completed", number)
         used = {line.split()[0] for line in home.log()}
         assert used == {"1", *(str(number) for number, _ in others)}
+
+
+async def plugin_idle(live: Live, id: str) -> None:
+    async with asyncio.timeout(15):
+        while (now := await live.plugin(id))["running_calls"] or now["draining"]:
+            await asyncio.sleep(0.05)
+
+
+def kinds(live: Live, id: str) -> list[str]:
+    return [one.kind for one in live.events if one.id == f"tasks/{id}" and one.kind != "progress"]
+
+
+async def test_the_same_wished_by_many_at_once_is_done_once(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    async with live_server(tmp_path) as live:
+        await live.subscribe("tasks/**")
+        id = await start(live)
+        for round in range(1, 6):
+            await at(live, id, 10 * round)
+
+            async def wish(verb: str) -> Any:
+                return (await live.post(f"/api/tasks/{id}/{verb}")).status
+
+            assert await asyncio.gather(*(wish("pause") for _ in range(5))) == [200] * 5
+            home.let(10 * round + 10)
+            assert sorted(await asyncio.gather(*(wish("resume") for _ in range(5)))) == [200] + [409] * 4
+        await at(live, id, 60)
+        assert sorted(await asyncio.gather(*(wish("pause"), wish("cancel"), wish("cancel"))))[0] == 200
+        assert (await task(live, id))["status"] == "cancelled"
+        assert sorted(await asyncio.gather(*(wish("retry") for _ in range(5)))) == [200] + [409] * 4
+        await at(live, id, 60)
+        home.let(100)
+        assert (await ended_after(live, id, "completed"))["status"] == "completed"
+        # No step was made by two at once, and every change was told once and in order.
+        assert home.log() == [f"1 {n}" for n in range(1, 61)] + [f"1 {n}" for n in range(1, 101)]
+        assert home.parts() == [f"counted-{id}"]
+        came = kinds(live, id)
+        assert came[:2] == ["created", "started"]
+        assert came.count("paused") in (5, 6)
+        assert (came.count("cancelled"), came.count("completed"), came.count("created")) == (1, 1, 1)
+        assert came[-3:] == ["queued", "started", "completed"]
+
+
+async def ended_after(live: Live, id: str, kind: str) -> dict[str, Any]:
+    await told(live, id, kind)
+    return await task(live, id)
+
+
+async def test_resumed_and_cancelled_in_any_order_it_ends_or_goes_on_but_never_hangs(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    async with live_server(tmp_path) as live:
+        await live.subscribe("tasks/**")
+        for verbs in (("resume", "cancel"), ("cancel", "resume"), ("resume", "pause", "cancel")):
+            id = await start(live)
+            await at(live, id, 10)
+            assert (await live.post(f"/api/tasks/{id}/pause")).body["status"] == "paused"
+            await asyncio.gather(*(live.post(f"/api/tasks/{id}/{verb}") for verb in verbs))
+            assert (await task(live, id))["status"] == "cancelled"
+            assert home.parts() == []
+            assert kinds(live, id)[-1] == "cancelled"
+            assert kinds(live, id).count("cancelled") == 1
+        await plugin_idle(live, "download/counting")
+
+
+async def test_one_that_was_to_pause_and_is_cancelled_meanwhile_leaves_nothing(tmp_path: Path) -> None:
+    write(
+        tmp_path / "plugins/download/slow_plugin.py",
+        """\
+import asyncio
+from service.sdk import DownloadPlugin
+
+class Slow(DownloadPlugin):
+    name = "slow"
+    version = "1"
+    description = "takes its time to stop"
+    supported_protocols = ["slow"]
+    resumable = True
+
+    async def download(self, task):
+        self.downloads_dir.mkdir(parents=True, exist_ok=True)
+        part = self.downloads_dir / "slow.part"
+        part.touch()
+        try:
+            await asyncio.sleep(1000)
+        except asyncio.CancelledError:
+            paused = task.paused
+            (self.data_dir / "stopping").touch()
+            await asyncio.sleep(1)
+            if not paused:
+                part.unlink()
+            raise
+
+    async def discard(self, task):
+        (self.downloads_dir / "slow.part").unlink(missing_ok=True)
+""",
+    )
+    part = tmp_path / "data/downloads/slow.part"
+    async with live_server(tmp_path) as live:
+        await live.subscribe("tasks/**")
+        id = await start(live, "slow:x")
+        async with asyncio.timeout(20):
+            while not part.exists():
+                await asyncio.sleep(0.02)
+        pausing = asyncio.create_task(live.post(f"/api/tasks/{id}/pause"))
+        async with asyncio.timeout(20):
+            while not (tmp_path / "data/plugins/download/slow/stopping").exists():
+                await asyncio.sleep(0.02)
+        cancelled = await live.post(f"/api/tasks/{id}/cancel")
+        assert (cancelled.status, cancelled.body["status"]) == (200, "cancelled")
+        assert (await pausing).status == 200
+        assert not part.exists()
+
+
+async def test_a_paused_download_of_another_program_is_cancelled_also_without_its_plugin(
+    tmp_path: Path,
+) -> None:
+    file = write(tmp_path / "plugins/download/submitting_plugin.py", SUBMITTING.format(version="1"))
+    data = tmp_path / "data/plugins/download/submitting"
+    write(data / "progress", "10")
+    async with live_server(tmp_path) as live:
+        await live.subscribe("tasks/**")
+        id = await start(live, "submit:follow")
+        await told(live, id, "progress")
+        assert (await live.post(f"/api/tasks/{id}/pause")).body["status"] == "paused"
+        file.unlink()
+        await live.event("unloaded", "download/submitting")
+        cancelled = await live.post(f"/api/tasks/{id}/cancel")
+        assert (cancelled.status, cancelled.body["status"]) == (200, "cancelled")
+        assert (data / "cancelled").read_text() == "gid1"
+
+
+async def test_one_that_is_cancelled_while_it_is_handed_over_is_cancelled_there(tmp_path: Path) -> None:
+    text = SUBMITTING.format(version="1").replace(
+        "    async def download(self, task):\n",
+        "    def download(self, task):\n"
+        "        import time\n"
+        "        (self.data_dir / 'begun').touch()\n"
+        "        while not task.cancelled:\n"
+        "            time.sleep(0.02)\n",
+    )
+    write(tmp_path / "plugins/download/submitting_plugin.py", text)
+    data = tmp_path / "data/plugins/download/submitting"
+    write(data / "progress", "10")
+    async with live_server(tmp_path) as live:
+        await live.subscribe("tasks/**")
+        id = await start(live, "submit:follow")
+        async with asyncio.timeout(20):
+            while not (data / "begun").exists():
+                await asyncio.sleep(0.02)
+        cancelled = await live.post(f"/api/tasks/{id}/cancel")
+        assert (cancelled.status, cancelled.body["status"]) == (200, "cancelled")
+        assert (data / "cancelled").read_text() == "gid1"
+
+
+ODD = """\
+import asyncio
+from service.sdk import ConfigField, DownloadPlugin
+
+class Odd(DownloadPlugin):
+    name = "odd"
+    version = "1"
+    description = "tells odd things"
+    supported_protocols = ["odd"]
+
+    def get_config_schema(self):
+        return [ConfigField(name="key", type="text", required={required})]
+
+    async def download(self, task):
+        for number in range(1500):
+            await task.checkpoint({{"n": number}})
+        for text in ("x", "nan", "inf", "-inf", "1e400", "9" * 400, "12"):
+            task.report(downloaded=text, total="24", speed=text, progress=None)
+        task.report(downloaded=1, total=0)
+        task.metadata = {{"n": float("nan")}}
+        task.title = "x" * 1_000_000
+        return True
+"""
+
+
+async def test_odd_reports_and_many_checkpoints_cost_no_download(tmp_path: Path) -> None:
+    write(tmp_path / "plugins/download/odd_plugin.py", ODD.format(required=False))
+    async with live_server(tmp_path) as live:
+        await live.subscribe("tasks/**")
+        id = await start(live, "odd:x", metadata={"mine": 1})
+        done = await ended(live, id)
+        assert (done["status"], done["error"]) == ("completed", None)
+        assert (done["metadata"], len(done["title"])) == ({"mine": 1}, 1000)
+        assert (await live.plugin("download/odd"))["generation"] == 1
+
+
+async def test_required_configuration_that_is_missing_fails_the_download(tmp_path: Path) -> None:
+    write(tmp_path / "plugins/download/odd_plugin.py", ODD.format(required=True))
+    async with live_server(tmp_path) as live:
+        await live.subscribe("tasks/**")
+        failed = await ended(live, await start(live, "odd:x"))
+        assert (failed["status"], failed["problem"]["code"]) == ("failed", "config_missing")
+
+
+DEAF = """\
+import time
+from service.sdk import DownloadPlugin
+
+class Deaf(DownloadPlugin):
+    name = "deaf"
+    version = "1"
+    description = "does not hear; another download keeps its worker alive"
+    supported_protocols = ["deaf", "other"]
+    resumable = True
+
+    def download(self, task):
+        if task.url.startswith("other"):
+            while not (self.data_dir / "gate").exists():
+                time.sleep(0.02)
+            return True
+        if task.resume:
+            task.report(downloaded=2)
+            while not task.cancelled:
+                time.sleep(0.02)
+            return False
+        while True:
+            task.checkpoint({"mine": 1})
+            task.report(downloaded=1)
+            time.sleep(0.05)
+"""
+
+
+async def test_a_stuck_download_that_goes_on_tells_nothing_any_more(tmp_path: Path) -> None:
+    """Paused, it goes on in its old worker; what it tells from there is not of the one that was resumed."""
+    write(tmp_path / "plugins/download/deaf_plugin.py", DEAF)
+    async with live_server(tmp_path) as live:
+        await live.subscribe("tasks/**")
+        other = await start(live, "other:x")
+        id = await start(live, "deaf:x")
+        await at(live, id, 1)
+        assert (await live.post(f"/api/tasks/{id}/pause")).body["status"] == "paused"
+        assert (await live.post(f"/api/tasks/{id}/resume")).status == 200
+        assert (await at(live, id, 2))["generation"] == 2
+        before = len(live.events)
+        with contextlib.suppress(AssertionError):
+            await live.until(
+                lambda _: [
+                    one
+                    for one in of(live, id, "progress")
+                    if one["task"]["downloaded"] == 1 and one["task"]["generation"] == 2
+                ],
+                timeout=1.5,
+            )
+        assert not [one for one in live.events[before:] if one.id == f"tasks/{id}"]
+        assert (await task(live, id))["downloaded"] == 2
+        assert (await live.post(f"/api/tasks/{id}/cancel")).body["status"] == "cancelled"
+        write(tmp_path / "data/plugins/download/deaf/gate", "")
+        assert (await ended(live, other))["status"] == "completed"

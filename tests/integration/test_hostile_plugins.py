@@ -278,6 +278,7 @@ async def until_few(live: Live, seconds: float = 20) -> None:
             await asyncio.sleep(0.05)
 
 
+@pytest.mark.alone
 async def test_a_call_that_starts_too_many_processes(live: Live) -> None:
     start = len(live.events)
     put(live.plugins / "search/sleepers_plugin.py", SLEEPERS.encode())
@@ -297,6 +298,7 @@ async def test_a_call_that_starts_too_many_processes(live: Live) -> None:
     await live.event("unloaded", "search/sleepers", after=start)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("flees", [False, True], ids=["one session", "sessions of their own"])
 async def test_a_fork_bomb_in_a_call(live: Live, flees: bool) -> None:
     start = len(live.events)
@@ -312,6 +314,7 @@ async def test_a_fork_bomb_in_a_call(live: Live, flees: bool) -> None:
     await live.event("unloaded", "search/bomb", after=start)
 
 
+@pytest.mark.alone
 async def test_a_fork_bomb_at_import(live: Live) -> None:
     start = len(live.events)
     text = search_plugin("bomb", imports=BOMB.format(flees=False) + "\nexplode()\n")

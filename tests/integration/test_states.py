@@ -697,12 +697,18 @@ async def test_events_replayed_end_with_the_server_s_view(live: Live) -> None:
 
 
 async def test_a_bundled_plugin_is_known_for_one(tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    source = Path(__file__).parents[2] / "plugins" / "search" / "files_plugin.py"
-    write(home / "plugins/search/files_plugin.py", source.read_text())
+    home, bundled = tmp_path / "home", Path(__file__).parents[2] / "plugins"
+    for name in ("shared", "parser/page_plugin"):
+        shutil.copytree(bundled / name, home / "plugins" / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copyfile(bundled / "parser/torrent_plugin.py", home / "plugins/parser/torrent_plugin.py")
     async with live_server(home) as live:
-        [plugin] = (await live.listed()).values()
-        assert plugin["origin"]["kind"] == "bundled"
-        write(home / "plugins/search/files_plugin.py", source.read_text() + "\n# mine\n")
-        await live.event("reloaded", plugin["id"])
-        assert (await live.plugin(plugin["id"]))["origin"]["kind"] == "file"
+        listed = await live.listed()
+        assert {id: one["origin"]["kind"] for id, one in listed.items()} == {
+            "parser/page": "bundled",
+            "parser/torrent": "bundled",
+        }
+        for id, name in (("parser/page", "page_plugin/__init__.py"), ("parser/torrent", "torrent_plugin.py")):
+            file = home / "plugins/parser" / name
+            write(file, file.read_text() + "\n# mine\n")
+            await live.event("reloaded", id)
+            assert (await live.plugin(id))["origin"]["kind"] == "file"

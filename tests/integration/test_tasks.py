@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -344,3 +346,116 @@ def check(live: Live, done: dict[str, Any], keyword: str, quick: list[str]) -> N
         assert own == [f"{keyword} {n}" for n in range(5)]
     assert sent(live, done["id"]) == done["results"]
     assert [failure["plugin"] for failure in done["failures"]] == ["bad"]
+
+
+HANGING_PARSER = """\
+import asyncio
+from service.sdk import ParserPlugin
+
+class Hanging(ParserPlugin):
+    name = "{name}"
+    version = "1"
+    description = "never answers"
+
+    async def parse_url(self, url):
+        await asyncio.sleep(1000)
+"""
+
+
+@pytest.mark.parametrize("listed", [False, True])
+async def test_a_search_is_cancelled_while_a_parser_hangs_and_keeps_what_it_found(
+    tmp_path: Path, listed: bool
+) -> None:
+    put(tmp_path, "hanging", HANGING_PARSER, "parser")
+    text = EPISODES
+    if listed:
+        text = text.replace(
+            "        for n in range(2):\n            yield ", "        return [\n            "
+        )
+        text = text.replace("            )\n", "            ) for n in range(2)]\n")
+    put(tmp_path, "episodes", text)
+    async with live_server(tmp_path) as live:
+        await live.subscribe("tasks/**")
+        id = (await live.post("/api/search", {"keyword": "x"})).body["task_id"]
+        async with asyncio.timeout(10):
+            while not (await live.plugin("parser/hanging"))["running_calls"]:
+                await asyncio.sleep(0.02)
+        async with asyncio.timeout(8):
+            cancelled = await live.post(f"/api/tasks/{id}/cancel")
+        assert (cancelled.status, cancelled.body["status"]) == (200, "cancelled")
+        assert [one["title"] for one in cancelled.body["results"]] == ["0", "1"]
+        async with asyncio.timeout(10):
+            while (await live.plugin("parser/hanging"))["running_calls"]:
+                await asyncio.sleep(0.02)
+        kinds = [one.kind for one in live.events if one.id == f"tasks/{id}" and one.kind != "progress"]
+        assert kinds == ["created", "started", "results", "cancelled"]
+
+
+ENDLESS = """\
+from service.sdk import SearchPlugin, SearchResult
+
+class Endless(SearchPlugin):
+    name = "{name}"
+    version = "1"
+    description = "yields for ever"
+
+    async def search(self, keyword, **kwargs):
+        while True:
+            yield SearchResult(title="x" * 20_000, url="u")
+"""
+
+
+async def test_a_plugin_that_yields_for_ever_is_stopped_and_costs_only_its_own_part(tmp_path: Path) -> None:
+    put(tmp_path, "one", INSTANT)
+    put(tmp_path, "endless", ENDLESS)
+    async with live_server(tmp_path) as live:
+        await live.subscribe("tasks/**")
+        id = (await live.post("/api/search", {"keyword": "x"})).body["task_id"]
+        done = await ended(live, id)
+        assert done["status"] == "completed"
+        assert [(one["plugin"], one["code"]) for one in done["failures"]] == [("endless", "too_many_results")]
+        assert len([one for one in done["results"] if one["plugin"] == "one"]) == 3
+        assert 500 < done["result_count"] <= 16 * 1024 * 1024 // 20_000 + 3
+        async with asyncio.timeout(10):
+            while (await live.plugin("search/endless"))["running_calls"]:
+                await asyncio.sleep(0.02)
+
+
+async def test_a_row_that_was_damaged_costs_its_own_task_only(tmp_path: Path) -> None:
+    put(tmp_path, "one", INSTANT)
+    put(tmp_path, "slow", GATED)
+    async with live_server(tmp_path) as live:
+        await live.subscribe("tasks/**")
+        kept = (await live.post("/api/search", {"keyword": "x", "plugins": ["one"]})).body["task_id"]
+        await ended(live, kept)
+        damaged = (await live.post("/api/search", {"keyword": "x", "plugins": ["slow"]})).body["task_id"]
+        await told(live, damaged, "results")
+        await live.server.kill()
+    with contextlib.closing(sqlite3.connect(tmp_path / "data" / "plugbay.db")) as database:
+        database.execute("UPDATE tasks SET task = x'7bff' WHERE id = ?", (damaged,))
+        database.commit()
+    async with live_server(tmp_path) as live:
+        listed = (await live.get("/api/tasks")).body["tasks"]
+        assert [one["id"] for one in listed] == [kept]
+        assert (await live.get(f"/api/tasks/{damaged}")).status == 404
+        assert len((await task(live, kept))["results"]) == 3
+
+
+async def test_a_client_that_goes_away_leaves_no_parse_behind(tmp_path: Path) -> None:
+    put(tmp_path, "hanging", HANGING_PARSER, "parser")
+    async with live_server(tmp_path) as live:
+        await live.subscribe("tasks/**")
+        for delay in (0.0, 0.001, 0.002, 0.004, 0.008, 0.016, 0.03, 0.06, 0.1, 0.2):
+            request = asyncio.create_task(live.post("/api/parse", {"url": "http://x/y"}))
+            await asyncio.sleep(delay)
+            request.cancel()
+            await asyncio.gather(request, return_exceptions=True)
+        listed = (await live.get("/api/tasks")).body["tasks"]
+        assert listed
+        for one in listed:
+            if one["status"] in ("pending", "running"):
+                # Where the client went before the parse had begun, it goes on, and can be cancelled.
+                answer = await live.post(f"/api/tasks/{one['id']}/cancel")
+                assert answer.status == 200 or answer.body["task_status"] == "cancelled", answer
+        listed = (await live.get("/api/tasks")).body["tasks"]
+        assert {one["status"] for one in listed} == {"cancelled"}

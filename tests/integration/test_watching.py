@@ -203,6 +203,7 @@ async def watcher(live: Live, ok: bool) -> str:
     return message
 
 
+@pytest.mark.alone
 async def test_a_queue_that_overflows(tmp_path: Path) -> None:
     """The server stands still while more happens than the queue holds; then the last state serves, at once."""
     home = tmp_path / "home"
@@ -242,6 +243,7 @@ async def test_a_queue_that_overflows(tmp_path: Path) -> None:
             assert await live.answer("new") == "two"
 
 
+@pytest.mark.alone
 async def test_no_watches_from_the_start(tmp_path: Path) -> None:
     home = tmp_path / "home"
     with lowered("max_user_watches", 1):
@@ -257,6 +259,7 @@ async def test_no_watches_from_the_start(tmp_path: Path) -> None:
             await live.until(lambda _: (live.mirror().get(ID) or {}).get("version") == "3", timeout=1.5)
 
 
+@pytest.mark.alone
 async def test_no_instance_from_the_start(tmp_path: Path) -> None:
     home = tmp_path / "home"
     with lowered("max_user_instances", 0):
@@ -268,6 +271,7 @@ async def test_no_instance_from_the_start(tmp_path: Path) -> None:
             await watcher(live, ok=True)
 
 
+@pytest.mark.alone
 async def test_a_new_folder_beyond_the_limit(tmp_path: Path) -> None:
     home = tmp_path / "home"
     write(home / "plugins/search/demo_plugin.py", search_plugin())

@@ -4,25 +4,45 @@ from pathlib import Path
 
 import pytest
 
-from service.home import BUNDLED_FILES, HomeError, bundled_folder, prepare_home
+from service.home import BUNDLED, HomeError, bundled_files, bundled_folder, bundled_plugins, prepare_home
 
 
 def test_a_new_home_gets_the_bundled_plugins_and_settings(tmp_path: Path) -> None:
     home = tmp_path / "deep" / "home"
     assert prepare_home(home) is True
-    for name in BUNDLED_FILES:
+    for name in bundled_files():
         assert (home / name).read_bytes() == (bundled_folder() / name).read_bytes()
     assert (home / "data").is_dir()
     assert not [path for path in home.iterdir() if path.name.startswith(".")]
 
 
-def test_every_bundled_plugin_of_the_checkout_is_named() -> None:
-    names = {
-        f"plugins/{path.parent.name}/{path.name}" for path in (bundled_folder() / "plugins").glob("*/*.py")
-    }
-    assert {name for name in BUNDLED_FILES if name.startswith("plugins/")} <= names
-    kinds = {name.split("/")[1] for name in BUNDLED_FILES if name.endswith("_plugin.py")}
-    assert kinds == {"search", "download", "parser"}
+def test_every_bundled_file_of_the_checkout_is_named() -> None:
+    folder = bundled_folder()
+    assert [name for name in bundled_files() if not (folder / name).is_file()] == []
+    assert len(set(bundled_files())) == len(bundled_files())
+    assert not [name for name in bundled_files() if "__pycache__" in name]
+
+
+def test_folders_are_bundled_with_every_module_in_them_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "plugins/search/feeds_plugin"
+    for name in ("__init__.py", "deep/inner.py", "__pycache__/inner.cpython-311.pyc", "notes.txt"):
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        (package / name).write_text("")
+    (tmp_path / "plugins/search/mine_plugin.py").write_text("")
+    monkeypatch.setattr("service.home.bundled_folder", lambda: tmp_path)
+    below = [name for name in bundled_files() if (tmp_path / name).is_file()]
+    assert below == ["plugins/search/feeds_plugin/__init__.py", "plugins/search/feeds_plugin/deep/inner.py"]
+
+
+def test_each_bundled_plugin_has_its_main_file() -> None:
+    plugins = bundled_plugins()
+    assert set(plugins) == {name for name in BUNDLED if "_plugin" in name and "template" not in name}
+    for name, main in plugins.items():
+        assert main.is_file()
+        assert main == bundled_folder() / name or main.parent == bundled_folder() / name
+    assert {name.split("/")[1] for name in plugins} == {"search", "download", "parser"}
 
 
 def test_a_home_that_has_plugins_is_left_as_it_is(tmp_path: Path) -> None:
@@ -41,7 +61,7 @@ def test_settings_that_are_there_are_kept(tmp_path: Path) -> None:
 
 def test_a_start_that_was_cut_is_made_up_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def cut(source: Path, target: Path) -> None:
-        if target.name == "page_plugin.py":
+        if target.parent.name == "page_plugin":
             raise OSError(28, "No space left on device")
         target.write_bytes(source.read_bytes())
 
@@ -51,7 +71,7 @@ def test_a_start_that_was_cut_is_made_up_for(tmp_path: Path, monkeypatch: pytest
             prepare_home(tmp_path)
     assert not (tmp_path / "plugins").exists()
     assert prepare_home(tmp_path) is True
-    assert (tmp_path / "plugins" / "parser" / "page_plugin.py").is_file()
+    assert (tmp_path / "plugins" / "parser" / "page_plugin" / "__init__.py").is_file()
 
 
 def test_a_file_in_its_place_is_said(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from service.home import BUNDLED_FILES
+from service.home import bundled_files, bundled_plugins
 from service.host import dependencies
 
 SERVICE = Path(__file__).parents[2] / "service"
@@ -42,7 +42,7 @@ def test_what_runs_beside_a_plugin_imports_the_standard_library_only(path: Path)
     assert foreign == set()
 
 
-BUNDLED = [ROOT / name for name in BUNDLED_FILES if name.endswith(".py")]
+BUNDLED = [ROOT / name for name in bundled_files() if name.endswith(".py")]
 
 
 def declared(path: Path) -> set[str]:
@@ -58,15 +58,48 @@ def declared(path: Path) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("path", BUNDLED, ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_bundled_plugins_import_the_sdk_and_what_they_declare(path: Path) -> None:
-    # A helper has no block of its own: whoever imports it declares what it needs.
-    plugins = [path] if "_plugin" in path.name else [one for one in BUNDLED if one.parent == path.parent]
-    allowed = {module for one in plugins for module in declared(one)} | set(sys.stdlib_module_names)
+def reached(path: Path) -> set[Path]:
+    """A module and those below `plugins` that it imports, directly or by way of others."""
+    found: set[Path] = set()
+    pending = [path]
+    while pending:
+        one = pending.pop()
+        if one in found:
+            continue
+        found.add(one)
+        for name in imports(one):
+            if name.startswith("plugins."):
+                target = ROOT.joinpath(*name.split("."))
+                pending += [
+                    file for file in (target.with_suffix(".py"), target / "__init__.py") if file.is_file()
+                ]
+    return found
+
+
+@pytest.mark.parametrize("path", bundled_plugins().values(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_bundled_plugins_and_what_they_import_need_the_sdk_and_what_they_declare(path: Path) -> None:
+    allowed = declared(path) | set(sys.stdlib_module_names)
+    own = set(path.parent.rglob("*.py")) if path.name == "__init__.py" else set()
+    foreign = {
+        f"{module.relative_to(ROOT)}: {name}"
+        for module in reached(path) | own
+        for name in imports(module)
+        if name.split(".")[0] not in allowed and not name.startswith(("service.sdk", "plugins."))
+    }
+    assert foreign == set()
+
+
+@pytest.mark.parametrize("path", BUNDLED, ids=lambda path: str(path.relative_to(ROOT)))
+def test_bundled_modules_import_their_own_package_and_what_is_shared(path: Path) -> None:
+    """A plugin can be deleted without another one missing it."""
+    unit = ".".join(path.relative_to(ROOT).with_suffix("").parts[:3])
     foreign = {
         name
         for name in imports(path)
-        if name.split(".")[0] not in allowed and not name.startswith(("service.sdk", "plugins."))
+        if name.startswith("plugins.")
+        and not name.startswith("plugins.shared.")
+        and name != "plugins.shared"
+        and f"{name}.".startswith(f"{unit}.") is False
     }
     assert foreign == set()
 

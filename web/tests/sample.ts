@@ -1,5 +1,7 @@
 import type { PlugbayEvent, PluginChangeType } from '../src/lib/events';
 import type { LoadError, Plugin, Snapshot } from '../src/lib/model';
+import type { TaskChangeType, TaskEvent } from '../src/lib/taskEvents';
+import type { Task } from '../src/lib/taskModel';
 
 /** A plugin as the server would send it. */
 export function plugin(changes: Partial<Plugin> = {}): Plugin {
@@ -65,4 +67,56 @@ export function changed(change: string, of: Plugin, place: Place = {}): PlugbayE
 
 export function event(type: string, subject: string, data: object, place: Place = {}): PlugbayEvent {
   return { ...envelope(place), type, subject, data } as PlugbayEvent;
+}
+
+/** A task as the server would send it. */
+export function task(changes: Partial<Task> = {}): Task {
+  return {
+    id: 't1',
+    kind: 'download',
+    status: 'pending',
+    plugin_name: null,
+    title: '',
+    url: null,
+    keyword: null,
+    plugins: null,
+    progress: 0,
+    progress_message: '',
+    downloaded: null,
+    total: null,
+    speed: null,
+    eta: null,
+    error: null,
+    problem: null,
+    results: null,
+    result_count: 0,
+    failures: [],
+    searching: [],
+    save_path: null,
+    external_id: null,
+    resumable: true,
+    created_at: '2026-11-22T12:00:00.000Z',
+    started_at: null,
+    completed_at: null,
+    ...changes,
+  };
+}
+
+export function taskChanged(change: string, about: Task, place: Place = { seq: '11' }): TaskEvent {
+  const type = `plugbay.task.${change}` as TaskChangeType;
+  return { ...envelope(place), type, subject: `tasks/${about.id}`, data: { task: about } };
+}
+
+export function taskProgress(about: Task): TaskEvent {
+  return { ...envelope({}), type: 'plugbay.task.progress', subject: `tasks/${about.id}`, data: { task: about } };
+}
+
+/** A search has found more; `about.result_count` is how many there are with these. */
+export function taskResults(about: Task, results: unknown[], place: Place = { seq: '11' }): TaskEvent {
+  return {
+    ...envelope(place),
+    type: 'plugbay.task.results',
+    subject: `tasks/${about.id}`,
+    data: { task: about, results },
+  };
 }

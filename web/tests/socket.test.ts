@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { PlugbayEvent } from '../src/lib/events';
+import type { LiveEvent } from '../src/lib/events';
 import type { Position } from '../src/lib/model';
 import { before, type ConnectionStatus, DoNotRetry, LiveConnection, wantsReconnect } from '../src/lib/socket';
 import { changed, event, plugin } from './sample';
@@ -31,11 +31,16 @@ class FakeSocket {
     await settle();
   }
 
+  /** The newest request that asks for it. */
+  last(method: string): { params: { topics: string[]; since?: Position } } | undefined {
+    return this.sent.findLast((one) => one.method === method) as never;
+  }
+
   async recover(): Promise<void> {
     await this.reply({ epoch: 'e1', seq: '1', recovered: true, replayed: 3 });
   }
 
-  say(frame: PlugbayEvent): void {
+  say(frame: LiveEvent): void {
     this.onmessage?.({ data: JSON.stringify(frame) });
   }
 
@@ -50,7 +55,7 @@ const settle = (): Promise<unknown> => vi.advanceTimersByTimeAsync(0);
 function setup(hooks: { snapshot?: () => Promise<Position>; probe?: () => Promise<void> } = {}) {
   const sockets: FakeSocket[] = [];
   const statuses: ConnectionStatus[] = [];
-  const events: PlugbayEvent[] = [];
+  const events: LiveEvent[] = [];
   const resumed: [string, number][] = [];
   const snapshot = vi.fn(hooks.snapshot ?? (async () => ({ epoch: 'e1', seq: '500' })));
   const probe = vi.fn(hooks.probe ?? (async () => undefined));
@@ -268,5 +273,47 @@ describe('close codes', () => {
 describe('history', () => {
   it('never goes below the beginning', () => {
     expect(before({ epoch: 'e', seq: '30' }, 100)).toEqual({ epoch: 'e', seq: '0' });
+  });
+});
+
+describe('a topic that comes and goes', () => {
+  it('is followed without its past and given up', async () => {
+    const test = setup();
+    await connected(test);
+    let told = false;
+    void test.connection.follow('tasks/*').then(() => (told = true));
+    await settle();
+    expect(test.socket().last('subscribe')?.params).toEqual({ topics: ['tasks/*'] });
+    expect(told).toBe(false);
+    await test.socket().recover();
+    expect(told).toBe(true);
+    test.connection.unfollow('tasks/*');
+    expect(test.socket().last('unsubscribe')?.params).toEqual({ topics: ['tasks/*'] });
+  });
+
+  it('is in force before the connection is live, at first and after a cut', async () => {
+    const test = setup();
+    await test.connection.follow('tasks/*');
+    await test.connection.follow('tasks/gone');
+    test.connection.unfollow('tasks/gone');
+    await connected(test);
+    for (const _ of ['at first', 'after a cut']) {
+      expect(test.socket().last('subscribe')?.params).toEqual({ topics: ['tasks/*'] });
+      expect(test.status()).toBe('connecting');
+      await test.socket().recover();
+      expect(test.status()).toBe('live');
+      await test.socket().end(1006);
+      await vi.advanceTimersByTimeAsync(300);
+      await test.socket().accept();
+      await test.socket().recover();
+    }
+  });
+
+  it('fails no view when it cannot be subscribed to', async () => {
+    const test = setup();
+    await connected(test);
+    const following = test.connection.follow('tasks/*');
+    await test.socket().end(1006);
+    await expect(following).resolves.toBeUndefined();
   });
 });

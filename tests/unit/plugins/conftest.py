@@ -1,4 +1,4 @@
-"""Bundled plugins as a worker makes them, without the worker: imported from their file, with a folder and a log."""
+"""Bundled plugins as a worker makes them, without the worker: from file or package, with a folder and a log."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ PLUGINS = Path(__file__).parents[3] / "plugins"
 
 
 def load(kind: str, stem: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"plugins.{kind}.{stem}", PLUGINS / kind / f"{stem}.py")
+    package = PLUGINS / kind / stem
+    main = package / "__init__.py" if package.is_dir() else package.with_suffix(".py")
+    spec = importlib.util.spec_from_file_location(f"plugins.{kind}.{stem}", main)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

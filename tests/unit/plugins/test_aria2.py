@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from plugins.download.aria2_plugin.files import remove_unfinished
 from service.sdk import DownloadTask
 from tests.unit.plugins import daemons
-from tests.unit.plugins.conftest import load
 from tests.unit.plugins.swarm import Origin
 
 Make = Callable[..., Any]
@@ -316,7 +316,6 @@ async def test_no_file_that_is_there_is_overwritten_or_removed(
 
 
 def test_only_begun_files_of_the_download_itself_are_removed(tmp_path: Path) -> None:
-    remove = load("download", "aria2_files").remove_unfinished
     inside, outside = tmp_path / "in", tmp_path / "out.bin"
     inside.mkdir()
     for path in (inside / "a.bin", outside):
@@ -326,12 +325,12 @@ def test_only_begun_files_of_the_download_itself_are_removed(tmp_path: Path) -> 
         files = [{"path": str(path)} for path in paths]
         return {"dir": str(inside), "files": files, "totalLength": "9", "bittorrent": {}, **more}
 
-    assert remove(told(inside / "a.bin")) == []  # no control file: somebody else's
+    assert remove_unfinished(told(inside / "a.bin")) == []  # no control file: somebody else's
     (inside / "a.bin.aria2").touch()
     (tmp_path / "out.bin.aria2").touch()
-    assert remove(told(outside)) == [str(outside)]
-    assert remove(told(inside / ".." / "out.bin")) == [str(inside / ".." / "out.bin")]
-    assert remove(told(inside / "a.bin", errorCode="13")) == []
+    assert remove_unfinished(told(outside)) == [str(outside)]
+    assert remove_unfinished(told(inside / ".." / "out.bin")) == [str(inside / ".." / "out.bin")]
+    assert remove_unfinished(told(inside / "a.bin", errorCode="13")) == []
     assert (inside / "a.bin").exists() and outside.exists()
-    assert remove(told(inside / "a.bin")) == []
+    assert remove_unfinished(told(inside / "a.bin")) == []
     assert list(inside.iterdir()) == []

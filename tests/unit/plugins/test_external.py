@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from plugins.download import external
+from plugins.shared import external_program as external
+from plugins.shared import lenient_values
 
 Make = Callable[..., Any]
 
@@ -46,9 +47,16 @@ def test_the_downloads_folder_is_for_programs_on_this_machine(tmp_path: Path) ->
 
 def test_settings_that_old_clients_stored_as_text() -> None:
     config = {"a": "", "b": " 5.0 ", "c": "x", "d": "True", "e": "0", "f": None, "g": False}
-    assert [external.number_of(config, key) for key in "abcz"] == [None, 5, None, None]
-    assert [external.flag_of(config, key, True) for key in "adefgz"] == [True, True, False, True, False, True]
-    assert external.text_of(config, "a", "f", "b") == "5.0"
+    assert [lenient_values.number_of(config, key) for key in "abcz"] == [None, 5, None, None]
+    assert [lenient_values.as_bool(config.get(key), True) for key in "adefgz"] == [
+        True,
+        True,
+        False,
+        True,
+        False,
+        True,
+    ]
+    assert lenient_values.text_of(config, "a", "f", "b") == "5.0"
 
 
 @pytest.mark.parametrize(

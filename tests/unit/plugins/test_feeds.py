@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from plugins.search import feeds_fetch
-from plugins.search.feeds_fetch import Document
-from plugins.search.feeds_parse import NotAFeed, filled, parse
+from plugins.search.feeds_plugin import fetch as feeds_fetch
+from plugins.search.feeds_plugin.fetch import Document
+from plugins.search.feeds_plugin.parse import NotAFeed, filled, parse
 
 Make = Callable[..., Any]
 

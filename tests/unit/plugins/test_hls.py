@@ -165,7 +165,7 @@ async def peer() -> AsyncIterator[Peer]:
 def hls(make: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Any:
     """The plugin, which waits a little only before it tries again."""
     plugin = make("download", "hls_plugin", timeout_s=1, retries=3)
-    monkeypatch.setattr("plugins.download.hls_fetch.BACKOFF_S", 0.01)
+    monkeypatch.setattr("plugins.shared.web_documents.BACKOFF_S", 0.01)
     return plugin
 
 

@@ -1,11 +1,18 @@
-"""Who fetches which bytes: `plugins/download/http_ranges.py`, which does no I/O."""
+"""Who fetches which bytes: `plugins/download/http_plugin/ranges.py`, which does no I/O."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plugins.download.http_ranges import LAST_PIECE_BYTES, STALLED_S, Ranges, Segment, merged, written_before
+from plugins.download.http_plugin.ranges import (
+    LAST_PIECE_BYTES,
+    STALLED_S,
+    Ranges,
+    Segment,
+    merged,
+    written_before,
+)
 
 MIB = 1024 * 1024
 

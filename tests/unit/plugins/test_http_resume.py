@@ -223,8 +223,8 @@ async def test_a_failed_download_goes_on_when_it_is_tried_again(make: Make, orig
 async def test_what_a_checkpoint_claims_is_in_the_file(
     make: Make, origin: Origin, monkeypatch: pytest.MonkeyPatch, connections: int
 ) -> None:
-    monkeypatch.setattr("plugins.download.http_job.CHECKPOINT_S", 0.0)
-    monkeypatch.setattr("plugins.download.http_job.REPORT_S", 0.001)
+    monkeypatch.setattr("plugins.download.http_plugin.job.CHECKPOINT_S", 0.0)
+    monkeypatch.setattr("plugins.download.http_plugin.job.REPORT_S", 0.001)
     url = origin.add("/f", CONTENT, drop_after=100_000)
     plugin, reports = make("download", "http_plugin", connections=connections), Reports()
     told = reports.send

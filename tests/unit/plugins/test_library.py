@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 
-from plugins.search import library_keeper, library_watch
-from plugins.search.library_content import decode, text_of
-from plugins.search.library_store import Place
-from plugins.search.text import Query, fold, tokens
+from plugins.search.library_plugin import keeper as library_keeper
+from plugins.search.library_plugin import watch as library_watch
+from plugins.search.library_plugin.content import decode, text_of
+from plugins.search.library_plugin.store import Place
+from plugins.shared.keyword_query import Query, fold, tokens
 
 Make = Callable[..., Any]
 EPISODE = "[字幕组] 斗罗大陆 第01集 1080p.mp4"
@@ -141,7 +142,7 @@ async def test_names_come_before_folders_and_those_before_texts(start: Any, tmp_
 async def test_many_that_are_equal_are_given_newest_first(
     start: Any, tmp_path: Path, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr("plugins.search.library_query._RANKED_MAX", 10)
+    monkeypatch.setattr("plugins.search.library_plugin.query._RANKED_MAX", 10)
     for number in range(40):
         write(tmp_path / "f" / f"item {number}.bin", at=1_000_000 + number)
     plugin = await start(tmp_path / "f", limit="3")
@@ -464,8 +465,8 @@ def test_a_limit_that_is_reached_below_the_chosen_folder_is_noticed(tmp_path: Pa
         (tmp_path / f"folder {number}").mkdir()
     script = (
         "import logging, os, sys\n"
-        "from plugins.search.library_tree import Root\n"
-        "from plugins.search.library_watch import Watch\n"
+        "from plugins.search.library_plugin.tree import Root\n"
+        "from plugins.search.library_plugin.watch import Watch\n"
         "logging.basicConfig(stream=sys.stdout)\n"
         "path = os.fsencode(sys.argv[1])\n"
         "watch = Watch(lambda path, is_folder: None, logging.getLogger())\n"

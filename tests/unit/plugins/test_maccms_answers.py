@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from plugins.search.maccms_answers import NotAList, decoded, plain, read_answer
-from plugins.search.maccms_episodes import episodes, play_lists
-from plugins.search.maccms_sites import Site, read_sites
+from plugins.search.maccms_plugin.answers import NotAList, plain, read_answer
+from plugins.search.maccms_plugin.episodes import episodes, play_lists
+from plugins.search.maccms_plugin.sites import Site, read_sites
+from plugins.shared.readable_text import decoded
 from tests.unit.plugins.maccms_site import MacCMS, vod
 
 

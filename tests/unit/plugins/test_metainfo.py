@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from plugins.parser.metainfo import Magnet, MetainfoError, Torrent, bdecode, safe_name
+from plugins.shared.torrent_metainfo import Magnet, MetainfoError, Torrent, bdecode, safe_name
 from tests.unit.plugins.torrents import bencode, hybrid_torrent
 
 V1 = "08ada5a7a6183aae1e09d831df6748d566095a10"

@@ -19,8 +19,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from plugins.parser.page_content import Page
-from plugins.parser.page_fetch import decoded
+from plugins.parser.page_plugin.content import Page
+from plugins.shared.readable_text import decoded
 
 Make = Callable[..., Any]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -98,6 +98,8 @@ async def test_what_is_no_page_is_refused(make: Make, site: str) -> None:
     [
         ("https://a.b/c", True),
         ("HTTP://a.b", True),
+        ("https://a.b/c.html?d=e.mp4", True),
+        ("https://a.b/c.M3U8?d=e", False),
         ("magnet:?xt=1", False),
         ("file:///etc", False),
         ("https://", False),

@@ -1,4 +1,4 @@
-"""Names that are safe in any folder, part files, and the final name: `plugins/download/saving.py`."""
+"""Names that are safe in any folder, part files, and the final name: `plugins/shared/saved_files.py`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plugins.download.saving import file_name_of, free_target, publish, safe_name
+from plugins.shared.saved_files import file_name_of, free_target, publish, safe_name
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from plugins.parser.metainfo import Magnet, Torrent
+from plugins.shared.torrent_metainfo import Magnet, Torrent
 from tests.unit.plugins import daemons
 from tests.unit.plugins.swarm import Origin
 

@@ -13,10 +13,11 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from plugins.search.torznab_caps import Caps
-from plugins.search.torznab_feed import IndexerError, hide, read_feed, readable_size
-from plugins.search.torznab_indexers import read_indexers
 from plugins.search.torznab_plugin import question, retry_after_s
+from plugins.search.torznab_plugin.caps import Caps
+from plugins.search.torznab_plugin.feed import IndexerError, hide, read_feed
+from plugins.search.torznab_plugin.indexers import read_indexers
+from plugins.shared.readable_text import readable_size
 from service.sdk import SearchResult
 from tests.unit.plugins.torznab_site import KEY, Torznab, release
 

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 import transmission_rpc
 
-from plugins.download import external
+from plugins.shared import external_program as external
 from service.sdk import DownloadTask
 from tests.unit.plugins import daemons
 from tests.unit.plugins.swarm import Origin

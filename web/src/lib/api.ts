@@ -96,7 +96,12 @@ export class Api {
     return this.send('POST', '/api/plugins/install', form);
   }
 
-  private async send<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
+  /**
+   * Asks the server.
+   *
+   * @throws ApiError
+   */
+  async send<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
     const headers = new Headers({ Accept: 'application/json', 'Accept-Language': this.language() });
     const init: RequestInit = { method, headers, credentials: 'same-origin', cache: 'no-store' };
     if (signal !== undefined) init.signal = signal;

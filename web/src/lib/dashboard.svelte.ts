@@ -2,12 +2,16 @@
 
 import { connectionActivity, refusedActivity } from './activity';
 import { Api, ApiError } from './api';
-import { TOPICS } from './events';
+import { Downloads } from './downloads.svelte';
+import { isTaskEvent, TOPICS } from './events';
 import { formatMs } from './format';
 import { errorMessage, plainError, type Plugin, type Position } from './model';
 import { preferences, t } from './preferences.svelte';
+import { Search } from './search.svelte';
 import { type ConnectionStatus, DoNotRetry, LiveConnection } from './socket';
 import { type Action, initialState, type InstallStage, reduce } from './state';
+import { TaskApi } from './taskApi';
+import type { Task, TaskAction } from './taskModel';
 import { toasts } from './toasts.svelte';
 
 const TICK_MS = 1_000;
@@ -25,6 +29,9 @@ export class Dashboard {
   reloadingAll = $state(false);
 
   readonly api = new Api(() => preferences.language);
+  readonly tasks = new TaskApi(this.api);
+  readonly search: Search;
+  readonly downloads: Downloads;
   private readonly live: LiveConnection;
 
   constructor(socketUrl: string) {
@@ -33,16 +40,26 @@ export class Dashboard {
       probe: async () => {
         await this.ask();
       },
-      event: (event) => this.dispatch({ kind: 'event', event }),
+      event: (event) => {
+        if (!isTaskEvent(event)) {
+          this.dispatch({ kind: 'event', event });
+          return;
+        }
+        this.search.receive(event);
+        this.downloads.receive(event);
+      },
       status: (status) => {
         this.connection = status;
         if (status.kind !== 'connecting') this.failures = status.kind === 'waiting' ? status.attempt : 0;
+        if (status.kind === 'live') void this.refreshTasks();
       },
       resumed: (how, replayed) => {
         const kind = how === 'replayed' ? 'resumed' : 'resynced';
         this.dispatch({ kind: 'activity', activity: connectionActivity(kind, replayed, new Date()) });
       },
     });
+    this.search = new Search(this.tasks, this.live);
+    this.downloads = new Downloads(this.tasks, this.live);
   }
 
   /** Starts the connection and the clock. Returns what ends both. */
@@ -127,6 +144,36 @@ export class Dashboard {
     if (this.connection.kind !== 'live') await this.snapshot();
   }
 
+  /**
+   * Begins a download and says so.
+   *
+   * @param plugin null for the one that fits best
+   * @throws ApiError
+   */
+  async download(url: string, title: string, plugin: string | null = null): Promise<void> {
+    const task = await this.tasks.download(url, title, plugin);
+    toasts.add('good', t('download.added'), task.title || task.url || '');
+    await this.catchUpTasks();
+  }
+
+  async actOnDownload(task: Task, action: TaskAction): Promise<void> {
+    try {
+      await this.downloads.act(task, action);
+    } catch (error) {
+      this.report(error);
+    }
+    await this.catchUpTasks();
+  }
+
+  private async catchUpTasks(): Promise<void> {
+    if (this.connection.kind !== 'live') await this.refreshTasks();
+  }
+
+  /** Nothing of tasks is replayed after a cut, so they are asked for again. */
+  private async refreshTasks(): Promise<void> {
+    await Promise.all([this.search.refresh(), this.downloads.refresh()]);
+  }
+
   private async act(plugin: Plugin, action: () => Promise<void>): Promise<void> {
     if (this.acting.has(plugin.id)) return;
     this.acting = new Set(this.acting).add(plugin.id);
@@ -142,7 +189,8 @@ export class Dashboard {
     }
   }
 
-  private report(error: unknown): void {
+  /** Tells the reader what went wrong. */
+  report(error: unknown): void {
     toasts.add('bad', t('toast.failed'), describe(error));
   }
 

@@ -1,6 +1,7 @@
 /** Every event that the page knows, as one union; `type` tells them apart. */
 
 import type { LoadError, Plugin, Position } from './model';
+import { TASK_EVENT_TYPES, type TaskEvent } from './taskEvents';
 
 export type Cause = 'startup' | 'file' | 'api' | 'config' | 'rollback' | 'crash';
 
@@ -18,7 +19,7 @@ export interface PluginChange {
 }
 
 /** What CloudEvents puts around the data. Passing events (heartbeats apart) have no `seq`. */
-interface Envelope<Type extends string, Data> {
+export interface Envelope<Type extends string, Data> {
   type: Type;
   id: string;
   subject: string;
@@ -64,10 +65,14 @@ export type PlugbayEvent =
   | ConfigImportedEvent
   | HeartbeatEvent;
 
-/** What the page subscribes to: all that its event union holds and nothing more. */
+/** Whatever the connection brings. */
+export type LiveEvent = PlugbayEvent | TaskEvent;
+
+/** What the page always subscribes to; tasks only while a view shows some. */
 export const TOPICS = ['plugins/**', 'registry', 'config'];
 
-const KNOWN_TYPES: ReadonlySet<string> = new Set<PlugbayEvent['type']>([
+const KNOWN_TYPES: ReadonlySet<string> = new Set<LiveEvent['type']>([
+  ...TASK_EVENT_TYPES,
   'plugbay.plugin.loading',
   'plugbay.plugin.loaded',
   'plugbay.plugin.reloaded',
@@ -85,16 +90,20 @@ const KNOWN_TYPES: ReadonlySet<string> = new Set<PlugbayEvent['type']>([
 ]);
 
 /** The event in a decoded frame, or null for anything else, such as an event type of a newer server. */
-export function asEvent(frame: unknown): PlugbayEvent | null {
+export function asEvent(frame: unknown): LiveEvent | null {
   if (typeof frame !== 'object' || frame === null) return null;
   const { type, id, subject, data } = frame as Record<string, unknown>;
   if (typeof type !== 'string' || typeof id !== 'string' || typeof subject !== 'string') return null;
   if (!KNOWN_TYPES.has(type) || typeof data !== 'object' || data === null) return null;
-  return frame as PlugbayEvent;
+  return frame as LiveEvent;
+}
+
+export function isTaskEvent(event: LiveEvent): event is TaskEvent {
+  return event.type.startsWith('plugbay.task.');
 }
 
 /** Where the event stands in the log, or null for a passing one. */
-export function positionOf(event: PlugbayEvent): Position | null {
+export function positionOf(event: LiveEvent): Position | null {
   return event.epoch !== undefined && event.seq !== undefined ? { epoch: event.epoch, seq: event.seq } : null;
 }
 

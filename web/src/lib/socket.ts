@@ -4,7 +4,7 @@
  */
 
 import { backoffMs } from './backoff';
-import { asEvent, type PlugbayEvent, positionOf } from './events';
+import { asEvent, type LiveEvent, positionOf } from './events';
 import type { Position } from './model';
 
 export type StopReason = 'sign_in' | 'refused';
@@ -31,10 +31,16 @@ export interface ConnectionHooks {
   snapshot(): Promise<Position>;
   /** Any request that tells why the server turned the socket away. Throws `DoNotRetry` where that is so. */
   probe(): Promise<void>;
-  event(event: PlugbayEvent): void;
+  event(event: LiveEvent): void;
   status(status: ConnectionStatus): void;
   /** The connection came back: by replaying what was missed, or, where that was too much, by a new snapshot. */
   resumed(how: 'replayed' | 'refetched', replayed: number): void;
+}
+
+/** What a view needs of the connection that shows something besides the plugins. */
+export interface LiveTopics {
+  follow(topic: string): Promise<void>;
+  unfollow(topic: string): void;
 }
 
 interface SubscribeResult extends Position {
@@ -79,7 +85,7 @@ export function before(position: Position, events: number): Position {
   return { epoch: position.epoch, seq: String(seq > 0n ? seq : 0n) };
 }
 
-export class LiveConnection {
+export class LiveConnection implements LiveTopics {
   private socket: WebSocket | null = null;
   private position: Position | null = null;
   private attempt = 0;
@@ -89,6 +95,9 @@ export class LiveConnection {
   private ended: ((ending: Ending) => void) | null = null;
   private silence: ReturnType<typeof setTimeout> | undefined;
   private readonly waiting = new Map<number, Waiter>();
+  /** Topics that come and go. Nothing of them is replayed: their views ask for everything once they are in force. */
+  private readonly followed = new Set<string>();
+  private subscribed = false;
 
   constructor(
     private readonly url: string,
@@ -120,6 +129,28 @@ export class LiveConnection {
   /** Ends the wait before the next try, where there is one. */
   retryNow(): void {
     this.wake?.();
+  }
+
+  /**
+   * Adds a topic, also for every later connection.
+   *
+   * What happened before is not told, nor what happens while there is no connection: whoever wants to know asks when
+   * this is done, and whenever the status becomes `live`. It never throws.
+   */
+  async follow(topic: string): Promise<void> {
+    if (this.followed.has(topic)) return;
+    this.followed.add(topic);
+    if (!this.subscribed) return;
+    try {
+      await this.request('subscribe', { topics: [topic] });
+    } catch {
+      // A connection that does not answer is given up before long, and the next one begins with this topic.
+    }
+  }
+
+  unfollow(topic: string): void {
+    if (!this.followed.delete(topic) || !this.subscribed) return;
+    this.request('unsubscribe', { topics: [topic] }).catch(() => undefined);
   }
 
   /** Ends the connection for good; calling it twice is safe. */
@@ -154,11 +185,13 @@ export class LiveConnection {
       if (!(await this.opened(socket, closed))) return;
       const first = this.position as Position;
       await this.subscribe(known === null ? before(first, HISTORY) : first, known !== null);
+      await this.subscribeFollowed();
       this.attempt = 0;
       this.hooks.status({ kind: 'live' });
       const { code, reason } = await closed;
       if (!wantsReconnect(code, reason)) throw new DoNotRetry('refused', reason || String(code));
     } finally {
+      this.subscribed = false;
       clearTimeout(this.silence);
       socket.onmessage = null;
       socket.onclose = null;
@@ -194,6 +227,11 @@ export class LiveConnection {
       this.position = from;
     }
     throw new Error('the server offers no position to subscribe from');
+  }
+
+  private async subscribeFollowed(): Promise<void> {
+    this.subscribed = true;
+    if (this.followed.size > 0) await this.request('subscribe', { topics: [...this.followed] });
   }
 
   private request(method: string, params: unknown): Promise<unknown> {

@@ -1,8 +1,9 @@
+import { tasksEn } from './tasks.en';
 import type { zh } from './zh';
 
 export const en: Record<keyof typeof zh, string> = {
   'app.subtitle': 'Live plugin console',
-  'app.skip': 'Skip to the plugins',
+  'app.skip': 'Skip to the content',
   'app.dropHere': 'Drop to install the plugin',
   'app.dropHint': 'One .py file at a time',
 
@@ -199,4 +200,6 @@ export const en: Record<keyof typeof zh, string> = {
   'refused.title': 'The server refused the connection',
   'refused.again': 'Connect again',
   'loading.label': 'Fetching the plugins',
+
+  ...tasksEn,
 };

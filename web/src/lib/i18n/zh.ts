@@ -1,7 +1,9 @@
+import { tasksZh } from './tasks.zh';
+
 /** Chinese: the words that the page is written in first. Its keys are the keys of all languages. */
 export const zh = {
   'app.subtitle': '插件热加载控制台',
-  'app.skip': '跳到插件列表',
+  'app.skip': '跳到主要内容',
   'app.dropHere': '松开即可安装插件',
   'app.dropHint': '支持单个 .py 文件',
 
@@ -193,4 +195,6 @@ export const zh = {
   'refused.title': '服务器拒绝了连接',
   'refused.again': '重新连接',
   'loading.label': '正在获取插件列表',
+
+  ...tasksZh,
 } as const;

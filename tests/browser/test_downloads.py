@@ -1,0 +1,184 @@
+"""A person downloads: what every tab shows is what the tasks do."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Locator, expect
+
+from tests.browser.conftest import Opener, Relay, Server, View
+from tests.browser.task_plugins import INSTANT, Counter
+
+# One browser serves all tests of a module, so they share its event loop.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+DOWNLOADS = "/#/downloads"
+
+
+@pytest.fixture
+def counter(home: Path) -> Counter:
+    """The counting plugin, in the home before the server starts, let to ten."""
+    return Counter(home, 10, page="http://127.0.0.1:6800/ui/")
+
+
+async def add(view: View, url: str, title: str = "") -> None:
+    await view.page.get_by_label("Address").fill(url)
+    await view.page.get_by_label("Title (optional)").fill(title)
+    await view.button("Download").click()
+
+
+def row(view: View, title: str) -> Locator:
+    return view.page.locator("[data-task]").filter(
+        has=view.page.get_by_role("heading", name=title, exact=True)
+    )
+
+
+async def has_status(view: View, title: str, status: str) -> None:
+    await expect(row(view, title)).to_have_attribute("data-status", status)
+
+
+async def test_a_download_from_its_address_to_its_end(
+    counter: Counter, server: Server, open_page: Opener
+) -> None:
+    view = await open_page(url=server.url + DOWNLOADS)
+    await expect(view.page.get_by_role("heading", name="No downloads yet")).to_be_visible()
+    await add(view, "count:up", "counted")
+    await has_status(view, "counted", "downloading")
+    one = row(view, "counted")
+    bar = one.get_by_role("progressbar", name="Progress of counted")
+    await expect(bar).to_have_attribute("aria-valuenow", "10")
+    for text in ("10%", "10.0 MiB / 100 MiB", "3.0 MiB/s", "1 min 30 s left", "counting"):
+        await expect(one).to_contain_text(text)
+    await expect(view.page.get_by_label("Address")).to_have_value("")
+
+    await one.get_by_role("button", name="Pause counted").click()
+    await has_status(view, "counted", "paused")
+    counter.let(40)
+    await one.get_by_role("button", name="Resume counted").click()
+    await expect(bar).to_have_attribute("aria-valuenow", "40")
+    counter.let()
+    await has_status(view, "counted", "completed")
+    await expect(one).to_contain_text(str(server.home / "data" / "downloads" / "counted.bin"))
+    await expect(one.get_by_role("progressbar")).to_have_count(0)
+    await expect(one.get_by_role("button", name="Pause counted")).to_have_count(0)
+
+
+async def test_all_tabs_show_the_same(counter: Counter, server: Server, open_page: Opener) -> None:
+    here = await open_page(url=server.url + DOWNLOADS)
+    there = await open_page(url=server.url + DOWNLOADS, locale="zh-CN")
+    await add(here, "count:up", "shared")
+    await has_status(there, "shared", "downloading")
+    await row(there, "shared").get_by_role("button", name="暂停 shared").click()
+    await has_status(here, "shared", "paused")
+    await row(here, "shared").get_by_role("button", name="Cancel shared").click()
+    await has_status(there, "shared", "cancelled")
+
+
+async def test_a_failure_is_told_in_the_language_of_the_page_and_can_be_tried_again(
+    counter: Counter, server: Server, open_page: Opener
+) -> None:
+    view = await open_page(url=server.url + DOWNLOADS)
+    await add(view, "count:wrong", "bad luck")
+    await has_status(view, "bad luck", "failed")
+    error = row(view, "bad luck").locator(".error")
+    await expect(error).to_contain_text("raised OSError: the disk is full")
+    await view.page.get_by_role("button", name="切换到中文").click()
+    await expect(error).to_contain_text("出错：OSError: the disk is full")
+    counter.let()
+    await row(view, "bad luck").get_by_role("button", name="重试 bad luck").click()
+    await has_status(view, "bad luck", "completed")
+    await expect(error).to_have_count(0)
+
+
+async def test_downloads_are_filtered_by_status(counter: Counter, server: Server, open_page: Opener) -> None:
+    view = await open_page(url=server.url + DOWNLOADS)
+    await add(view, "count:wrong", "wrong")
+    await add(view, "count:up", "right")
+    await has_status(view, "wrong", "failed")
+    await has_status(view, "right", "downloading")
+    await view.button("Failed").click()
+    await expect(view.page.locator("[data-task] h3")).to_have_text(["wrong"])
+    await view.button("Active").click()
+    await expect(view.page.locator("[data-task] h3")).to_have_text(["right"])
+    counter.let()
+    await expect(view.page.get_by_role("heading", name="No download has this status")).to_be_visible()
+    await view.button("Completed").click()
+    await expect(view.page.locator("[data-task] h3")).to_have_text(["right"])
+    # One that is begun now would not show here.
+    await add(view, "count:up", "another")
+    await expect(view.page.locator("[data-task] h3")).to_have_text(["another", "right", "wrong"])
+
+
+async def test_older_downloads_are_a_click_away(server: Server, open_page: Opener) -> None:
+    server.save("download/instant_plugin.py", INSTANT)
+    view = await open_page(url=server.url + DOWNLOADS)
+    await expect(view.page.get_by_label("Plugin").locator("option")).to_have_text(["Automatic", "instant"])
+    for number in range(60):
+        await server.post("/api/download", {"url": "now:x", "title": f"number {number}"})
+    await view.page.reload()
+    tasks = view.page.locator("[data-task]")
+    await expect(tasks).to_have_count(50)
+    await view.button("Show older downloads").click()
+    await expect(tasks).to_have_count(60)
+    await expect(view.button("Show older downloads")).to_have_count(0)
+    await expect(tasks.locator("h3")).to_have_text([f"number {number}" for number in reversed(range(60))])
+
+
+async def test_what_cannot_be_downloaded_is_refused_with_the_reason(
+    counter: Counter, server: Server, open_page: Opener
+) -> None:
+    view = await open_page(url=server.url + DOWNLOADS)
+    form = view.page.get_by_role("form", name="Add a download")
+    await add(view, "example.org/file")
+    await expect(form.get_by_role("alert")).to_contain_text("Enter a whole address")
+    await expect(view.page.get_by_label("Address")).to_be_focused()
+    await add(view, "gopher://example.org/file")
+    await expect(form.get_by_role("alert")).to_contain_text("gopher")
+    await expect(view.page.get_by_label("Address")).to_have_value("gopher://example.org/file")
+    await expect(view.page.locator("[data-task]")).to_have_count(0)
+    await view.page.get_by_label("Plugin").select_option("counting")
+    await view.button("Download").click()
+    await expect(view.page.locator("[data-task]")).to_have_count(1)
+
+
+async def test_the_programs_have_links_to_their_pages(
+    counter: Counter, server: Server, open_page: Opener
+) -> None:
+    view = await open_page(url=server.url + DOWNLOADS)
+    link = view.page.get_by_role("link", name="counting")
+    await expect(link).to_have_attribute("href", "http://127.0.0.1:6800/ui/")
+    await expect(link).to_have_attribute("rel", "noreferrer noopener")
+
+
+async def test_what_happens_while_the_page_is_cut_off_is_caught_up(
+    counter: Counter, server: Server, relay: Relay, open_page: Opener
+) -> None:
+    view = await open_page(url=relay.url + DOWNLOADS)
+    await add(view, "count:up", "counted")
+    bar = row(view, "counted").get_by_role("progressbar")
+    await expect(bar).to_have_attribute("aria-valuenow", "10")
+    await relay.cut()
+    await expect(view.page.locator('[data-connection="waiting"]')).to_be_visible()
+    counter.let(70)
+    while (await server.get("/api/tasks?kind=download"))["tasks"][0]["progress"] < 70:
+        await asyncio.sleep(0.02)
+    relay.mend()
+    # It stands still, so no event tells this.
+    await expect(bar).to_have_attribute("aria-valuenow", "70")
+
+
+async def test_a_restart_of_the_server_is_caught_up(
+    counter: Counter, server: Server, open_page: Opener
+) -> None:
+    view = await open_page(url=server.url + DOWNLOADS)
+    await add(view, "count:up", "counted")
+    bar = row(view, "counted").get_by_role("progressbar")
+    await expect(bar).to_have_attribute("aria-valuenow", "10")
+    await server.stop()
+    counter.let(30)
+    await server.start()
+    await expect(bar).to_have_attribute("aria-valuenow", "30")
+    counter.let()
+    await has_status(view, "counted", "completed")

@@ -1,0 +1,329 @@
+"""A person searches: results come as plugins find them, whatever becomes of the plugins or the connection."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from playwright.async_api import Locator, expect
+
+from tests.browser.conftest import Opener, Relay, Server, View
+from tests.browser.task_plugins import INSTANT, RAISING, Finder, results
+
+# One browser serves all tests of a module, so they share its event loop.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SEARCH = "/#/search"
+# One pixel.
+PICTURE = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJg"
+    "gg=="
+)
+
+
+async def seen(view: View, id: str) -> None:
+    """Waits until the page knows the plugin."""
+    await view.page.get_by_role("link", name="Plugins", exact=True).click()
+    await view.has_state(id, "active")
+    await view.page.get_by_role("link", name="Search", exact=True).click()
+
+
+async def search(view: View, words: str) -> None:
+    await view.page.get_by_label("What to search for").fill(words)
+    await view.page.keyboard.press("Enter")
+
+
+def rows(view: View) -> Locator:
+    return view.page.locator("[data-result]")
+
+
+def titles(view: View) -> Locator:
+    return view.page.locator("[data-result] h3")
+
+
+async def part_is(view: View, plugin: str, state: str) -> None:
+    await expect(view.page.locator(f'[data-part="{plugin}"]')).to_have_attribute("data-state", state)
+
+
+async def test_results_show_while_others_search_and_one_fails(server: Server, open_page: Opener) -> None:
+    quick = Finder(server.home, "quick", results("one", "two"))
+    slow = Finder(server.home, "slow", results("three", "four"), gate=1)
+    server.save("search/raising_plugin.py", RAISING.format(reason="no luck today"))
+    view = await open_page()
+    for name in (quick.name, slow.name, "raising"):
+        await view.has_state(f"search/{name}", "active")
+    await view.page.get_by_role("link", name="Search", exact=True).click()
+    await search(view, "numbers")
+    await expect(rows(view)).to_have_count(4)
+    await part_is(view, "slow", "searching")
+    await part_is(view, "quick", "done")
+    await part_is(view, "raising", "failed")
+    status = view.page.get_by_role("region", name="Progress of the plugins")
+    await expect(status).to_contain_text("4 results")
+    await expect(status).to_contain_text("1 plugin is still searching")
+    await expect(status).to_contain_text("ValueError: no luck today")
+    slow.let()
+    await expect(rows(view)).to_have_count(5)
+    await part_is(view, "slow", "done")
+    await expect(titles(view).last).to_have_text("four")
+    await expect(status).not_to_contain_text("still searching")
+    await expect(status.get_by_role("button", name="Stop")).to_have_count(0)
+
+
+async def test_only_the_chosen_plugins_search(server: Server, open_page: Opener) -> None:
+    for name in ("here", "there"):
+        Finder(server.home, name, results(f"from {name}"))
+    view = await open_page()
+    await seen(view, "search/here")
+    await seen(view, "search/there")
+    await expect(view.button("All plugins")).to_have_attribute("aria-pressed", "true")
+    await view.button("there").click()
+    await expect(view.button("All plugins")).to_have_attribute("aria-pressed", "false")
+    await search(view, "word")
+    await expect(titles(view)).to_have_text(["from there"])
+    await expect(view.page.locator("[data-part]")).to_have_count(1)
+    await view.button("there").click()
+    await expect(view.button("All plugins")).to_have_attribute("aria-pressed", "true")
+    await view.button("Search").click()
+    await expect(rows(view)).to_have_count(3)
+
+
+async def test_results_can_be_sorted_and_filtered(server: Server, open_page: Opener) -> None:
+    Finder(server.home, "parts", results("Part 10", "Part 2", "Part 1"))
+    view = await open_page()
+    await seen(view, "search/parts")
+    await view.button("parts").click()
+    await search(view, "part")
+    await expect(titles(view)).to_have_text(["Part 10", "Part 2", "Part 1"])
+    await view.page.get_by_label("Order").select_option(label="By title")
+    await expect(titles(view)).to_have_text(["Part 1", "Part 2", "Part 10"])
+    await view.page.get_by_label("Filter the results").fill("10")
+    await expect(titles(view)).to_have_text(["Part 10"])
+    await expect(view.page.get_by_role("status").filter(has_text="3 results, 1 shown")).to_be_visible()
+    await view.page.get_by_label("Filter the results").fill("elsewhere")
+    await view.button("Clear the filter").click()
+    await expect(rows(view)).to_have_count(3)
+
+
+async def test_many_results_are_shown_by_and_by(server: Server, open_page: Opener) -> None:
+    Finder(server.home, "many", results(*(f"number {n}" for n in range(250))))
+    view = await open_page()
+    await seen(view, "search/many")
+    await view.button("many").click()
+    await search(view, "number")
+    await expect(view.page.get_by_role("status").filter(has_text="250 results")).to_be_visible()
+    await expect(rows(view)).to_have_count(100)
+    await view.button("Show 100 more").click()
+    await view.button("Show 50 more").click()
+    await expect(rows(view)).to_have_count(250)
+    assert await titles(view).all_text_contents() == [f"number {n}" for n in range(250)]
+
+
+async def test_everything_that_is_known_of_a_result_is_shown(server: Server, open_page: Opener) -> None:
+    server.save("download/instant_plugin.py", INSTANT)
+    Finder(
+        server.home,
+        "films",
+        [
+            {
+                "title": "斗罗大陆",
+                "url": "https://example.org/film",
+                "thumbnail": PICTURE,
+                "duration": 5025,
+                "platform": "a site",
+                "description": "what it is about",
+                "metadata": {
+                    "episodes": [
+                        {"title": "第1集", "play_url": "https://example.org/1.m3u8", "source": "line"}
+                    ]
+                },
+            },
+            {
+                "title": "a release",
+                "url": "magnet:?xt=urn:btih:" + "a" * 40,
+                "metadata": {"torrent_url": "https://example.org/x.torrent"},
+            },
+        ],
+    )
+    view = await open_page()
+    await seen(view, "search/films")
+    await view.button("films").click()
+    await search(view, "film")
+    film, release = rows(view).first, rows(view).last
+    for text in ("films", "a site", "1:23:45", "example.org", "what it is about"):
+        await expect(film).to_contain_text(text)
+    await expect(film.locator("img")).to_have_js_property("naturalWidth", 1)
+    link = film.get_by_role("link", name="斗罗大陆", exact=True)
+    await expect(link).to_have_attribute("href", "https://example.org/film")
+    await expect(link).to_have_attribute("rel", "noreferrer noopener")
+
+    await film.get_by_role("button", name="1 episode").click()
+    await expect(film.get_by_role("link", name="第1集")).to_have_attribute(
+        "href", "https://example.org/1.m3u8"
+    )
+    # The parser of this home answers with one entry.
+    await expect(film.get_by_role("link", name="one")).to_have_attribute("href", "https://example.org/1.m3u8")
+    await expect(film.get_by_role("button", name="Download 斗罗大陆 第1集 one")).to_have_count(1)
+
+    await release.get_by_role("button", name="1 address").click()
+    await expect(release.get_by_role("link", name="Torrent file")).to_have_attribute(
+        "href", "https://example.org/x.torrent"
+    )
+    await expect(release.get_by_role("link", name="a release")).to_have_attribute(
+        "href", "magnet:?xt=urn:btih:" + "a" * 40
+    )
+    await release.get_by_role("button", name="Download a release Torrent file").click()
+    await release.get_by_role("button", name="Download a release", exact=True).click()
+    await film.get_by_role("button", name="Download 斗罗大陆 第1集", exact=True).click()
+    await expect(film.get_by_role("button", name="Download 斗罗大陆 第1集 again")).to_have_count(1)
+    await view.page.get_by_role("link", name="Downloads", exact=True).click()
+    await expect(view.page.locator('[data-status="completed"] h3')).to_have_text(
+        ["斗罗大陆 第1集", "a release", "a release"]
+    )
+
+
+async def test_what_plugins_find_does_nothing_by_itself(server: Server, open_page: Opener) -> None:
+    hostile = "<img src=x onerror=\"window.owned='image'\">"
+    script = "javascript:window.owned='link'"
+    Finder(
+        server.home,
+        "evil",
+        [
+            {
+                "title": hostile,
+                "url": script,
+                "thumbnail": "https://elsewhere.example/spy.png",
+                "description": hostile,
+                "platform": hostile,
+                "metadata": {
+                    "episodes": [
+                        {
+                            "title": hostile,
+                            "play_url": " java\tscript:alert(1)",
+                            "parsed_urls": [{"name": hostile, "url": script}],
+                        }
+                    ],
+                    "magnet": "data:text/html,<script>window.owned=1</script>",
+                    "downloads": [None, {"title": 7, "url": "file:///etc/passwd"}],
+                },
+            },
+            {"title": "", "url": "", "duration": {"a": 1}, "metadata": {"episodes": "none"}},
+        ],
+    )
+    view = await open_page()
+    asked: list[str] = []
+    view.page.on("request", lambda request: asked.append(request.url))
+    await seen(view, "search/evil")
+    await view.button("evil").click()
+    await search(view, "word")
+    await expect(rows(view)).to_have_count(2)
+    row = rows(view).first
+    await expect(row.get_by_role("heading")).to_have_text(hostile)
+    await row.locator(".more").click()
+    await expect(row.locator(".inside")).to_contain_text("<img")
+    await expect(view.page.locator("main a[href]")).to_have_count(0)
+    await expect(row.get_by_role("button", name="Download")).to_have_count(0)
+    assert await view.page.evaluate("window.owned") is None
+    assert await view.page.evaluate("document.querySelectorAll('#app img, #app script').length") == 0
+    assert all(url.startswith(server.url) for url in asked)
+
+
+async def test_stopping_keeps_what_was_found(server: Server, open_page: Opener) -> None:
+    slow = Finder(server.home, "slow", results("first", "never"), gate=1)
+    view = await open_page()
+    await seen(view, f"search/{slow.name}")
+    await view.button("slow").click()
+    await search(view, "word")
+    await expect(titles(view)).to_have_text(["first"])
+    await view.button("Stop").click()
+    await expect(view.page.get_by_text("The search was stopped; this is what it had found")).to_be_visible()
+    await part_is(view, "slow", "done")
+    slow.let()
+    await expect(titles(view)).to_have_text(["first"])
+
+
+async def test_nothing_found_says_so_and_what_to_do(server: Server, open_page: Opener) -> None:
+    Finder(server.home, "empty", [])
+    view = await open_page(locale="zh-CN", url=server.url + SEARCH)
+    await view.button("empty").click()
+    await view.page.get_by_label("搜索内容").fill("没有的东西")
+    await view.page.keyboard.press("Enter")
+    await expect(view.page.get_by_role("heading", name="没有找到“没有的东西”")).to_be_visible()
+    await view.page.get_by_role("link", name="按地址下载").click()
+    await expect(view.page.get_by_role("heading", name="下载", exact=True)).to_be_visible()
+
+
+async def test_a_reload_and_the_way_back_show_the_same_search(server: Server, open_page: Opener) -> None:
+    view = await open_page()
+    nav = view.page.get_by_role("navigation", name="Pages")
+    await nav.get_by_role("link", name="Search").focus()
+    await view.page.keyboard.press("Enter")
+    await search(view, "first")
+    await expect(titles(view)).to_have_text(["first by 1.0.0"])
+    await view.page.reload()
+    await expect(titles(view)).to_have_text(["first by 1.0.0"])
+    await expect(view.page.get_by_label("What to search for")).to_have_value("first")
+    await expect(nav.get_by_role("link", name="Search")).to_have_attribute("aria-current", "page")
+    await search(view, "second")
+    await expect(titles(view)).to_have_text(["second by 1.0.0"])
+    await view.page.go_back()
+    await expect(titles(view)).to_have_text(["first by 1.0.0"])
+    await expect(view.page.get_by_label("What to search for")).to_have_value("first")
+    await nav.get_by_role("link", name="Downloads").click()
+    await expect(view.page).to_have_title("Downloads · Plugbay")
+    await nav.get_by_role("link", name="Search").click()
+    await expect(titles(view)).to_have_text(["first by 1.0.0"])
+
+
+async def test_a_search_that_the_server_does_not_have(server: Server, open_page: Opener) -> None:
+    view = await open_page(url=f"{server.url}{SEARCH}/{'0' * 32}")
+    await expect(
+        view.page.get_by_role("heading", name="The server no longer has this search")
+    ).to_be_visible()
+    await search(view, "word")
+    await expect(titles(view)).to_have_text(["word by 1.0.0"])
+
+
+async def test_what_is_found_while_the_page_is_cut_off_is_not_missed(
+    server: Server, relay: Relay, open_page: Opener
+) -> None:
+    slow = Finder(server.home, "slow", results(*"abcdef"), gate=2)
+    view = await open_page(url=relay.url)
+    await seen(view, f"search/{slow.name}")
+    await view.button("slow").click()
+    await search(view, "word")
+    await expect(titles(view)).to_have_text(["a", "b"])
+    await relay.cut()
+    await expect(view.page.locator('[data-connection="waiting"]')).to_be_visible()
+    slow.let(5)
+    while len(await found(server, view)) < 5:
+        await asyncio.sleep(0.02)
+    relay.mend()
+    await expect(titles(view)).to_have_text(["a", "b", "c", "d", "e"])
+    await part_is(view, "slow", "searching")
+    slow.let()
+    await expect(titles(view)).to_have_text([*"abcdef"])
+    await part_is(view, "slow", "done")
+
+
+async def test_a_search_that_a_restart_ended_says_so(server: Server, open_page: Opener) -> None:
+    slow = Finder(server.home, "slow", results("kept", "never"), gate=1)
+    view = await open_page()
+    await seen(view, f"search/{slow.name}")
+    await view.button("slow").click()
+    await search(view, "word")
+    await expect(titles(view)).to_have_text(["kept"])
+    # A search has a little time to end by itself when the server stops, which this one does not.
+    await server.stop()
+    await server.start()
+    await view.is_live()
+    await expect(view.page.get_by_role("button", name="Stop")).to_have_count(0)
+    await expect(titles(view)).to_have_text(["kept"])
+    await expect(view.page.get_by_text("The server stopped while the task ran")).to_be_visible()
+
+
+async def found(server: Server, view: View) -> list[Any]:
+    """What the search that the page shows has found so far, as the server has it."""
+    task = await server.get(f"/api/tasks/{view.page.url.rpartition('/')[2]}")
+    return task["results"] or []

@@ -1,0 +1,94 @@
+"""Tasks on the disk: pages, results, checkpoints, and what a damaged row or file costs."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import msgspec
+
+from service.model.task import Task, TaskKind, TaskStatus
+from tests.unit.tasks.world import World, until, world
+
+
+def task(number: int, **facts: object) -> Task:
+    made = Task(id=f"t{number}", kind=TaskKind.DOWNLOAD, created_at="2026-01-01T00:00:00Z")
+    return msgspec.structs.replace(made, **facts)
+
+
+async def test_pages_go_on_where_the_last_one_ended_whatever_is_added(world: World) -> None:
+    for number in range(7):
+        status = TaskStatus.COMPLETED if number % 2 else TaskStatus.PENDING
+        await world.store.add(task(number, status=status, plugin_name="a" if number < 4 else "b"))
+    page = await world.store.page(limit=3)
+    assert [one.id for one in page.tasks] == ["t6", "t5", "t4"]
+    await world.store.add(task(7))
+    rest = await world.store.page(limit=9, before=int(page.next_cursor or 0))
+    assert [one.id for one in rest.tasks] == ["t3", "t2", "t1", "t0"]
+    assert rest.next_cursor is None
+    assert (await world.store.page(limit=4, before=5)).next_cursor is None
+    some = await world.store.page(limit=9, statuses=[TaskStatus.COMPLETED], plugin="a")
+    assert [one.id for one in some.tasks] == ["t3", "t1"]
+    assert (await world.store.page(limit=9, kinds=[TaskKind.SEARCH])).tasks == []
+
+
+async def test_results_and_checkpoints_survive_and_are_gone_when_it_is_done_again(tmp_path: Path) -> None:
+    async with world(tmp_path) as before:
+        await before.store.add(task(1))
+        before.store.add_results_soon("t1", 0, [{"a": 1}, {"a": 2}])
+        before.store.add_results_soon("t1", 2, [{"a": 3}])
+        await before.store.set_checkpoint("t1", b'{"at":5}')
+        await before.store.save(task(1, status=TaskStatus.DOWNLOADING, external_id="g"))
+    async with world(tmp_path) as after:
+        [(found, checkpoint)] = await after.store.unfinished()
+        assert (found.status, found.results, checkpoint) == ("downloading", None, {"at": 5})
+        assert await after.store.results("t1") == [{"a": 1}, {"a": 2}, {"a": 3}]
+        assert (await after.store.find_external("demo", "g")) is None
+        await after.store.begin_again(task(1))
+        assert await after.store.results("t1") == []
+        assert await after.store.checkpoint("t1") == {"at": 5}
+        await after.store.save(task(1, status=TaskStatus.CANCELLED))
+        assert await after.store.unfinished() == []
+
+
+async def test_a_damaged_row_costs_itself_only(world: World) -> None:
+    for number in range(4):
+        await world.store.add(task(number))
+        world.store.add_results_soon(f"t{number}", 0, [{"n": number}])
+        world.store.add_results_soon(f"t{number}", 1, [{"n": number}])
+    await world.damage(lambda db: db.execute("UPDATE tasks SET task = x'7bff' WHERE id = 't1'"))
+    await world.damage(lambda db: db.execute("UPDATE tasks SET task = '{\"id\":\"t2\"}' WHERE id = 't2'"))
+    await world.damage(lambda db: db.execute("UPDATE tasks SET checkpoint = '[' WHERE id = 't3'"))
+    await world.damage(lambda db: db.execute("UPDATE task_results SET results = '{}' WHERE number = 0"))
+    assert [one.id for one in (await world.store.page(limit=9)).tasks] == ["t3", "t0"]
+    unfinished = await world.store.unfinished()
+    assert [(one.task.id, one.checkpoint) for one in unfinished] == [("t0", None), ("t3", None)]
+    assert await world.store.get("t1") is None
+    assert (await world.kept("t3")).results == [{"n": 3}]
+
+
+async def test_a_task_that_runs_while_the_database_is_replaced_is_kept_in_the_new_one(world: World) -> None:
+    live = await world.download()
+    await world.damage(lambda db: db.execute("DELETE FROM tasks"))
+    await world.board.change(live, TaskStatus.DOWNLOADING)
+    await world.board.change(live, TaskStatus.COMPLETED)
+    assert (await world.kept(live.id)).status == "completed"
+
+
+async def test_one_write_that_cannot_be_done_costs_no_other_of_its_batch(world: World) -> None:
+    """One that SQLite's own types refuse among them."""
+    outcomes: list[str] = []
+
+    async def write(value: object) -> None:
+        try:
+            await world.disk.write(
+                lambda db: db.execute("UPDATE tasks SET plugin = ? WHERE id = 't1'", (value,))
+            )
+            outcomes.append(f"kept {value}")
+        except OverflowError:
+            outcomes.append("refused")
+
+    await world.store.add(task(1))
+    await asyncio.gather(write("a"), write(2**70), write("b"))
+    await until(lambda: len(outcomes) == 3)
+    assert sorted(outcomes) == ["kept a", "kept b", "refused"]
