@@ -205,9 +205,15 @@ class Nursery:
     async def _start_template(self) -> None:
         control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         control.setblocking(False)
-        with theirs:
-            self._process = await asyncio.to_thread(_spawn_template, theirs.fileno())
         self._control = control
+        with theirs:
+            spawning = asyncio.ensure_future(asyncio.to_thread(_spawn_template, theirs.fileno()))
+            try:
+                self._process = await asyncio.shield(spawning)
+            except asyncio.CancelledError:
+                # The thread goes on: the socket must stay open for it, and what it starts has to be ended by `close`.
+                self._process = await spawning
+                raise
         asyncio.get_running_loop().add_reader(control.fileno(), self._receive)
         ready, lost = (asyncio.ensure_future(one.wait()) for one in (self._ready, self._lost))
         try:

@@ -32,6 +32,9 @@ log = structlog.get_logger(__name__)
 # A new file is announced under its file's name only where its load takes long enough to be seen; so is a wait.
 _ANNOUNCE_AFTER_SECONDS = 0.25
 
+# So long after the last of a new package's files it is taken to be whole.
+_PACKAGE_ARRIVES_SECONDS = 0.05
+
 
 @dataclass(frozen=True, slots=True)
 class RoundLimits:
@@ -115,6 +118,9 @@ class Rounds:
         was_disabled, plugin.enabled = not plugin.enabled, True
         if not await self._has_room(desk, plugin):
             return False
+        is_arriving = plugin.manifest is None and unit.is_package and change.settles and may_be_stale
+        if is_arriving and await desk.arrival_within(_PACKAGE_ARRIVES_SECONDS):
+            return False  # a new package comes file by file, and is loaded when it has come whole
         try:
             snapshot = change.snapshot or self._attempts.snapshot(desk, plugin)
         except SourceFlawed as flaw:

@@ -68,6 +68,7 @@ class LiveTask:
         rests: set when it has ended, or is paused.
         runner: works on it.
         follower: the generation that is asked how far another program is with it.
+        is_behind: whether its last checkpoint could not be kept, which is logged once.
     """
 
     def __init__(self, task: Task, checkpoint: dict[str, Any] | None = None) -> None:
@@ -84,6 +85,7 @@ class LiveTask:
         self.progress_timer: asyncio.TimerHandle | None = None
         self.progress_is_news = False
         self.saved_at = 0.0
+        self.is_behind = False
         self._changing: asyncio.Event | None = None
 
     @property

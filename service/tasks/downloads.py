@@ -17,7 +17,6 @@ import msgspec
 import structlog
 
 from service.errors import (
-    CallFailed,
     ConfigMissing,
     PlugbayError,
     PluginCrashed,
@@ -30,10 +29,10 @@ from service.host.generation import Generation, describe_exit
 from service.host.registry import Plugin, Registry
 from service.model.identity import PluginType
 from service.model.task import Task, TaskKind, TaskStatus
-from service.model.text import Text
 from service.tasks.board import Board, LiveTask, Wish
 from service.tasks.choice import choose
 from service.tasks.following import Following
+from service.tasks.outcomes import DownloadFailed, Outcome, facts_of_report
 from service.tasks.runners import Runners
 from service.tasks.slots import Slots
 from service.tasks.waiting import first
@@ -53,43 +52,6 @@ _PLUGIN_SECONDS = 120.0
 _RETRY_SECONDS_MAX = 5.0
 
 _encode = msgspec.json.Encoder().encode
-
-
-class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a download says that it is."""
-
-    progress: float | None = None
-    downloaded: int | None = None
-    total: int | None = None
-    speed: float | None = None
-    eta: float | None = None
-    message: str | None = None
-
-
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker says when a download has ended, see `service.worker.downloads`."""
-
-    done: bool
-    status: str
-    title: str
-    save_path: str | None
-    external_id: str | None
-    error: str | None
-    metadata: Any
-
-
-class DownloadFailed(CallFailed):
-    """The plugin says that the download failed, without having raised."""
-
-    code = "download_failed"
-
-    def __init__(self, id: str, reason: str | None) -> None:
-        super().__init__(
-            Text(
-                zh=f"插件 {id} 没有完成下载：{reason or '未说明原因，请查看插件日志'}",
-                en=f"Plugin {id} did not complete the download: {reason or 'it gave no reason; see its log'}",
-            )
-        )
 
 
 class Downloads:
@@ -384,27 +346,18 @@ class Downloads:
                 await self._caller.call(plugin, "discard", params, timeout_s=_DISCARD_SECONDS)
 
     def _report(self, live: LiveTask, body: bytes) -> None:
-        try:
-            report = msgspec.json.decode(body, type=Report)
-        except msgspec.MsgspecError:
-            return  # the worker makes them; one that is none is not from there
-        facts = {
-            name: value
-            for name in ("downloaded", "total", "speed", "eta")
-            if (value := getattr(report, name)) is not None
-        }
-        if report.progress is not None:
-            facts["progress"] = min(100.0, max(0.0, report.progress))
-        if report.message is not None:
-            facts["progress_message"] = report.message
-        self._board.progress(live, **facts)
+        self._board.progress(live, **facts_of_report(body))
 
     async def _keep(self, live: LiveTask, running: Running, number: int, body: bytes) -> None:
         try:
             await self._board.set_checkpoint(live, body)
         except PlugbayError as error:
             # The plugin goes on: what it has kept so far still counts.
-            log.error("task.checkpoint_not_kept", task=live.id, reason=str(error))
+            if not live.is_behind:
+                log.error("task.checkpoint_not_kept", task=live.id, reason=str(error))
+            live.is_behind = True
+        else:
+            live.is_behind = False
         running.kept(number)
 
 

@@ -39,8 +39,14 @@ class Dropping:
         self._drop = drop_mib * MIB
         self.url = ""
         self.requests = 0
-        self.held = asyncio.Event()
-        self.held.set()
+        self._sent = 0
+        self._allowed = 0
+        self._more = asyncio.Event()
+
+    def let(self, share: float) -> None:
+        """Let so much more of the file go out, in all that is asked for."""
+        self._allowed = self._sent + int(share * self.size)
+        self._more.set()
 
     def block(self, number: int) -> bytes:
         return number.to_bytes(8, "big") + _BLOCK[8:]
@@ -64,9 +70,12 @@ class Dropping:
         await response.prepare(request)
         end = min(last, first + self._drop)
         while first < end:
-            await self.held.wait()
+            while self._sent >= self._allowed:
+                self._more.clear()
+                await self._more.wait()
             number, offset = divmod(first, MIB)
             piece = self.block(number)[offset : offset + min(end - first, MIB // 4)]
+            self._sent += len(piece)
             await response.write(piece)
             first += len(piece)
         if end < last and request.transport is not None:
@@ -127,26 +136,25 @@ async def test_a_download_survives_edits_kills_and_a_server_that_hangs_up(
     home = tmp_path / "home"
     async with dropping(mib, drop_mib) as origin:
         async with bundled_server(home) as live:
+            origin.let(0.2)
             id = await start(live, f"{origin.url}/big.bin")
             await until(live, id, 0.1)
             for words in ("once", "twice"):
                 before = len(live.events)
                 edit(home, words)
                 await live.event("reloaded", "download/http", after=before)
-            now = await until(live, id, 0.2)
-            assert now["generation"] == 1
+            assert (await task(live, id))["generation"] == 1
             # The worker that downloads is the one whose part file is open.
             [worker] = [pid for pid in descendants(live.server.process.pid) if has_open(pid, ".part")]
             os.kill(worker, signal.SIGKILL)
-            now = await until(live, id, 0.4)
+            origin.let(0.3)
             async with asyncio.timeout(30):
                 while (now := await task(live, id))["generation"] == 1:
                     await asyncio.sleep(0.05)
             assert now["generation"] == 3
-            await until(live, id, 0.5)
-            origin.held.clear()
+            await until(live, id, 0.25)
             await live.server.kill()
-            origin.held.set()
+        origin.let(2)
         async with bundled_server(home) as live:
             await live.subscribe("tasks/**")
             async with asyncio.timeout(300):
@@ -188,6 +196,7 @@ async def test_the_journey_from_nothing(tmp_path: Path) -> None:
             return [one["title"] for one in done["results"]]
 
         assert await found() == []
+        origin.let(2)
         id = await start(live, f"{origin.url}/%E6%96%97%E7%BD%97%E5%A4%A7%E9%99%86.mp4")
         done = await ended(live, id)
         assert done["status"] == "completed", done

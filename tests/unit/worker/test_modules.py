@@ -49,9 +49,9 @@ def test_what_is_on_the_disk_is_never_imported(tmp_path: Path, imports: None) ->
 def test_packages_and_relative_imports(imports: None) -> None:
     modules = {
         "plugins.search.box_plugin": "#package\nfrom .inner import VALUE\nfrom ..deep.er import MORE\n",
-        "plugins.search.box_plugin.inner": "from plugins.shared import VALUE\n",
+        "plugins.search.box_plugin.inner": "from plugins.common import VALUE\n",
         "plugins.deep.er": "MORE = 2\n",
-        "plugins.shared": "VALUE = 1\n",
+        "plugins.common": "VALUE = 1\n",
     }
     sys.meta_path.insert(0, importer_of(modules))
     with pytest.raises(
