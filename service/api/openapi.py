@@ -13,7 +13,7 @@ import msgspec
 from service.api.door import TOKEN_FREE_PATHS
 from service.api.messages import Problem
 from service.api.problems import KINDS, PROBLEM_TYPE
-from service.api.routes import Route
+from service.api.route import Route
 
 _REF = "#/components/schemas/{name}"
 _PATH_PARAMETER = re.compile(r"{(\w+)}")

@@ -2,67 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
-import msgspec
 from aiohttp import web
 
 from service.api import (
     calls,
     configuration,
-    downloads,
     health,
     installing,
     messages,
     plugins,
-    searching,
-    task_messages,
-    tasks,
 )
 from service.api.keys import OPENAPI
 from service.api.responses import json_bytes_response
+from service.api.route import KEYWORD, Query, Route
+from service.api.task_routes import TASK_ROUTES
 from service.api.upload import Upload
 from service.api.websocket import websocket_handler
 from service.model.plugin import PluginView
-from service.model.task import Task, TaskKind, TaskStatus
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-class Query(msgspec.Struct, frozen=True, kw_only=True):
-    """A parameter of the query; `schema` is JSON Schema."""
-
-    name: str
-    schema: dict[str, Any]
-    description: str
-    required: bool = True
-
-
-class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """One method of one path.
-
-    Args:
-        operation: its name in the API document; the handler's docstring is its description.
-        body: the type of the JSON body, if it takes one; `body_required` whether it must be there.
-        upload: the fields of a multipart body that it takes as well.
-        response: the types of the JSON answer; none where `media_type` says what is sent instead.
-        errors: the codes that it answers beside those that every route may answer.
-    """
-
-    method: str
-    path: str
-    handler: Handler
-    operation: str
-    tag: str
-    query: tuple[Query, ...] = ()
-    body: Any = None
-    body_required: bool = True
-    upload: Any = None
-    status: int = 200
-    response: tuple[Any, ...] = ()
-    media_type: str = "application/json"
-    errors: tuple[str, ...] = ()
 
 
 async def openapi(request: web.Request) -> web.Response:
@@ -92,43 +50,6 @@ _LINES = Query(
     description="How many lines.",
     required=False,
 )
-_KEYWORD = Query(
-    name="keyword", schema={"type": "string", "pattern": r"\S"}, description="What to search for."
-)
-
-
-def _list_of(kind: type[TaskKind] | type[TaskStatus]) -> dict[str, Any]:
-    return {"type": "array", "items": {"type": "string", "enum": list(kind)}}
-
-
-_TASK_QUERY = (
-    Query(name="kind", schema=_list_of(TaskKind), description="Only of these kinds.", required=False),
-    Query(name="status", schema=_list_of(TaskStatus), description="Only in these states.", required=False),
-    Query(
-        name="limit",
-        schema={"type": "integer", "minimum": 1, "maximum": tasks.PAGE_MAX, "default": tasks.PAGE_DEFAULT},
-        description="How many.",
-        required=False,
-    ),
-    Query(
-        name="cursor",
-        schema={"type": "string", "pattern": "^[0-9]{0,18}$"},
-        description="The `next_cursor` of the page before.",
-        required=False,
-    ),
-)
-
-
-def _change_task(verb: str, handler: Handler, *errors: str) -> Route:
-    return Route(
-        method="POST",
-        path=f"/api/tasks/{{id}}/{verb}",
-        handler=handler,
-        operation=f"{verb}Task",
-        tag="tasks",
-        response=(Task,),
-        errors=("task_not_found", "task_conflict", "store_failed", *errors),
-    )
 
 
 def _put_config(method: str, operation: str) -> Route:
@@ -257,123 +178,11 @@ ROUTES: tuple[Route, ...] = (
         handler=calls.search,
         operation="search",
         tag="calls",
-        query=(_KEYWORD,),
+        query=(KEYWORD,),
         response=(messages.SearchResults,),
         errors=_CALL_ERRORS,
     ),
-    Route(
-        method="POST",
-        path="/api/search",
-        handler=searching.start_search,
-        operation="startSearch",
-        tag="tasks",
-        body=task_messages.StartSearch,
-        status=202,
-        response=(task_messages.SearchStarted,),
-        errors=("plugin_not_found", "plugin_disabled", "store_failed"),
-    ),
-    Route(
-        method="POST",
-        path="/api/search/async",
-        handler=searching.start_search_async,
-        operation="startSearchAsync",
-        tag="tasks",
-        query=(
-            Query(
-                name="plugin_name",
-                schema={"type": "string"},
-                description="Which plugin; all that are enabled where none is named.",
-                required=False,
-            ),
-            _KEYWORD,
-        ),
-        response=(task_messages.SearchStarted,),
-        errors=("plugin_not_found", "plugin_disabled", "store_failed"),
-    ),
-    Route(
-        method="GET",
-        path="/api/search/task/{id}",
-        handler=searching.get_search_task,
-        operation="getSearchTask",
-        tag="tasks",
-        response=(task_messages.SearchTask,),
-        errors=("task_not_found", "store_failed"),
-    ),
-    Route(
-        method="POST",
-        path="/api/download",
-        handler=downloads.start_download,
-        operation="startDownload",
-        tag="tasks",
-        body=task_messages.StartDownload,
-        response=(task_messages.DownloadStarted,),
-        errors=("plugin_not_found", "plugin_disabled", "no_download_plugin", "store_failed"),
-    ),
-    Route(
-        method="GET",
-        path="/api/downloads",
-        handler=downloads.list_downloads,
-        operation="listDownloads",
-        tag="tasks",
-        query=(
-            Query(
-                name="platform",
-                schema={"type": "string", "default": "all"},
-                description="A download plugin, or `all`.",
-                required=False,
-            ),
-        ),
-        response=(task_messages.AllDownloads, task_messages.OneDownloads),
-        errors=("plugin_not_found", "plugin_disabled", "store_failed"),
-    ),
-    Route(
-        method="POST",
-        path="/api/downloads/cancel",
-        handler=downloads.cancel_download,
-        operation="cancelDownload",
-        tag="tasks",
-        body=task_messages.CancelDownload,
-        response=(task_messages.DownloadCancelled,),
-        errors=(
-            "plugin_not_found",
-            "download_not_found",
-            "task_conflict",
-            "plugin_error",
-            "plugin_crashed",
-            "plugin_unavailable",
-            "plugin_timeout",
-            "store_failed",
-        ),
-    ),
-    Route(
-        method="GET",
-        path="/api/tasks",
-        handler=tasks.list_tasks,
-        operation="listTasks",
-        tag="tasks",
-        query=_TASK_QUERY,
-        response=(task_messages.TaskList,),
-        errors=("store_failed",),
-    ),
-    Route(
-        method="GET",
-        path="/api/tasks/{id}",
-        handler=tasks.get_task,
-        operation="getTask",
-        tag="tasks",
-        response=(Task,),
-        errors=("task_not_found", "store_failed"),
-    ),
-    _change_task(
-        "cancel", tasks.cancel_task, "plugin_error", "plugin_crashed", "plugin_unavailable", "plugin_timeout"
-    ),
-    _change_task(
-        "pause", tasks.pause_task, "plugin_error", "plugin_crashed", "plugin_unavailable", "plugin_timeout"
-    ),
-    _change_task(
-        "resume", tasks.resume_task, "plugin_error", "plugin_crashed", "plugin_unavailable", "plugin_timeout"
-    ),
-    _change_task("retry", tasks.retry_task),
+    *TASK_ROUTES,
     Route(
         method="POST",
         path="/api/video-info",

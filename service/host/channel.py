@@ -9,6 +9,18 @@ from typing import Any, Literal, cast
 
 import msgspec
 
+from service.host.worker_messages import (
+    Error,
+    Failed,
+    FromWorker,
+    Hello,
+    Imports,
+    Item,
+    Note,
+    Result,
+    Stage,
+    decoder,
+)
 from service.model.text import Text
 from service.wire import messages
 from service.wire.frames import FrameDecoder, FrameError, encode
@@ -24,67 +36,10 @@ _LOAD_MESSAGES = 3
 _MANIFEST_BYTES = 1024 * 1024
 
 
-class Stage(msgspec.Struct, tag=messages.STAGE, tag_field="t"):
-    """A later step of the load has begun."""
-
-    stage: str
-
-
-class Hello(msgspec.Struct, tag=messages.HELLO, tag_field="t"):
-    """The plugin is ready; the manifest is the frame's body."""
-
-    protocol: int
-    load_ms: float
-    modules: list[str]
-
-
-class Failed(msgspec.Struct, tag=messages.FAILED, tag_field="t"):
-    """The plugin did not load; the error is the frame's body."""
-
-    imports: list[str]
-
-
-class Imports(msgspec.Struct, tag=messages.IMPORTS, tag_field="t"):
-    """The plugin-side modules that the plugin imports or names."""
-
-    modules: list[str]
-
-
-class Item(msgspec.Struct, tag=messages.ITEM, tag_field="t"):
-    """One result of a stream."""
-
-    id: int
-
-
-class Note(msgspec.Struct, tag=messages.NOTE, tag_field="t"):
-    """What a download tells: a report, or a checkpoint with its number."""
-
-    id: int
-    kind: Literal["report", "checkpoint"]
-    n: int = 0
-
-
-class Result(msgspec.Struct, tag=messages.RESULT, tag_field="t"):
-    """A call's result."""
-
-    id: int
-
-
-class Error(msgspec.Struct, tag=messages.ERROR, tag_field="t"):
-    """A call raised."""
-
-    id: int
-
-
-class Stopped(msgspec.Struct, tag=messages.STOPPED, tag_field="t"):
-    """Nothing is left to wait for."""
-
-
 OnNote = Callable[[str, int, bytes], None]
 # Called with an item, and with what to call with the number of items that are done with.
 OnItem = Callable[[bytes, Callable[[int], None]], None]
 
-_decoder = msgspec.json.Decoder(Stage | Hello | Failed | Imports | Item | Note | Result | Error | Stopped)
 _encoder = msgspec.json.Encoder()
 _json_checker = msgspec.json.Decoder(msgspec.Raw)
 
@@ -209,7 +164,7 @@ class Channel(asyncio.Protocol):
         """Take what came from the worker; a worker that breaks the protocol loses its channel."""
         try:
             for header, body in self._frames.feed(data):
-                self._take(_decoder.decode(header), body)
+                self._take(decoder.decode(header), body)
         except (FrameError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             self.abort()
 
@@ -360,9 +315,7 @@ class Channel(asyncio.Protocol):
         if call_id in self._calls and self.on_stuck is not None:
             self.on_stuck()
 
-    def _take(
-        self, message: Stage | Hello | Failed | Imports | Item | Note | Result | Error | Stopped, body: bytes
-    ) -> None:
+    def _take(self, message: FromWorker, body: bytes) -> None:
         if isinstance(message, Result):
             self._answer(message.id, body, _not_json(body))
         elif isinstance(message, Error):

@@ -13,13 +13,14 @@ import msgspec
 
 from service.errors import LoadFailed
 from service.host import dependencies
-from service.host.channel import ChannelClosed, Failed, Hello
-from service.host.channel import Stage as StageBegun
+from service.host.channel import ChannelClosed
 from service.host.config_schema import fields_from_json_schema
 from service.host.flaws import describe_flaw
 from service.host.generation import END_SECONDS, Generation, describe_exit
 from service.host.processes import Nursery
 from service.host.sources import Snapshot, SourceFlawed
+from service.host.worker_messages import Failed, Hello
+from service.host.worker_messages import Stage as StageBegun
 from service.host.worker_process import WorkerProcess
 from service.model.identity import is_valid_name
 from service.model.plugin import LoadError, Manifest, Stage

@@ -1,0 +1,51 @@
+"""What a route is, for the router and for the API document."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True):
+    """A parameter of the query; `schema` is JSON Schema."""
+
+    name: str
+    schema: dict[str, Any]
+    description: str
+    required: bool = True
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """One method of one path.
+
+    Args:
+        operation: its name in the API document; the handler's docstring is its description.
+        body: the type of the JSON body, if it takes one; `body_required` whether it must be there.
+        upload: the fields of a multipart body that it takes as well.
+        response: the types of the JSON answer; none where `media_type` says what is sent instead.
+        errors: the codes that it answers beside those that every route may answer.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    operation: str
+    tag: str
+    query: tuple[Query, ...] = ()
+    body: Any = None
+    body_required: bool = True
+    upload: Any = None
+    status: int = 200
+    response: tuple[Any, ...] = ()
+    media_type: str = "application/json"
+    errors: tuple[str, ...] = ()
+
+
+KEYWORD = Query(
+    name="keyword", schema={"type": "string", "pattern": r"\S"}, description="What to search for."
+)
