@@ -69,6 +69,7 @@ KINDS: dict[str, Kind] = {
     "fetch_failed": _kind(502, "下载失败", "The address did not deliver"),
     "plugin_error": _kind(502, "插件出错", "The plugin raised"),
     "search_failed": _kind(502, "所有插件都失败了", "Every plugin failed"),
+    "too_many_results": _kind(502, "结果过多", "There are too many results"),
     "download_failed": _kind(502, "下载失败", "The download failed"),
     "plugin_crashed": _kind(502, "插件进程崩溃", "The plugin crashed"),
     "plugin_unavailable": _kind(503, "插件暂时不可用", "The plugin is not available"),

@@ -154,7 +154,7 @@ async def test_to_cancel_is_the_stronger_wish(world: World) -> None:
     live = await world.download()
     wishes: list[Any] = []
     for wish in ("pause", "cancel", "pause"):
-        live.want(wish)  # type: ignore[arg-type]  # of a tuple of texts
+        live.want(wish)
         wishes.append(live.wish)
     assert wishes == ["pause", "cancel", "cancel"]
     assert live.wished.is_set()

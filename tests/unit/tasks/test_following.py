@@ -146,7 +146,7 @@ async def test_who_goes_on_being_asked_when_the_plugin_is_gone(world: World) -> 
     await until(lambda: found.asked > before + 1)
     assert found.generation.leases == 1
     plugin, generation = following.who_to_ask(found.registry, found.live)
-    assert (str(plugin.identity), generation) == ("download/demo", found.generation)
+    assert (str(plugin.identity), id(generation)) == ("download/demo", id(found.generation))
     found.generation.state = GenerationState.STOPPED
     await asyncio.wait_for(found.task, 5)
     assert (found.live.task.status, found.generation.leases) == ("handed_over", 0)
