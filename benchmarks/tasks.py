@@ -25,7 +25,7 @@ _PAGE = "/api/tasks?limit=50"
 
 
 async def measure(size: Size) -> Figure:
-    """The fan-out and the direct call in turns; then the list, without history and with it, in turns too."""
+    """The fan-out and the direct call in turns; then the list, with two lengths of history, in turns too."""
     figure = Figure(Text(zh="任务", en="Tasks"))
     await _fan_out(figure, size.of(5, 300, 1000))
     await _history(figure, size.of(100, 10_000, 10_000), size.of(5, 300, 1000))
@@ -89,9 +89,10 @@ async def _fan_out(figure: Figure, turns: int) -> None:
 
 
 async def _history(figure: Figure, count: int, turns: int) -> None:
-    with new_home() as empty, new_home() as full:
+    with new_home() as short, new_home() as full:
+        await _fill(short, count // 10)
         await _fill(full, count)
-        async with plugbay(empty) as without, plugbay(full) as within:
+        async with plugbay(short) as without, plugbay(full) as within:
             servers = {"without": without, "within": within}
             times: dict[str, list[float]] = {name: [] for name in servers}
             memory: dict[str, float] = {}
@@ -104,7 +105,7 @@ async def _history(figure: Figure, count: int, turns: int) -> None:
                         times[name].append(took)
             for name, server in servers.items():
                 memory[name] = (await asyncio.to_thread(memory_of, server.process.pid)).private_mb
-    peer = Text(zh="没有历史任务时", en="without history")
+    peer = Text(zh="历史为十分之一时", en="with a tenth of the history")
     figure.rows += [
         Row(
             what=Text(zh=f"{count} 个已结束任务时的列表页", en=f"a page of the list of {count} finished tasks"),
