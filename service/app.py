@@ -10,7 +10,7 @@ import gc
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import structlog
@@ -286,11 +286,13 @@ def _health() -> Resource:
     return context
 
 
-async def serve(settings: Settings, home: Path) -> None:
+async def serve(settings: Settings, home: Path, sockets: Sequence[socket.socket]) -> None:
     """Run the server until SIGINT or SIGTERM; a second one ends it at once.
 
-    Raises:
-        OSError: the address cannot be listened on.
+    Args:
+        settings: as loaded.
+        home: the home folder; it must be prepared and locked.
+        sockets: where it listens, see `service.listening`; they are closed in the end.
     """
     descriptors.raise_limit()
     app = build_app(settings, home)
@@ -317,8 +319,8 @@ async def serve(settings: Settings, home: Path) -> None:
         await runner.setup()
         # Modules and routes live as long as the process: the collector need never walk over them (15 to 40 ms).
         gc.freeze()
-        site = web.TCPSite(runner, settings.server.host.strip("[]"), settings.server.port)
-        await site.start()
+        for one in sockets:
+            await web.SockSite(runner, one).start()
         host, port, *_ = runner.addresses[0]
         log.info("server.listening", host=host, port=port, home=str(home))
         await stop.wait()

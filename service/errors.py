@@ -173,6 +173,8 @@ class PluginRaised(CallFailed):
 
     def __init__(self, id: str, error: dict[str, Any]) -> None:
         summary = f"{error.get('type')}: {error.get('message')}"
+        if error.get("file") and error.get("line"):
+            summary += f" ({error['file']}:{error['line']})"
         super().__init__(
             Text(zh=f"插件 {id} 出错：{summary}", en=f"Plugin {id} raised {summary}"), error=error
         )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from service.errors import PlugbayError
@@ -95,6 +98,33 @@ def prepare_home(home: Path) -> bool:
             )
         ) from error
     return fresh
+
+
+@contextmanager
+def locked_home(home: Path) -> Iterator[None]:
+    """While it lasts, no other server uses this home; the kernel ends the lock with the process, however that ends.
+
+    Raises:
+        HomeError: another server uses it.
+    """
+    path = home / "data" / "lock"
+    with path.open("a+", encoding="ascii") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            pid = file.read(20).strip() or "?"
+            raise HomeError(
+                Text(
+                    zh=f"目录 {home} 正被另一个服务器使用（进程 {pid}）；请先停止它，或用 --home 指定另一个目录",
+                    en=f"{home} is in use by another server (process {pid}); stop it first, or name another folder "
+                    "with --home",
+                )
+            ) from None
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield
 
 
 def _copy_bundled(home: Path) -> None:

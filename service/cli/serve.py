@@ -6,8 +6,10 @@ import asyncio
 import errno
 import gc
 import os
+import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -21,7 +23,8 @@ from service.api.token import made_token
 from service.cli.language import say, told
 from service.cli.status import REFUSED, WRONG_USAGE
 from service.errors import PlugbayError
-from service.home import prepare_home
+from service.home import locked_home, prepare_home
+from service.listening import listening_sockets
 from service.logs import logging_to
 from service.model.text import Text as Sentence
 from service.settings import Settings, SettingsError, load_settings
@@ -59,12 +62,15 @@ def serve(home: Path, host: str | None, port: int | None) -> None:
     home = home.expanduser().resolve()
     try:
         settings = load_settings(home, environ)
-        fresh = prepare_home(home)
         server = settings.server
-        token = made_token(home, server.host, server.allowed_hosts) if server.token is None else None
-        console.print(banner(settings, home, fresh=fresh, token=token), soft_wrap=True)
-        with logging_to(level=settings.logs.level, format=settings.logs.format):
-            _run(settings, home)
+        with ExitStack() as held:
+            sockets = [held.enter_context(one) for one in listening_sockets(server.host, server.port)]
+            fresh = prepare_home(home)
+            held.enter_context(locked_home(home))
+            token = made_token(home, server.host, server.allowed_hosts) if server.token is None else None
+            console.print(banner(settings, home, fresh=fresh, token=token), soft_wrap=True)
+            held.enter_context(logging_to(level=settings.logs.level, format=settings.logs.format))
+            _run(settings, home, sockets)
     except SettingsError as error:
         _fail(console, told(error.text), WRONG_USAGE)
     except PlugbayError as error:
@@ -75,7 +81,7 @@ def serve(home: Path, host: str | None, port: int | None) -> None:
         pass
 
 
-def _run(settings: Settings, home: Path) -> None:
+def _run(settings: Settings, home: Path, sockets: Sequence[socket.socket]) -> None:
     # What the import makes stays for good. Frozen, it is spared by full collections: with it, each held the event loop
     # for 25 ms.
     gc.disable()
@@ -85,7 +91,7 @@ def _run(settings: Settings, home: Path) -> None:
     gc.freeze()
     gc.enable()
     with asyncio.Runner(loop_factory=_loop_factory(settings)) as runner:
-        runner.run(run_server(settings, home))
+        runner.run(run_server(settings, home, sockets))
 
 
 def _loop_factory(settings: Settings) -> Callable[[], asyncio.AbstractEventLoop]:

@@ -76,9 +76,9 @@ async def test_an_error_is_told_in_the_language_of_the_page(server: Server, open
     await expect(row).to_contain_text("旧版运行")
     await expect(row).to_contain_text("第 1 代仍在服务")
     await view.button("Switch to English").click()
-    await expect(row).to_contain_text("Degraded")
+    await expect(row).to_contain_text("Old version running")
     await view.page.reload()
-    await expect(view.row(DEMO)).to_contain_text("Degraded")
+    await expect(view.row(DEMO)).to_contain_text("Old version running")
 
 
 async def test_a_traceback_can_be_opened(server: Server, open_page: Opener) -> None:

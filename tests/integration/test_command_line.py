@@ -287,6 +287,14 @@ async def test_a_port_that_is_taken_is_explained(server: ServerProcess, tmp_path
     assert status == 1
     assert "in use" in said and "--port" in said
     assert "Traceback" not in said
+    assert not (tmp_path / "other").exists(), "a start in vain changes nothing"
+
+
+async def test_a_home_that_another_server_uses_is_explained(server: ServerProcess) -> None:
+    status, said = await run_serve("--home", str(server.home), "--port", "0")
+    assert status == 1
+    assert f"process {server.process.pid}" in said and "--home" in said
+    assert "Plugbay 0" not in said and "Traceback" not in said
 
 
 async def test_beyond_loopback_a_token_is_made_and_the_address_to_sign_in_is_printed(tmp_path: Path) -> None:

@@ -1,10 +1,19 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from service.home import BUNDLED, HomeError, bundled_files, bundled_folder, bundled_plugins, prepare_home
+from service.home import (
+    BUNDLED,
+    HomeError,
+    bundled_files,
+    bundled_folder,
+    bundled_plugins,
+    locked_home,
+    prepare_home,
+)
 
 
 def test_a_new_home_gets_the_bundled_plugins_and_settings(tmp_path: Path) -> None:
@@ -80,3 +89,12 @@ def test_a_file_in_its_place_is_said(tmp_path: Path) -> None:
         prepare_home(tmp_path / "home")
     assert "--home" in caught.value.text.en
     assert "--home" in caught.value.text.zh
+
+
+def test_one_server_at_a_time_uses_a_home(tmp_path: Path) -> None:
+    prepare_home(tmp_path)
+    with locked_home(tmp_path):
+        with pytest.raises(HomeError, match=str(os.getpid())), locked_home(tmp_path):
+            pass
+    with locked_home(tmp_path):
+        pass

@@ -71,6 +71,7 @@ export interface TaskPage {
 export interface Platform {
   name: string;
   web_ui_url: string | null;
+  downloads: readonly unknown[];
   error?: string;
 }
 

@@ -34,7 +34,7 @@ export const en: Record<keyof typeof zh, string> = {
 
   'state.loading': 'Loading',
   'state.active': 'Active',
-  'state.degraded': 'Degraded',
+  'state.degraded': 'Old version running',
   'state.failed': 'Failed',
   'state.disabled': 'Disabled',
   'state.hint.loading': 'The first generation is being loaded',
