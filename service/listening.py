@@ -19,9 +19,7 @@ def listening_sockets(host: str, port: int) -> list[socket.socket]:
         OSError: it cannot be listened on.
     """
     found: dict[tuple[int, str], None] = {}
-    for info in socket.getaddrinfo(
-        host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    ):
+    for info in socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE):
         found[info[0], str(info[4][0])] = None
     sockets: list[socket.socket] = []
     with ExitStack() as opened:
