@@ -87,7 +87,7 @@ async def test_results_are_printed_while_others_still_search(tmp_path: Path) -> 
             "slow first\tslow\t\tu\n",
             "slow last\tslow\t\tu\n",
         ]
-        assert re.search(r"^bad failed: .*no luck with 斗罗 大陆$", done.stderr, re.MULTILINE)
+        assert re.search(r"^bad failed: .*no luck with 斗罗 大陆 \(plugins/search/bad_plugin.py:\d+\)$", done.stderr, re.MULTILINE)
         assert "\x1b" not in done.stdout + done.stderr
 
 
