@@ -87,7 +87,8 @@ async def test_results_are_printed_while_others_still_search(tmp_path: Path) -> 
             "slow first\tslow\t\tu\n",
             "slow last\tslow\t\tu\n",
         ]
-        assert re.search(r"^bad failed: .*no luck with 斗罗 大陆 \(plugins/search/bad_plugin.py:\d+\)$", done.stderr, re.MULTILINE)
+        where = r"\(plugins/search/bad_plugin\.py:\d+\)"
+        assert re.search(rf"^bad failed: .*no luck with 斗罗 大陆 {where}$", done.stderr, re.MULTILINE)
         assert "\x1b" not in done.stdout + done.stderr
 
 
