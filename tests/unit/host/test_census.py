@@ -122,7 +122,10 @@ def test_a_stranger_with_the_number_of_a_worker_that_ended_is_left_alone(workers
     """It does not lead a session, which every worker does."""
     worker = FakeWorker(0)
     workers.append(worker)
-    code = "import subprocess, sys; [subprocess.Popen(['sleep', '600']) for _ in range(12)]; print(flush=True); sys.stdin.read()"
+    code = (
+        "import subprocess, sys; [subprocess.Popen(['sleep', '600']) for _ in range(12)]; "
+        "print(flush=True); sys.stdin.read()"
+    )
     stranger = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert stranger.stdout is not None
     stranger.stdout.readline()
