@@ -146,7 +146,7 @@ async def _fill(home: Path, count: int) -> None:
         )
         for number in range(count)
     ]
-    await asyncio.gather(*(store.add(task) for task in tasks))
+    await asyncio.gather(*(store.save(task) for task in tasks))
     for task in tasks[::2]:
         store.add_results_soon(task.id, 0, [{"title": task.title, "url": "u"}] * 20)
     await database.close()

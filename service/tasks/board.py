@@ -157,7 +157,7 @@ class Board:
             StoreFailed: it could not be kept, so there is none.
         """
         task = Task(id=uuid.uuid4().hex, kind=kind, created_at=_now(), **facts)
-        await self._store.add(task)
+        await self._store.save(task)
         live = self._live[task.id] = LiveTask(task)
         self._tell(live, "created")
         return live

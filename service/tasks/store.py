@@ -42,21 +42,12 @@ class TaskStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, task: Task) -> None:
-        """Keep a new task; durable when this returns.
+    async def save(self, task: Task) -> None:
+        """Keep a new task, or how one stands now; durable when this returns.
 
         Raises:
-            StoreFailed: it is not kept.
+            StoreFailed: what was kept before still counts.
         """
-        await self._database.write(
-            lambda connection: connection.execute(
-                "INSERT INTO tasks (id, kind, status, plugin, external_id, task) VALUES (?, ?, ?, ?, ?, ?)",
-                (task.id, task.kind, task.status, task.plugin_name, task.external_id, _row(task)),
-            )
-        )
-
-    async def save(self, task: Task) -> None:
-        """Keep how a task stands now; durable when this returns."""
         await self._database.write(_update(task))
 
     async def begin_again(self, task: Task) -> None:
@@ -90,11 +81,15 @@ class TaskStore:
 
     async def get(self, id: str) -> Task | None:
         """A task with its results."""
-        return await self._one("id = ?", id)
 
-    async def find_external(self, plugin: str, id: str) -> Task | None:
-        """The newest download of a plugin that another program knows by this name."""
-        return await self._one("plugin = ? AND external_id = ? ORDER BY seq DESC LIMIT 1", plugin, id)
+        def read(connection: sqlite3.Connection) -> Task | None:
+            row = connection.execute("SELECT task FROM tasks WHERE id = ?", (id,)).fetchone()
+            task = None if row is None else _task(row[0])
+            if task is None:
+                return None
+            return msgspec.structs.replace(task, results=_results(connection, task.id))
+
+        return await self._database.read(read, None)
 
     async def results(self, id: str) -> list[Any]:
         """The results of a task, in the order in which they came."""
@@ -162,16 +157,6 @@ class TaskStore:
 
         return await self._database.read(read, [])
 
-    async def _one(self, condition: str, *values: str) -> Task | None:
-        def read(connection: sqlite3.Connection) -> Task | None:
-            row = connection.execute(f"SELECT task FROM tasks WHERE {condition}", values).fetchone()
-            task = None if row is None else _task(row[0])
-            if task is None:
-                return None
-            return msgspec.structs.replace(task, results=_results(connection, task.id))
-
-        return await self._database.read(read, None)
-
 
 def _row(task: Task) -> bytes:
     return _encode(msgspec.structs.replace(task, results=None))
@@ -188,11 +173,11 @@ def _task(body: bytes) -> Task | None:
 
 def _update(task: Task) -> Write:
     # A damaged database may have been replaced by an empty one while the task ran: then its row is made again.
-    values = (task.id, task.kind, task.status, task.plugin_name, task.external_id, _row(task))
+    values = (task.id, task.kind, task.status, task.plugin_name, _row(task))
     return lambda connection: connection.execute(
-        "INSERT INTO tasks (id, kind, status, plugin, external_id, task) VALUES (?, ?, ?, ?, ?, ?) "
+        "INSERT INTO tasks (id, kind, status, plugin, task) VALUES (?, ?, ?, ?, ?) "
         "ON CONFLICT (id) DO UPDATE SET status = excluded.status, plugin = excluded.plugin, "
-        "external_id = excluded.external_id, task = excluded.task",
+        "task = excluded.task",
         values,
     )
 

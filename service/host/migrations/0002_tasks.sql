@@ -6,14 +6,13 @@ CREATE TABLE tasks (
     kind        TEXT NOT NULL,
     status      TEXT NOT NULL,
     plugin      TEXT,
-    external_id TEXT,                               -- what the program that goes on with a download calls it
     task        BLOB NOT NULL,
     checkpoint  BLOB                                -- where a download goes on, as its plugin gave it
 );
 
 CREATE INDEX tasks_by_status ON tasks (status, seq);
 CREATE INDEX tasks_by_kind ON tasks (kind, seq);
-CREATE INDEX tasks_by_external_id ON tasks (external_id) WHERE external_id IS NOT NULL;
+CREATE INDEX tasks_by_plugin ON tasks (plugin, seq);
 
 -- The results of a task in the order in which they came, as JSON arrays.
 CREATE TABLE task_results (

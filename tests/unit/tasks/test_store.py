@@ -19,10 +19,10 @@ def task(number: int, **facts: object) -> Task:
 async def test_pages_go_on_where_the_last_one_ended_whatever_is_added(world: World) -> None:
     for number in range(7):
         status = TaskStatus.COMPLETED if number % 2 else TaskStatus.PENDING
-        await world.store.add(task(number, status=status, plugin_name="a" if number < 4 else "b"))
+        await world.store.save(task(number, status=status, plugin_name="a" if number < 4 else "b"))
     page = await world.store.page(limit=3)
     assert [one.id for one in page.tasks] == ["t6", "t5", "t4"]
-    await world.store.add(task(7))
+    await world.store.save(task(7))
     rest = await world.store.page(limit=9, before=int(page.next_cursor or 0))
     assert [one.id for one in rest.tasks] == ["t3", "t2", "t1", "t0"]
     assert rest.next_cursor is None
@@ -34,7 +34,7 @@ async def test_pages_go_on_where_the_last_one_ended_whatever_is_added(world: Wor
 
 async def test_results_and_checkpoints_survive_and_are_gone_when_it_is_done_again(tmp_path: Path) -> None:
     async with world(tmp_path) as before:
-        await before.store.add(task(1))
+        await before.store.save(task(1))
         before.store.add_results_soon("t1", 0, [{"a": 1}, {"a": 2}])
         before.store.add_results_soon("t1", 2, [{"a": 3}])
         await before.store.set_checkpoint("t1", b'{"at":5}')
@@ -43,7 +43,7 @@ async def test_results_and_checkpoints_survive_and_are_gone_when_it_is_done_agai
         [(found, checkpoint)] = await after.store.unfinished()
         assert (found.status, found.results, checkpoint) == ("downloading", None, {"at": 5})
         assert await after.store.results("t1") == [{"a": 1}, {"a": 2}, {"a": 3}]
-        assert (await after.store.find_external("demo", "g")) is None
+        assert found.external_id == "g"
         await after.store.begin_again(task(1))
         assert await after.store.results("t1") == []
         assert await after.store.checkpoint("t1") == {"at": 5}
@@ -53,7 +53,7 @@ async def test_results_and_checkpoints_survive_and_are_gone_when_it_is_done_agai
 
 async def test_a_damaged_row_costs_itself_only(world: World) -> None:
     for number in range(4):
-        await world.store.add(task(number))
+        await world.store.save(task(number))
         world.store.add_results_soon(f"t{number}", 0, [{"n": number}])
         world.store.add_results_soon(f"t{number}", 1, [{"n": number}])
     await world.damage(lambda db: db.execute("UPDATE tasks SET task = x'7bff' WHERE id = 't1'"))
@@ -88,7 +88,7 @@ async def test_one_write_that_cannot_be_done_costs_no_other_of_its_batch(world: 
         except OverflowError:
             outcomes.append("refused")
 
-    await world.store.add(task(1))
+    await world.store.save(task(1))
     await asyncio.gather(write("a"), write(2**70), write("b"))
     await until(lambda: len(outcomes) == 3)
     assert sorted(outcomes) == ["kept a", "kept b", "refused"]
