@@ -28,14 +28,14 @@ from service.api.token import made_token
 from service.home import bundled_plugins
 from service.host import descriptors
 from service.host.calls import Caller
-from service.host.config_store import ConfigStore
+from service.host.configuration.config_store import ConfigStore
 from service.host.database import Database
 from service.host.health import Health
-from service.host.install import Installer
+from service.host.installing.install import Installer
 from service.host.kernel import Kernel, KernelLimits
 from service.host.loader import LoadLimits
 from service.host.plugin_logs import PluginLogs
-from service.host.reconciler import ReconcilerLimits
+from service.host.reconciling.reconciler import ReconcilerLimits
 from service.host.store import Store
 from service.live.event_log import EventLog
 from service.live.hub import Hub

@@ -13,7 +13,7 @@ from service.api.messages import InstallByUrl, Installed
 from service.api.problems import RequestInvalid
 from service.api.responses import json_response
 from service.api.upload import read_upload
-from service.host.install import InstallRequest
+from service.host.installing.install import InstallRequest
 from service.model.plugin import LoadError
 from service.model.text import Text
 

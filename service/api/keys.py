@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from service.api.door import Door
     from service.api.metrics import Metrics
     from service.host.calls import Caller
-    from service.host.config_store import ConfigStore
+    from service.host.configuration.config_store import ConfigStore
     from service.host.health import Health
-    from service.host.install import Installer
+    from service.host.installing.install import Installer
     from service.host.operations import Operations
     from service.host.plugin_logs import PluginLogs
     from service.host.registry import Registry

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 import msgspec
 
 from service.errors import ConfigMissing, PlugbayError, PluginCrashed, PluginRaised, PluginTimeout
-from service.host.channel import ChannelClosed, MethodRaised, OnItem
 from service.host.generation import Generation, describe_exit
 from service.host.registry import Plugin, Registry
+from service.host.workers.channel import ChannelClosed, MethodRaised, OnItem
 
 _encoder = msgspec.json.Encoder()
 

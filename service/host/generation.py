@@ -11,8 +11,8 @@ from typing import Any
 
 import structlog
 
-from service.host.sources import Snapshot
-from service.host.worker_process import WorkerProcess
+from service.host.files.sources import Snapshot
+from service.host.workers.worker_process import WorkerProcess
 from service.model.plugin import Manifest
 from service.model.states import GENERATION_TRANSITIONS, GenerationState
 from service.model.text import Text

@@ -16,21 +16,21 @@ from typing import Any
 
 import structlog
 
-from service.host.census import Census
-from service.host.config_store import ConfigStore
-from service.host.eyes import Eyes
+from service.host.configuration.config_store import ConfigStore
+from service.host.files.eyes import Eyes
+from service.host.files.sources import SourceFile
+from service.host.files.tree import SourceTree
+from service.host.files.watcher import Watcher
 from service.host.loader import Loader, LoadLimits
 from service.host.operations import Operations
-from service.host.output import OutputLines
 from service.host.plugin_logs import LogRecord, PluginLogs
-from service.host.processes import Nursery
-from service.host.reconciler import Reconciler, ReconcilerLimits
+from service.host.reconciling.reconciler import Reconciler, ReconcilerLimits
+from service.host.reconciling.retirement import Retirement
 from service.host.registry import Plugin, Registry
-from service.host.retirement import Retirement
-from service.host.sources import SourceFile
 from service.host.store import Store
-from service.host.tree import SourceTree
-from service.host.watcher import Watcher
+from service.host.workers.census import Census
+from service.host.workers.output import OutputLines
+from service.host.workers.processes import Nursery
 from service.live.event_log import EventLog
 from service.model.events import LogLine
 from service.model.plugin import Origin

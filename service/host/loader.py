@@ -12,16 +12,16 @@ from typing import Any
 import msgspec
 
 from service.errors import LoadFailed
-from service.host import dependencies
-from service.host.channel import ChannelClosed
-from service.host.config_schema import fields_from_json_schema
-from service.host.flaws import describe_flaw
+from service.host.configuration.config_schema import fields_from_json_schema
+from service.host.dependencies import declaration
+from service.host.files.flaws import describe_flaw
+from service.host.files.sources import Snapshot, SourceFlawed
 from service.host.generation import END_SECONDS, Generation, describe_exit
-from service.host.processes import Nursery
-from service.host.sources import Snapshot, SourceFlawed
-from service.host.worker_messages import Failed, Hello
-from service.host.worker_messages import Stage as StageBegun
-from service.host.worker_process import WorkerProcess
+from service.host.workers.channel import ChannelClosed
+from service.host.workers.processes import Nursery
+from service.host.workers.worker_messages import Failed, Hello
+from service.host.workers.worker_messages import Stage as StageBegun
+from service.host.workers.worker_process import WorkerProcess
 from service.model.identity import is_valid_name
 from service.model.plugin import LoadError, Manifest, Stage
 from service.model.text import Text
@@ -123,14 +123,14 @@ class Loader:
             return None
         file = f"plugins/{snapshot.unit.main_file}"
         declared = await asyncio.to_thread(
-            dependencies.declared,
+            declaration.declared,
             snapshot.source,
             snapshot.requirements,
             file=file,
             requirements_file=f"plugins/{snapshot.requirements_path}",
             generation=number,
         )
-        await asyncio.to_thread(dependencies.require_satisfied, declared, file=file, generation=number)
+        await asyncio.to_thread(declaration.require_satisfied, declared, file=file, generation=number)
         return declared.plugbay
 
     async def _load_in(

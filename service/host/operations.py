@@ -12,15 +12,15 @@ from typing import Any
 import msgspec
 
 from service.errors import ConfigInvalid, PlugbayError, PluginDisabled, PluginNotFound, PluginUnavailable
-from service.host import config_file, config_schema
-from service.host.config_store import ConfigStore
-from service.host.desks import Change, Outcome
-from service.host.eyes import Eyes
+from service.host.configuration import config_file, config_schema
+from service.host.configuration.config_store import ConfigStore
+from service.host.files.eyes import Eyes
+from service.host.files.tree import SourceTree
 from service.host.loader import Loader
-from service.host.reconciler import Reconciler
+from service.host.reconciling.desks import Change, Outcome
+from service.host.reconciling.reconciler import Reconciler
 from service.host.registry import Plugin, Registry
 from service.host.store import Store
-from service.host.tree import SourceTree
 from service.live.event_log import EventLog
 from service.model.events import Cause, ConfigImported, RegistryReloaded
 from service.model.plugin import LoadError, Manifest, PluginView

@@ -11,8 +11,8 @@ from typing import Any
 import structlog
 
 from service.errors import PluginDisabled, PluginNotFound, PluginUnavailable
+from service.host.files.sources import Unit
 from service.host.generation import Generation
-from service.host.sources import Unit
 from service.live.event_log import EventLog
 from service.model.events import Cause, PluginChange, PluginChanged, Timings
 from service.model.identity import Identity, PluginType

@@ -24,9 +24,9 @@ from service.errors import (
     PluginUnavailable,
 )
 from service.host.calls import Caller
-from service.host.channel import ChannelClosed, MethodRaised, Running
 from service.host.generation import Generation, describe_exit
 from service.host.registry import Plugin, Registry
+from service.host.workers.channel import ChannelClosed, MethodRaised, Running
 from service.model.identity import PluginType
 from service.model.task import Task, TaskKind, TaskStatus
 from service.tasks.board import Board, LiveTask, Wish
@@ -41,7 +41,7 @@ log = structlog.get_logger(__name__)
 
 # A plugin's own cancel() may take that long, then its call is cancelled in any case.
 _CANCEL_SECONDS = 1.0
-# A call that goes on for longer loses its worker, see `service.host.channel`.
+# A call that goes on for longer loses its worker, see `service.host.workers.channel`.
 _STOP_SECONDS = 3.0
 _DISCARD_SECONDS = 15.0
 _PASS_ON_SECONDS = 5.0

@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from service.home import bundled_files, bundled_plugins
-from service.host import dependencies
+from service.host.dependencies import declaration
 
 SERVICE = Path(__file__).parents[2] / "service"
 ROOT = SERVICE.parent
@@ -49,7 +49,7 @@ def declared(path: Path) -> set[str]:
     """The modules of what a plugin declares."""
     wanted = {
         canonicalize_name(Requirement(line).name)
-        for line in dependencies.declared(path.read_bytes()).dependencies
+        for line in declaration.declared(path.read_bytes()).dependencies
     }
     return {
         module

@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from service.errors import PluginDisabled, PluginNotFound, PluginUnavailable
+from service.host.files.sources import unit_of
 from service.host.generation import Generation
 from service.host.registry import Plugin, Registry
-from service.host.sources import unit_of
 from service.live.event_log import EventLog
 from service.model.events import Cause, PluginChanged
 from service.model.identity import Identity, PluginType

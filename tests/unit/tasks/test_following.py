@@ -10,9 +10,9 @@ import pytest
 
 from service.errors import PluginTimeout
 from service.host.calls import Caller
+from service.host.files.sources import unit_of
 from service.host.generation import Generation
 from service.host.registry import Registry
-from service.host.sources import unit_of
 from service.live.event_log import EventLog
 from service.model.identity import Identity, PluginType
 from service.model.plugin import Manifest

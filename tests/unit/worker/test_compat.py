@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from service import sdk
-from service.host.dependencies import declared
+from service.host.dependencies.declaration import declared
 from service.worker import contract
 from service.worker.compat import bases, stand_ins
 from service.worker.compat.conversions import to_bool, to_float, to_int

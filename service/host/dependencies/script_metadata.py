@@ -1,0 +1,167 @@
+"""The PEP 723 block of a plugin, found by one pass over its bytes.
+
+The specification's regular expression backtracks, and the bytes are a stranger's; this scanner takes time in
+proportion to their number, and touches nothing but the block.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass
+from typing import Any
+
+from service.host.installing.text_check import source_encoding
+from service.model.text import Text
+
+MAX_BLOCK_BYTES = 64 * 1024
+MAX_BLOCKS = 1000
+
+# The fixed text comes first and its place is checked afterwards, because `re` finds a fixed text fast.
+_START = re.compile(
+    rb"# /// (?:(?<=[\r\n]# /// )|(?<=\A# /// )|(?<=\A\xef\xbb\xbf# /// ))([a-zA-Z0-9-]+)(?:\r\n|\r|\n)"
+)
+# Possessive, so that a long run of comments is passed once and never again.
+_RUN = re.compile(rb"(?:#(?: [^\r\n]*+)?+(?:\r\n|\r|\n|\Z))*+")
+_END = re.compile(rb"(?:\A|(?<=[\r\n]))# ///(?=[\r\n]|\Z)")
+_LINE_BREAK = re.compile(rb"\r\n|\r|\n")
+_TOML_PLACE = re.compile(r"\(at line (\d+), column (\d+)\)")
+
+
+class BadBlock(ValueError):
+    """The block cannot be understood. `line` counts from 1 in the plugin's file."""
+
+    code = "metadata_invalid"
+
+    def __init__(self, text: Text, line: int) -> None:
+        super().__init__(text.en)
+        self.text = text
+        self.line = line
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """What the `script` block says, and where it begins."""
+
+    data: dict[str, Any]
+    line: int
+    lines: tuple[str, ...]
+
+    def line_of(self, text: str) -> int:
+        """The line of the file on which `text` stands, the block's first where it is not found as it is."""
+        for offset, line in enumerate(self.lines):
+            if text in line:
+                return self.line + 1 + offset
+        return self.line
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """The block of a file, if any, and the line of a block that is never closed, which PEP 723 says to ignore."""
+
+    block: Block | None
+    unclosed_line: int | None = None
+
+
+def scan(source: bytes) -> Scan:
+    """Find and parse the `script` block.
+
+    Raises:
+        BadBlock: it is not TOML, there are two, or it is larger than 64 KiB.
+    """
+    found: tuple[int, bytes] | None = None
+    unclosed: int | None = None
+    position = 0
+    for _ in range(MAX_BLOCKS):
+        start = _START.search(source, position)
+        if start is None:
+            break
+        run = _RUN.match(source, start.end())
+        assert run is not None
+        end = _last_end(source, run)
+        is_script = start[1] == b"script"
+        # Without an end in this run, no later start in it can have one either.
+        position = run.end() if end is None else end.end()
+        if not is_script:
+            continue
+        line = _line_number(source, start.start())
+        if end is None:
+            unclosed = unclosed or line
+            continue
+        if found is not None:
+            raise BadBlock(
+                Text(
+                    zh=f"第 {line} 行又有一个 # /// script 块，第一个在第 {found[0]} 行；请只保留一个",
+                    en=f"line {line} begins a second # /// script block, the first is on line {found[0]}; "
+                    "keep one of them",
+                ),
+                line,
+            )
+        if end.start() - start.start() > MAX_BLOCK_BYTES:
+            limit = MAX_BLOCK_BYTES // 1024
+            raise BadBlock(
+                Text(
+                    zh=f"第 {line} 行的 # /// script 块超过 {limit} KiB；请缩短它",
+                    en=f"the # /// script block on line {line} is larger than {limit} KiB; make it shorter",
+                ),
+                line,
+            )
+        found = line, source[start.end() : end.start()]
+    else:
+        raise BadBlock(
+            Text(
+                zh=f"有超过 {MAX_BLOCKS} 个 # /// 块；请删减",
+                en=f"it has more than {MAX_BLOCKS} # /// blocks; remove some",
+            ),
+            1,
+        )
+    if found is None:
+        return Scan(None, unclosed)
+    line, content = found
+    texts = tuple(_decoded(source, part)[2:] for part in _LINE_BREAK.split(content)[:-1])
+    return Scan(Block(_parsed(texts, line), line, texts), unclosed)
+
+
+def _last_end(source: bytes, run: re.Match[bytes]) -> re.Match[bytes] | None:
+    """The last line `# ///` in a run of comment lines; the first where the run is far too long for a block."""
+    if run.end() - run.start() > 2 * MAX_BLOCK_BYTES:
+        return _END.search(source, run.start(), run.end())
+    last = None
+    for last in _END.finditer(source, run.start(), run.end()):  # noqa: B007  # only the last one counts
+        pass
+    return last
+
+
+def _line_number(source: bytes, position: int) -> int:
+    before = source[:position]
+    return before.count(b"\n") + before.count(b"\r") - before.count(b"\r\n") + 1
+
+
+def _decoded(source: bytes, line: bytes) -> str:
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError:
+        pass
+    return line.decode(source_encoding(source) or "utf-8", "replace")
+
+
+def _parsed(lines: tuple[str, ...], start: int) -> dict[str, Any]:
+    try:
+        return tomllib.loads("\n".join(lines) + "\n")
+    except tomllib.TOMLDecodeError as error:
+        reason = str(error)
+        place = _TOML_PLACE.search(reason)
+        line = start + (int(place[1]) if place else len(lines))
+        reason = _TOML_PLACE.sub("", reason).strip()
+    except RecursionError:
+        line, reason = start, "nested too deeply"
+    except ValueError as error:
+        # Such as a number of more digits than Python converts.
+        line, reason = start, str(error)
+    raise BadBlock(
+        Text(
+            zh=f"第 {line} 行：# /// script 块不是有效的 TOML（{reason}）；请修正它",
+            en=f"line {line}: the # /// script block is not TOML ({reason}); mend it",
+        ),
+        line,
+    )

@@ -1,0 +1,1 @@
+"""The plugin folder: watched, read, and kept as it was last read."""

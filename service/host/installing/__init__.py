@@ -1,0 +1,1 @@
+"""From an address or an upload to a plugin that serves."""

@@ -1,0 +1,1 @@
+"""Makes what runs follow what the files hold and what was asked for."""

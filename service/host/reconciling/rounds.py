@@ -1,0 +1,342 @@
+"""One round of work on one plugin: from what its files hold to what serves, and the one event that says so."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from service.errors import LoadFailed
+from service.host.files.sources import Snapshot, SourceFlawed, Unit
+from service.host.files.tree import SourceTree
+from service.host.generation import Generation
+from service.host.loader import flawed
+from service.host.reconciling.attempts import Attempts, Config
+from service.host.reconciling.crashes import Crashes
+from service.host.reconciling.desks import Change, Desk
+from service.host.reconciling.endings import Endings
+from service.host.reconciling.handover import Handover
+from service.host.reconciling.known import Known
+from service.host.reconciling.naming import Naming
+from service.host.reconciling.retirement import Retirement
+from service.host.registry import Plugin, Registry
+from service.model.events import Cause, PluginChange, Timings
+from service.model.plugin import LoadError
+from service.model.text import Text
+
+log = structlog.get_logger(__name__)
+
+# A new file is announced under its file's name only where its load takes long enough to be seen; so is a wait.
+_ANNOUNCE_AFTER_SECONDS = 0.25
+
+# So long after the last of a new package's files it is taken to be whole.
+_PACKAGE_ARRIVES_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class RoundLimits:
+    """Seconds and counts that rounds keep."""
+
+    settle_s: float
+    draining_generations: int
+    plugin_file_bytes: int
+
+
+class Rounds:
+    """See the module.
+
+    Args:
+        registry: what runs.
+        tree: what the files hold.
+        desks: all desks by path.
+        attempts: loads.
+        naming: gives names.
+        handover: has exclusive plugins change places.
+        crashes: cares for what serves.
+        retirement: stops.
+        endings: does what ends a round without a new generation.
+        known: what is remembered.
+        config: which plugins are on.
+        want: asks for a change.
+        limits: counts.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        tree: SourceTree,
+        desks: Mapping[str, Desk],
+        attempts: Attempts,
+        naming: Naming,
+        handover: Handover,
+        crashes: Crashes,
+        retirement: Retirement,
+        endings: Endings,
+        known: Known,
+        config: Config,
+        *,
+        want: Callable[[Unit, Change], None],
+        limits: RoundLimits,
+    ) -> None:
+        self._registry = registry
+        self._tree = tree
+        self._desks = desks
+        self._attempts = attempts
+        self._naming = naming
+        self._handover = handover
+        self._crashes = crashes
+        self._retirement = retirement
+        self._endings = endings
+        self._known = known
+        self._config = config
+        self._want = want
+        self._limits = limits
+
+    async def do(self, desk: Desk, change: Change, *, may_be_stale: bool) -> bool:
+        """Do what is wanted.
+
+        Args:
+            desk: of which plugin.
+            change: what is wanted.
+            may_be_stale: whether to try again, should the files hold something newer by the end.
+
+        Returns:
+            whether it is done; `False` when something newer came that shall be done instead.
+        """
+        unit = desk.unit
+        if not self._tree.has(unit):
+            return await self._endings.vanish(desk, change)
+        plugin = self._registry.at(unit.path) or self._registry.add(unit)
+        if not self._config.enabled(plugin.identity.config_key):
+            self._endings.disable(desk, plugin, change.cause)
+            return True
+        if change.snapshot is not None and plugin.serving not in (None, _of(plugin, change.snapshot)):
+            return True  # something newer serves than what crashed
+        was_disabled, plugin.enabled = not plugin.enabled, True
+        if not await self._has_room(desk, plugin):
+            return False
+        is_arriving = plugin.manifest is None and unit.is_package and change.settles and may_be_stale
+        if is_arriving and await desk.arrival_within(_PACKAGE_ARRIVES_SECONDS):
+            return False  # a new package comes file by file, and is loaded when it has come whole
+        try:
+            snapshot = change.snapshot or self._attempts.snapshot(desk, plugin)
+        except SourceFlawed as flaw:
+            revision = f"{flaw.flaw}:{flaw.detail}"
+            if revision == desk.attempted and not change.force:
+                return True
+            desk.attempted = revision
+            plugin.generation_count += 1
+            failure = flawed(flaw, plugin.generation_count, self._limits.plugin_file_bytes)
+            return await self._endings.failed(desk, plugin, change, failure)
+        stands = plugin.serving is not None or plugin.error is not None or desk.restart is not None
+        if snapshot.revision == desk.attempted and stands and not (change.force or was_disabled):
+            return True
+        return await self._replace(desk, plugin, change, snapshot, may_be_stale=may_be_stale)
+
+    def serve(
+        self, desk: Desk, plugin: Plugin, generation: Generation, change: Change, error: LoadError | None
+    ) -> None:
+        """Swap a ready generation in and tell everybody.
+
+        Raises:
+            LoadFailed: its name is another plugin's; the generation is ended.
+        """
+        try:
+            served_before = self._naming.claim(desk, plugin, generation, change.cause)
+        except LoadFailed:
+            generation.worker.kill()
+            raise
+        desk.conflict = None
+        self._known.learn(generation.snapshot.revision, generation.manifest)
+        if not self._config.enabled(plugin.identity.config_key):
+            generation.worker.kill()
+            self._endings.disable(desk, plugin, change.cause)
+            return
+        older = self._put_in_place(desk, plugin, generation, error)
+        kind: PluginChange = change.kind
+        if kind == "loaded" and served_before:
+            kind = "reloaded"
+        self._registry.publish(plugin, kind, change.cause, _timings(change, generation))
+        if older is not None:
+            self._retirement.begin(plugin, older)
+        self._endings.give_names()
+
+    # -- towards a new generation --------------------------------------------------------------------------------
+
+    async def _replace(
+        self, desk: Desk, plugin: Plugin, change: Change, snapshot: Snapshot, *, may_be_stale: bool
+    ) -> bool:
+        announcement: asyncio.TimerHandle | None = None
+        if self._registry.lists(plugin):
+            self._registry.publish(plugin, "loading", change.cause)
+        else:
+            announcement = asyncio.get_running_loop().call_later(
+                _ANNOUNCE_AFTER_SECONDS, self._announce, plugin, change.cause
+            )
+        older, newest = plugin.serving, change.snapshot is None
+        try:
+            if older is not None and older.manifest.exclusive:
+                return await self._replace_exclusive(desk, plugin, change, snapshot, older)
+            if not await self._handover.await_room(desk, snapshot):
+                return False
+            generation, failure = await self._attempts.load_unless_newer(
+                desk, plugin, snapshot, newest=newest
+            )
+        finally:
+            if announcement is not None:
+                announcement.cancel()
+        if generation is None and failure is None:
+            return False
+        if generation is not None:
+            await self._naming.settle(desk, plugin, generation, self._limits.settle_s)
+        if newest and may_be_stale and self._attempts.outdates(desk, plugin, snapshot):
+            if generation is not None:
+                generation.worker.kill()
+            return False
+        if newest:
+            desk.attempted = snapshot.revision
+        if generation is not None:
+            await self._naming.turn(desk)
+            try:
+                self.serve(desk, plugin, generation, change, None if newest else plugin.error)
+                return True
+            except LoadFailed as conflict:
+                failure = conflict
+        assert failure is not None
+        return await self._endings.failed(desk, plugin, change, failure)
+
+    async def _replace_exclusive(
+        self, desk: Desk, plugin: Plugin, change: Change, snapshot: Snapshot, older: Generation
+    ) -> bool:
+        """The old generation stops first, as both could not hold what it holds; it comes back if the new one fails."""
+        newest = change.snapshot is None
+        with self._registry.switching(plugin):
+            self._registry.retire(plugin)
+            gone = self._retirement.begin(plugin, older)
+            while not gone.done():
+                if await desk.arrival_before(gone) and not self._attempts.is_wanted(desk, plugin):
+                    return False
+            if newest:
+                desk.attempted = snapshot.revision
+            generation = None
+            try:
+                generation = await self._attempts.load(desk, plugin, snapshot, newest=newest)
+                self.serve(desk, plugin, generation, change, None if newest else plugin.error)
+            except LoadFailed as failure:
+                if generation is not None:
+                    await generation.end()
+                await self._bring_back(desk, plugin, older)
+                return await self._endings.failed(desk, plugin, change, failure)
+            return True
+
+    async def _bring_back(self, desk: Desk, plugin: Plugin, older: Generation) -> None:
+        try:
+            again = await self._attempts.load(desk, plugin, older.snapshot, newest=False)
+        except LoadFailed as failure:
+            # Nothing serves then, and the newer failure is the one to be told of.
+            log.warning("plugin.not_back", plugin=str(plugin.identity), reason=str(failure))
+            return
+        self._put_in_place(desk, plugin, again, None)
+
+    def _put_in_place(
+        self, desk: Desk, plugin: Plugin, generation: Generation, error: LoadError | None
+    ) -> Generation | None:
+        desk.forget_crash()
+        older = self._registry.swap(plugin, generation, error)
+        self._endings.know(plugin)
+        generation.on_imports = lambda imports: self._take_imports(desk, plugin, generation, imports)
+        desk.imports = generation.imports
+        self._crashes.watch(desk, generation)
+        return older
+
+    def _take_imports(
+        self, desk: Desk, plugin: Plugin, generation: Generation, imports: frozenset[str]
+    ) -> None:
+        """Take what the worker found in its code at leisure: imports inside functions too."""
+        if plugin.serving is not generation:
+            return
+        desk.imports = imports
+        if desk.attempted == generation.snapshot.revision and self._attempts.helpers_changed(
+            desk, plugin, generation.snapshot
+        ):
+            self._want(desk.unit, Change(Cause.FILE, force=True, settles=True))
+
+    def _announce(self, plugin: Plugin, cause: Cause) -> None:
+        if self._registry.lists(plugin) or plugin.removed:
+            return
+        if any(
+            desk.unit.type is plugin.unit.type and not self._tree.has(desk.unit)
+            for desk in self._desks.values()
+        ):
+            return  # a file has just gone, so this is likely the same one by another name
+        self._registry.list(plugin)
+        self._registry.publish(plugin, "loading", cause)
+
+    # -- small parts ---------------------------------------------------------------------------------------------
+
+    async def _has_room(self, desk: Desk, plugin: Plugin) -> bool:
+        """Wait while too many generations drain, or one that nothing can run beside.
+
+        Returns:
+            whether there is room; `False` when something else is wanted meanwhile.
+        """
+        saying: asyncio.TimerHandle | None = None
+        try:
+            while len(plugin.draining) >= self._limits.draining_generations or any(
+                one.manifest.exclusive for one in plugin.draining
+            ):
+                if saying is None and not desk.told_to_wait:
+                    saying = asyncio.get_running_loop().call_later(
+                        _ANNOUNCE_AFTER_SECONDS, self._say_it_waits, desk, plugin
+                    )
+                changed = asyncio.ensure_future(plugin.wait_for_change(None))
+                try:
+                    if await desk.arrival_before(changed):
+                        return False
+                finally:
+                    changed.cancel()
+        finally:
+            if saying is not None:
+                saying.cancel()
+        desk.told_to_wait = False
+        return True
+
+    def _say_it_waits(self, desk: Desk, plugin: Plugin) -> None:
+        desk.told_to_wait = True
+        count = len(plugin.draining)
+        log.warning("plugin.waits_for_drain", plugin=str(plugin.identity), draining=count)
+        if count < self._limits.draining_generations:
+            text = Text(
+                zh="插件只能单独运行（exclusive），新的一代等待旧的一代结束后再加载",
+                en="the plugin runs alone (exclusive): the new generation waits to load until the older one has ended",
+            )
+        else:
+            text = Text(
+                zh=f"新的一代等待 {count} 代旧代码结束运行中的调用后再加载（limits.draining_generations）",
+                en=f"the new generation waits to load until running calls of {count} older ones are over "
+                "(limits.draining_generations)",
+            )
+        self._attempts.note(plugin, text)
+
+
+def _of(plugin: Plugin, snapshot: Snapshot) -> Generation | None:
+    """The generation that serves, if this is its code."""
+    serving = plugin.serving
+    return serving if serving is not None and serving.snapshot is snapshot else None
+
+
+def _timings(change: Change, generation: Generation) -> Timings:
+    now_ns = time.time_ns()
+    saved_ns = (
+        generation.snapshot.saved_ns if change.cause is Cause.FILE and not change.force else change.noticed_ns
+    )
+    # A file that was moved in may be old; its last change of name or content is what counts, and never the future.
+    saved_ns = min(saved_ns, change.noticed_ns)
+    return Timings(
+        detect_ms=round((change.noticed_ns - saved_ns) / 1e6, 2),
+        load_ms=round(generation.load_ms, 2),
+        total_ms=round((now_ns - saved_ns) / 1e6, 2),
+    )

@@ -1,0 +1,1 @@
+"""The processes that plugins run in, and how the server talks to them."""
