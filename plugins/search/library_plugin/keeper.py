@@ -285,9 +285,9 @@ class Keeper:
         stamp = self._tree.look(path)
         known = store.known(folder, root, only=name)
         if stamp is None:
-            store.remove(folder, known)
+            store.remove(folder, known, is_there=self._tree.has_file)
         elif known.get(name) != stamp:
-            store.put(folder, root, {name: stamp}, known)
+            store.put(folder, root, {name: stamp})
 
     def _look_into(self, store: Store, folder: bytes, root: Root) -> list[bytes]:
         """Bring the files of one folder up to date.
@@ -313,9 +313,9 @@ class Keeper:
         known = store.known(folder, root)
         changed = {name: stamp for name, stamp in listing.files.items() if known.get(name) != stamp}
         if changed:
-            store.put(folder, root, changed, known)
+            store.put(folder, root, changed)
         if gone := known.keys() - listing.files.keys():
-            store.remove(folder, gone)
+            store.remove(folder, gone, is_there=self._tree.has_file)
         for name in self._inside.get(folder, set()) - set(listing.folders):
             self._forget(store, os.path.join(folder, name))
         self._inside[folder] = set(listing.folders)
@@ -323,7 +323,7 @@ class Keeper:
         return listing.folders
 
     def _forget(self, store: Store, folder: bytes) -> None:
-        store.remove_below(folder)
+        store.remove_below(folder, is_there=self._tree.has_folder)
         pending = [folder]
         while pending:
             gone = pending.pop()
@@ -349,7 +349,7 @@ class Keeper:
         """Forget the folders that do not belong to the library any more; no search lists them meanwhile."""
         for folder in store.folders():
             if folder not in self._times:
-                store.remove_folder(folder)
+                store.remove_folder(folder, is_there=self._tree.has_folder)
                 yield
 
     def _scan_below(self, store: Store, roots: Sequence[Root], looked: set[bytes]) -> Iterator[None]:

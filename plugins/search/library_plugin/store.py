@@ -11,7 +11,7 @@ import fcntl
 import os
 import sqlite3
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,6 +48,8 @@ CREATE VIRTUAL TABLE words USING fts5 (name, path, body, tokenize = 'ascii');
 """
 # Part of the file's name, too: a generation with another schema has a file of its own.
 SCHEMA_VERSION = zlib.crc32(_SCHEMA.encode()) & 0x7FFFFFFF
+
+IsThere = Callable[[bytes], bool]
 
 
 class Replaced(Exception):
@@ -162,51 +164,75 @@ class Store:
         """Every folder that has files in the index."""
         return [path for (path,) in self._connection.execute("SELECT path FROM folders")]
 
-    def put(self, folder: bytes, root: Root, files: Mapping[bytes, Stamp], known: Iterable[bytes]) -> None:
+    def put(self, folder: bytes, root: Root, files: Mapping[bytes, Stamp]) -> None:
         """Take in new files and changed ones.
+
+        What another generation has taken in meanwhile stays: whoever was told that it is there may search it now.
 
         Args:
             folder: where they are.
             root: the chosen folder that it is in.
             files: by name.
-            known: the names of those that are in the index already.
         """
-        before = set(known)
         below = folder[len(root.path) :].strip(b"/")
         path_tokens = " ".join(tokens(readable(below)))
         hidden_folder = any(name.startswith(b".") for name in below.split(b"/"))
         items = list(files.items())
+        moved = False
         for start in range(0, len(items), _ROWS_PER_TRANSACTION):
             with self._transaction() as connection:
+                stored = connection.execute("SELECT root FROM folders WHERE path = ?", (folder,)).fetchall()
+                moved = moved or stored not in ([], [(root.path,)])
                 [(folder_id,)] = connection.execute(
                     "INSERT INTO folders (path, root) VALUES (?, ?)"
                     " ON CONFLICT (path) DO UPDATE SET root = excluded.root RETURNING id",
                     (folder, root.path),
                 ).fetchall()
                 for name, stamp in items[start : start + _ROWS_PER_TRANSACTION]:
+                    known = connection.execute(
+                        "SELECT id, size, modified_ns, unread FROM files WHERE folder = ? AND name = ?",
+                        (folder_id, name),
+                    ).fetchone()
+                    is_as_known = known is not None and known[1:3] == stamp
+                    if is_as_known and not moved:
+                        continue
                     shown = readable(name)
                     name_tokens = tokens(shown)
                     folded = fold(f"{readable(below)}/{shown}" if below else shown)
                     hidden = hidden_folder or name.startswith(b".")
+                    unread = known[3] if is_as_known else is_text(name)
                     [(file_id,)] = connection.execute(
                         "INSERT INTO files (folder, name, size, modified_ns, hidden, unread, name_length, folded)"
                         " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (folder, name) DO UPDATE SET"
                         " size = excluded.size, modified_ns = excluded.modified_ns, hidden = excluded.hidden,"
                         " unread = excluded.unread, folded = excluded.folded RETURNING id",
-                        (folder_id, name, *stamp, hidden, is_text(name), len(name_tokens), folded),
+                        (folder_id, name, *stamp, hidden, unread, len(name_tokens), folded),
                     ).fetchall()
-                    if name not in before:
+                    if known is None:
                         connection.execute(
                             "INSERT OR REPLACE INTO words (rowid, name, path, body) VALUES (?, ?, ?, '')",
                             (file_id, " ".join(name_tokens), path_tokens),
                         )
+                    elif moved:
+                        connection.execute(
+                            "UPDATE words SET path = ? WHERE rowid = ?", (path_tokens, file_id)
+                        )
 
-    def remove(self, folder: bytes, names: Iterable[bytes]) -> None:
-        """Forget files of a folder."""
+    def remove(self, folder: bytes, names: Iterable[bytes], *, is_there: IsThere) -> None:
+        """Forget files of a folder.
+
+        Args:
+            folder: where they were.
+            names: theirs.
+            is_there: asked for the path of each while nobody else can write. A file that has come since it was missed
+                may be in the index already, by another generation, and stays.
+        """
         gone = list(names)
         for start in range(0, len(gone), _ROWS_PER_TRANSACTION):
             with self._transaction() as connection:
                 for name in gone[start : start + _ROWS_PER_TRANSACTION]:
+                    if is_there(os.path.join(folder, name)):
+                        continue
                     rows = connection.execute(
                         "DELETE FROM files WHERE folder = (SELECT id FROM folders WHERE path = ?) AND name = ?"
                         " RETURNING id",
@@ -214,10 +240,12 @@ class Store:
                     ).fetchall()
                     connection.executemany("DELETE FROM words WHERE rowid = ?", rows)
 
-    def remove_folder(self, folder: bytes) -> None:
-        """Forget the files of a folder, and not of those in it."""
+    def remove_folder(self, folder: bytes, *, is_there: IsThere) -> None:
+        """Forget the files of a folder, and not of those in it, unless it is there again; see `remove`."""
         while True:
             with self._transaction() as connection:
+                if is_there(folder):
+                    return
                 rows = connection.execute(
                     "SELECT id FROM files WHERE folder = (SELECT id FROM folders WHERE path = ?) LIMIT ?",
                     (folder, _ROWS_PER_TRANSACTION),
@@ -228,14 +256,14 @@ class Store:
                     connection.execute("DELETE FROM folders WHERE path = ?", (folder,))
                     return
 
-    def remove_below(self, folder: bytes) -> None:
-        """Forget a folder and all that is in it."""
+    def remove_below(self, folder: bytes, *, is_there: IsThere) -> None:
+        """Forget a folder and all that is in it, but for the folders that are there again; see `remove`."""
         rows = self._connection.execute(
             "SELECT path FROM folders WHERE path = ? OR (path > ? AND path < ?)",
             (folder, folder + b"/", folder + b"0"),  # "0" is the character after "/"
         ).fetchall()
         for (path,) in rows:
-            self.remove_folder(path)
+            self.remove_folder(path, is_there=is_there)
 
     def count_unread(self, at_most: int) -> int:
         """How many files' texts are not in the index yet, counted so far and no further."""

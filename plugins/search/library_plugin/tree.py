@@ -134,6 +134,26 @@ class Tree:
         except OSError:
             return None
 
+    def has_file(self, path: bytes) -> bool:
+        """Whether a file is there and listed, going by how things are now."""
+        return self.look(path) is not None
+
+    def has_folder(self, folder: bytes) -> bool:
+        """Whether a folder is there, can be read and is looked into, going by how things are now."""
+        root = self.root_of(folder)
+        if root is None or not self.enters(folder):
+            return False
+        way = folder
+        while len(way) > len(root.path):
+            if os.path.islink(way):
+                return False
+            way = os.path.dirname(way)
+        try:
+            with os.scandir(folder):
+                return True
+        except OSError:
+            return False
+
     def _stamp(self, path: bytes, is_link: bool) -> Stamp | None:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode) or (is_link and not self.owns(path)):

@@ -18,7 +18,9 @@ import pytest
 from plugins.search.library_plugin import keeper as library_keeper
 from plugins.search.library_plugin import watch as library_watch
 from plugins.search.library_plugin.content import decode, text_of
-from plugins.search.library_plugin.store import Place
+from plugins.search.library_plugin.query import Reader
+from plugins.search.library_plugin.store import Place, Store
+from plugins.search.library_plugin.tree import Tree
 from plugins.shared.keyword_query import Query, fold, tokens
 
 Make = Callable[..., Any]
@@ -420,9 +422,9 @@ async def test_events_alone_keep_it_up_to_date(start: Any, folder: Path) -> None
 
     await eventually(lambda: answer(plugin.keeper._scan is None))
     path = write(folder / "new" / "deep" / "quiet.mp4")
-    await eventually(is_there, 5)
+    await eventually(is_there)
     path.unlink()
-    await eventually(is_gone, 5)
+    await eventually(is_gone)
 
 
 async def answer(value: bool) -> bool:
@@ -522,6 +524,79 @@ async def test_two_generations_share_the_index(start: Any, folder: Path) -> None
     await old.stop()
     write(folder / "later.txt")
     assert await titles(new, "later") == ["later.txt"]
+
+
+@pytest.mark.parametrize(
+    "late",
+    ["while it is taken in", "after its folder was listed", "after its folder was missed", "before pruning"],
+)
+def test_a_look_that_is_out_of_date_takes_nothing_from_another_generation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: str
+) -> None:
+    """One generation looks, then another takes a file in and says so, and only then does the first write."""
+    library, place = tmp_path / "f", Place(tmp_path / "index")
+    path, log = library / "deep" / "note.txt", logging.getLogger("library_plugin")
+    library.mkdir()
+    trees = [Tree([library], hidden=False, passed_over=place.folder) for _ in range(2)]
+    old, new = (library_keeper.Keeper(place, tree, text_max_bytes=1024, log=log) for tree in trees)
+    folder, root = os.fsencode(path.parent), trees[0].roots[0]
+
+    def take_in() -> None:
+        if not path.exists():
+            write(path, "content")
+        new._look_into(new_store, folder, root)
+        new._read_texts(new_store)
+        assert hits() == [os.fsencode(path)]
+
+    def hits() -> list[bytes]:
+        with reader.hits(Query.parse("note content"), 10) as found:
+            return [hit.path for hit in found]
+
+    def take_in_after(owner: Any, name: str) -> None:
+        method = getattr(owner, name)
+
+        def late(*args: Any, **options: Any) -> Any:
+            monkeypatch.undo()
+            result = method(*args, **options)
+            take_in()
+            return result
+
+        monkeypatch.setattr(owner, name, late)
+
+    def take_in_before(owner: Any, name: str) -> None:
+        method = getattr(owner, name)
+
+        def late(*args: Any, **options: Any) -> Any:
+            monkeypatch.undo()
+            take_in()
+            return method(*args, **options)
+
+        monkeypatch.setattr(owner, name, late)
+
+    with (
+        contextlib.closing(Store(place)) as old_store,
+        contextlib.closing(Store(place)) as new_store,
+        contextlib.closing(Reader(place)) as reader,
+    ):
+        if late == "while it is taken in":
+            write(path, "content")
+            take_in_after(old_store, "known")
+        elif late == "after its folder was listed":
+            path.parent.mkdir()
+            take_in_after(trees[0], "list")
+        elif late == "after its folder was missed":
+            take_in_before(old_store, "remove_below")
+        else:
+            take_in_before(old_store, "folders")
+        if late == "before pruning":
+            assert list(old._prune(old_store)) == [None]
+        else:
+            old._look_into(old_store, folder, root)
+        assert hits() == [os.fsencode(path)]
+        assert new_store.count_unread(1) == 0
+        path.unlink()
+        old._look_into(old_store, folder, root)
+        assert hits() == []
 
 
 @pytest.mark.parametrize(
