@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -283,23 +284,54 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def _furnish(home: Path) -> Path:
+    server = Server(home)
+    server.save("search/demo_plugin.py", search_plugin())
+    server.save("parser/page_plugin.py", parser_plugin("page"))
+    return home
+
+
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """A home with one search plugin and one parser plugin."""
-    server = Server(tmp_path)
-    server.save("search/demo_plugin.py", search_plugin())
-    server.save("parser/page_plugin.py", parser_plugin("page"))
-    return tmp_path
+    return _furnish(tmp_path)
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def server(home: Path) -> AsyncIterator[Server]:
+@asynccontextmanager
+async def _serving(home: Path) -> AsyncIterator[Server]:
     if not (ROOT / "service" / "_web" / "index.html").is_file():
         pytest.fail("the page has not been built: run make setup")
     server = Server(home)
     await server.start()
-    yield server
-    await server.stop()
+    try:
+        yield server
+    finally:
+        await server.stop()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def own_server(home: Path) -> AsyncIterator[Server]:
+    """A server for this test alone."""
+    async with _serving(home) as server:
+        yield server
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server]:
+    """One server for all tests of a module that use this.
+
+    Such a test leaves `search/demo` and `parser/page` as they were, and sees nothing of what others leave there.
+    """
+    async with _serving(_furnish(tmp_path_factory.mktemp("shared"))) as server:
+        yield server
+
+
+@pytest.fixture
+def server(request: pytest.FixtureRequest) -> Server:
+    """The server of the test: its own, unless it uses the shared one."""
+    name = "shared_server" if "shared_server" in request.fixturenames else "own_server"
+    server: Server = request.getfixturevalue(name)
+    return server
 
 
 @pytest_asyncio.fixture(loop_scope="module")

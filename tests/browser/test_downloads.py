@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Locator, expect
 
 from tests.browser.conftest import Opener, Relay, Server, View
@@ -17,10 +19,27 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 DOWNLOADS = "/#/downloads"
 
 
+PAGE = "http://127.0.0.1:6800/ui/"
+
+
 @pytest.fixture
 def counter(home: Path) -> Counter:
     """The counting plugin, in the home before the server starts, let to ten."""
-    return Counter(home, 10, page="http://127.0.0.1:6800/ui/")
+    return Counter(home, 10, page=PAGE)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def common_counter(shared_server: Server) -> AsyncIterator[Counter]:
+    """The counting plugin in the shared server, let to ten; afterwards all that it began has ended."""
+    counter = Counter(shared_server.home, 10, page=PAGE)
+    async with asyncio.timeout(15):
+        while not (await shared_server.get("/api/plugins"))["download"]:
+            await asyncio.sleep(0.02)
+    yield counter
+    counter.let()
+    for task in (await shared_server.get("/api/tasks?kind=download"))["tasks"]:
+        if task["status"] not in ("completed", "cancelled"):
+            await shared_server.until(task["id"], "completed")
 
 
 async def add(view: View, url: str, title: str = "") -> None:
@@ -65,7 +84,7 @@ async def test_a_download_from_its_address_to_its_end(
     await expect(one.get_by_role("button", name="Pause counted")).to_have_count(0)
 
 
-async def test_all_tabs_show_the_same(counter: Counter, server: Server, open_page: Opener) -> None:
+async def test_all_tabs_show_the_same(common_counter: Counter, server: Server, open_page: Opener) -> None:
     here = await open_page(url=server.url + DOWNLOADS)
     there = await open_page(url=server.url + DOWNLOADS, locale="zh-CN")
     await add(here, "count:up", "shared")
@@ -77,7 +96,7 @@ async def test_all_tabs_show_the_same(counter: Counter, server: Server, open_pag
 
 
 async def test_a_failure_is_told_in_the_language_of_the_page_and_can_be_tried_again(
-    counter: Counter, server: Server, open_page: Opener
+    common_counter: Counter, server: Server, open_page: Opener
 ) -> None:
     view = await open_page(url=server.url + DOWNLOADS)
     await add(view, "count:wrong", "bad luck")
@@ -86,7 +105,7 @@ async def test_a_failure_is_told_in_the_language_of_the_page_and_can_be_tried_ag
     await expect(error).to_contain_text("raised OSError: the disk is full")
     await view.page.get_by_role("button", name="切换到中文").click()
     await expect(error).to_contain_text("出错：OSError: the disk is full")
-    counter.let()
+    common_counter.let()
     await row(view, "bad luck").get_by_role("button", name="重试 bad luck").click()
     await has_status(view, "bad luck", "completed")
     await expect(error).to_have_count(0)
@@ -144,16 +163,16 @@ async def test_what_cannot_be_downloaded_is_refused_with_the_reason(
 
 
 async def test_the_programs_have_links_to_their_pages(
-    counter: Counter, server: Server, open_page: Opener
+    common_counter: Counter, server: Server, open_page: Opener
 ) -> None:
     view = await open_page(url=server.url + DOWNLOADS)
     link = view.page.get_by_role("link", name="counting")
-    await expect(link).to_have_attribute("href", "http://127.0.0.1:6800/ui/")
+    await expect(link).to_have_attribute("href", PAGE)
     await expect(link).to_have_attribute("rel", "noreferrer noopener")
 
 
 async def test_what_happens_while_the_page_is_cut_off_is_caught_up(
-    counter: Counter, server: Server, relay: Relay, open_page: Opener
+    common_counter: Counter, server: Server, relay: Relay, open_page: Opener
 ) -> None:
     view = await open_page(url=relay.url + DOWNLOADS)
     await add(view, "count:up", "counted")
@@ -161,9 +180,10 @@ async def test_what_happens_while_the_page_is_cut_off_is_caught_up(
     await expect(bar).to_have_attribute("aria-valuenow", "10")
     await relay.cut()
     await expect(view.page.locator('[data-connection="waiting"]')).to_be_visible()
-    counter.let(70)
-    while (await server.get("/api/tasks?kind=download"))["tasks"][0]["progress"] < 70:
-        await asyncio.sleep(0.02)
+    common_counter.let(70)
+    async with asyncio.timeout(15):
+        while (await server.get("/api/tasks?kind=download"))["tasks"][0]["progress"] < 70:
+            await asyncio.sleep(0.02)
     relay.mend()
     # It stands still, so no event tells this.
     await expect(bar).to_have_attribute("aria-valuenow", "70")

@@ -41,6 +41,7 @@ async def test_a_saved_file_changes_its_row_only(server: Server, open_page: Open
     assert await view.page.evaluate("window.sameDocument") is True
 
 
+@pytest.mark.usefixtures("shared_server")
 async def test_a_new_file_appears_and_a_deleted_one_goes(server: Server, open_page: Opener) -> None:
     view = await open_page()
     server.save("parser/extra_plugin.py", parser_plugin("extra"))
@@ -127,6 +128,7 @@ async def test_after_a_restart_of_the_server_the_page_catches_up(server: Server,
     assert await view.page.evaluate("window.sameDocument") is True
 
 
+@pytest.mark.usefixtures("shared_server")
 async def test_a_page_that_needs_a_token_says_so(server: Server, open_page: Opener) -> None:
     view = await open_page(server.url, wait=False)
     await view.is_live()

@@ -89,6 +89,7 @@ async def test_only_the_chosen_plugins_search(server: Server, open_page: Opener)
     await expect(rows(view)).to_have_count(3)
 
 
+@pytest.mark.usefixtures("shared_server")
 async def test_results_can_be_sorted_and_filtered(server: Server, open_page: Opener) -> None:
     Finder(server.home, "parts", results("Part 10", "Part 2", "Part 1"))
     view = await open_page()
@@ -106,6 +107,7 @@ async def test_results_can_be_sorted_and_filtered(server: Server, open_page: Ope
     await expect(rows(view)).to_have_count(3)
 
 
+@pytest.mark.usefixtures("shared_server")
 async def test_many_results_are_shown_by_and_by(server: Server, open_page: Opener) -> None:
     Finder(server.home, "many", results(*(f"number {n}" for n in range(250))))
     view = await open_page()
@@ -120,6 +122,7 @@ async def test_many_results_are_shown_by_and_by(server: Server, open_page: Opene
     assert await titles(view).all_text_contents() == [f"number {n}" for n in range(250)]
 
 
+@pytest.mark.usefixtures("shared_server")
 async def test_everything_that_is_known_of_a_result_is_shown(server: Server, open_page: Opener) -> None:
     server.save("download/instant_plugin.py", INSTANT)
     Finder(
@@ -183,6 +186,7 @@ async def test_everything_that_is_known_of_a_result_is_shown(server: Server, ope
     )
 
 
+@pytest.mark.usefixtures("shared_server")
 async def test_what_plugins_find_does_nothing_by_itself(server: Server, open_page: Opener) -> None:
     hostile = "<img src=x onerror=\"window.owned='image'\">"
     script = "javascript:window.owned='link'"
@@ -229,20 +233,22 @@ async def test_what_plugins_find_does_nothing_by_itself(server: Server, open_pag
     assert all(url.startswith(server.url) for url in asked)
 
 
+@pytest.mark.usefixtures("shared_server")
 async def test_stopping_keeps_what_was_found(server: Server, open_page: Opener) -> None:
-    slow = Finder(server.home, "slow", results("first", "never"), gate=1)
+    slow = Finder(server.home, "halting", results("first", "never"), gate=1)
     view = await open_page()
     await seen(view, f"search/{slow.name}")
-    await view.button("slow").click()
+    await view.button("halting").click()
     await search(view, "word")
     await expect(titles(view)).to_have_text(["first"])
     await view.button("Stop").click()
     await expect(view.page.get_by_text("The search was stopped; this is what it had found")).to_be_visible()
-    await part_is(view, "slow", "done")
+    await part_is(view, "halting", "done")
     slow.let()
     await expect(titles(view)).to_have_text(["first"])
 
 
+@pytest.mark.usefixtures("shared_server")
 async def test_nothing_found_says_so_and_what_to_do(server: Server, open_page: Opener) -> None:
     Finder(server.home, "empty", [])
     view = await open_page(locale="zh-CN", url=server.url + SEARCH)
@@ -285,26 +291,28 @@ async def test_a_search_that_the_server_does_not_have(server: Server, open_page:
     await expect(titles(view)).to_have_text(["word by 1.0.0"])
 
 
+@pytest.mark.usefixtures("shared_server")
 async def test_what_is_found_while_the_page_is_cut_off_is_not_missed(
     server: Server, relay: Relay, open_page: Opener
 ) -> None:
-    slow = Finder(server.home, "slow", results(*"abcdef"), gate=2)
+    slow = Finder(server.home, "patient", results(*"abcdef"), gate=2)
     view = await open_page(url=relay.url)
     await seen(view, f"search/{slow.name}")
-    await view.button("slow").click()
+    await view.button("patient").click()
     await search(view, "word")
     await expect(titles(view)).to_have_text(["a", "b"])
     await relay.cut()
     await expect(view.page.locator('[data-connection="waiting"]')).to_be_visible()
     slow.let(5)
-    while len(await found(server, view)) < 5:
-        await asyncio.sleep(0.02)
+    async with asyncio.timeout(15):
+        while len(await found(server, view)) < 5:
+            await asyncio.sleep(0.02)
     relay.mend()
     await expect(titles(view)).to_have_text(["a", "b", "c", "d", "e"])
-    await part_is(view, "slow", "searching")
+    await part_is(view, "patient", "searching")
     slow.let()
     await expect(titles(view)).to_have_text([*"abcdef"])
-    await part_is(view, "slow", "done")
+    await part_is(view, "patient", "done")
 
 
 async def test_a_search_that_a_restart_ended_says_so(server: Server, open_page: Opener) -> None:

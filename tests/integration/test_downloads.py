@@ -245,10 +245,10 @@ import time
 from service.sdk import DownloadPlugin
 
 class Blocked(DownloadPlugin):
-    name = "blocked"
+    name = "{name}"
     version = "1"
     description = "hangs, in a thread or on the loop"
-    supported_protocols = ["block"]
+    supported_protocols = ["{name}"]
 
     {how} download(self, task):
         (self.data_dir / "begun").touch()
@@ -257,22 +257,27 @@ class Blocked(DownloadPlugin):
 """
 
 
-@pytest.mark.parametrize("how", ["def", "async def"])
-async def test_one_that_does_not_stop_loses_its_worker(tmp_path: Path, how: str) -> None:
-    write(tmp_path / "plugins/download/blocked_plugin.py", BLOCKED.format(how=how))
-    async with live_server(tmp_path) as live:
-        await live.subscribe("tasks/**")
-        id = await start(live, "block:x")
-        begun = tmp_path / "data/plugins/download/blocked/begun"
+async def test_one_that_does_not_stop_loses_its_worker(tmp_path: Path) -> None:
+    plugins = {"thread": "def", "loop": "async def"}
+    for name, how in plugins.items():
+        write(tmp_path / f"plugins/download/{name}_plugin.py", BLOCKED.format(name=name, how=how))
+
+    async def loses_its_worker(live: Live, name: str) -> None:
+        id = await start(live, f"{name}:x")
+        begun = tmp_path / f"data/plugins/download/{name}/begun"
         async with asyncio.timeout(20):
             while not begun.exists():
                 await asyncio.sleep(0.02)
         cancelled = await live.post(f"/api/tasks/{id}/cancel")
         assert (cancelled.status, cancelled.body["status"]) == (200, "cancelled")
         async with asyncio.timeout(20):
-            while (plugin := await live.plugin("download/blocked"))["generation"] < 2 or plugin["draining"]:
+            while (plugin := await live.plugin(f"download/{name}"))["generation"] < 2 or plugin["draining"]:
                 await asyncio.sleep(0.05)
         assert plugin["state"] == "active"
+
+    async with live_server(tmp_path) as live, asyncio.TaskGroup() as group:
+        for name in plugins:
+            group.create_task(loses_its_worker(live, name))
 
 
 SUBMITTING = '''\
@@ -340,9 +345,6 @@ async def test_what_another_program_goes_on_with_is_followed(tmp_path: Path) -> 
         listed = (await live.get("/api/downloads", params={"platform": "submitting"})).body
         assert listed["web_ui_url"] == "http://127.0.0.1:1/"
         assert {one["id"] for one in listed["downloads"]} == {"gid1", "gid2", handed["id"]}
-        assert (await live.post(f"/api/tasks/{id}/pause")).body["status"] == "paused"
-        assert (await live.post(f"/api/tasks/{id}/resume")).body["status"] == "downloading"
-        await until(live, id, progress=30)
         save(file, SUBMITTING.format(version="2"))
         await live.event("reloaded", "download/submitting")
         await tell(progress=50, status="downloading")
@@ -350,15 +352,16 @@ async def test_what_another_program_goes_on_with_is_followed(tmp_path: Path) -> 
         async with asyncio.timeout(20):
             while (await live.plugin("download/submitting"))["draining"]:
                 await asyncio.sleep(0.05)
+        assert (await live.post(f"/api/tasks/{id}/pause")).body["status"] == "paused"
+        assert (await live.post(f"/api/tasks/{id}/resume")).body["status"] == "downloading"
         await live.server.kill()
     async with live_server(tmp_path) as live:
         await live.subscribe("tasks/**")
-        await tell(progress=60, status="downloading", save_path="/there")
-        await until(live, id, progress=60, save_path="/there")
+        await until(live, id, progress=30, status="downloading")
         file.unlink()
         await live.event("unloaded", "download/submitting")
-        await tell(progress=100, status="completed")
-        await until(live, id, status="completed")
+        await tell(progress=100, status="completed", save_path="/there")
+        await until(live, id, status="completed", save_path="/there")
 
 
 async def test_a_followed_download_is_cancelled_where_it_runs(tmp_path: Path) -> None:

@@ -57,11 +57,13 @@ class Demo(SearchPlugin):
             print("ticker cancelled")
 
     async def after(self):
-        await asyncio.sleep(0.2)
+        while not (self.data_dir / "task").exists():
+            await asyncio.sleep(0.02)
         print("task of the call ended")
 
     def later(self):
-        time.sleep(0.3)
+        while not (self.data_dir / "thread").exists():
+            time.sleep(0.02)
         print("thread of the call ended")
 
     async def search(self, keyword, **kwargs):
@@ -73,19 +75,21 @@ class Demo(SearchPlugin):
         print("stopped once")
 """
 
-# Has one call that waits for a while and one that never ends.
+# Has one call that waits to be let go and one that never ends.
 NEVER_ENDS = """
 import asyncio, os, time
 from service.sdk import SearchPlugin, SearchResult
 
 class Demo(SearchPlugin):
-    name = "demo"
+    name = "{name}"
     version = "1"
     description = "does not end"
 
     async def search(self, keyword, **kwargs):
         if keyword == "wait":
-            await asyncio.sleep(4)
+            (self.data_dir / "begun").touch()
+            while not (self.data_dir / "gate").exists():
+                await asyncio.sleep(0.02)
         return [SearchResult(title=str(os.getpid()), url=keyword)]
 
     {how} get_video_info(self, url):
@@ -140,42 +144,57 @@ async def test_start_and_stop_and_what_they_begin(live: Live) -> None:
     await live.event("loaded", "search/demo")
     assert await live.answer("demo") == "True"
     save(file, search_plugin(says="2"))
+    await live.event("reloaded", "search/demo")
+
+    async def said(*messages: str) -> None:
+        async with asyncio.timeout(4):
+            while True:
+                lines = (await live.get("/api/plugins/search/demo/logs")).body["lines"]
+                if [line["message"] for line in lines if line["generation"] == 1] == [*messages]:
+                    return
+                await asyncio.sleep(0.02)
+
+    # The ticker is not waited for; what a call began is, and only then the plugin is stopped.
+    await said("ticker cancelled")
+    write(live.home / "data/plugins/search/demo/task", "")
+    await said("ticker cancelled", "task of the call ended")
+    write(live.home / "data/plugins/search/demo/thread", "")
+    await said("ticker cancelled", "task of the call ended", "thread of the call ended", "stopped once")
     drained = await live.event("drained", "search/demo")
     assert drained.data["forced"] is False
-    lines = (await live.get("/api/plugins/search/demo/logs")).body["lines"]
-    assert [line["message"] for line in lines if line["generation"] == 1] == [
-        "ticker cancelled",
-        "task of the call ended",
-        "thread of the call ended",
-        "stopped once",
-    ]
 
 
-@pytest.mark.parametrize(
-    "body",
-    ["while True: pass", "time.sleep(1000)"],
-    ids=["spins", "sleeps"],
-)
-@pytest.mark.parametrize("how", ["async def", "def"])
-async def test_a_call_that_does_not_end_loses_its_worker_and_no_other_call(
-    tmp_path: Path, how: str, body: str
-) -> None:
+async def test_a_call_that_does_not_end_loses_its_worker_and_no_other_call(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    write(home / "plugins/search/demo_plugin.py", NEVER_ENDS.format(how=how, body=body))
-    async with live_server(home, PLUGBAY_LIMITS__CALL_S="1") as live:
-        pid = await live.answer("demo")
-        slow = asyncio.create_task(live.answer("demo", "wait"))
+    bodies = {"spins": "while True: pass", "sleeps": "time.sleep(1000)"}
+    kinds = {f"{body}{len(how)}": (how, body) for how in ("def", "async def") for body in bodies}
+    for name, (how, body) in kinds.items():
+        text = NEVER_ENDS.format(name=name, how=how, body=bodies[body])
+        write(home / f"plugins/search/{name}_plugin.py", text)
+
+    async def loses_its_worker(live: Live, name: str, how: str) -> None:
+        id = f"search/{name}"
+        pid = await live.answer(name)
+        slow = asyncio.create_task(live.answer(name, "wait"))
+        async with asyncio.timeout(10):
+            while not (home / "data/plugins" / id / "begun").exists():
+                await asyncio.sleep(0.02)
         start = len(live.events)
-        answer = await live.post("/api/video-info", {"url": "x", "plugin_name": "demo"})
+        answer = await live.post("/api/video-info", {"url": "x", "plugin_name": name})
         assert (answer.status, answer.body["code"]) == (504, "plugin_timeout")
-        await live.event("reloaded", "search/demo", after=start)
-        assert await live.answer("demo") != pid
+        await live.event("reloaded", id, after=start)
+        assert await live.answer(name) != pid
         if how == "def":
+            write(home / "data/plugins" / id / "gate", "")
             assert await slow == pid
         else:  # it was in the same blocked loop
             slow.cancel()
-        drained = await live.event("drained", "search/demo", after=start, timeout=30)
+        drained = await live.event("drained", id, after=start, timeout=30)
         assert drained.data["forced"] is True
+
+    async with live_server(home, PLUGBAY_LIMITS__CALL_S="1") as live, asyncio.TaskGroup() as group:
+        for name, (how, _) in kinds.items():
+            group.create_task(loses_its_worker(live, name, how))
 
 
 @pytest.mark.parametrize("saves", [pytest.param(100), pytest.param(1000, marks=pytest.mark.soak)])
@@ -243,6 +262,7 @@ async def test_a_client_that_resumes_after_any_cut_ends_with_the_servers_state(l
             else:
                 save(file, search_plugin(name, str(number)))
             await asyncio.sleep(chance.random() * 0.03)
+        await live.quiet()  # so that whoever comes once more after this is told everything at once
         done.set()
 
     async def client(seed: int) -> dict[str, object]:
@@ -281,7 +301,6 @@ async def test_a_client_that_resumes_after_any_cut_ends_with_the_servers_state(l
     async with asyncio.TaskGroup() as group:
         clients = [group.create_task(client(SEED + number)) for number in range(8)]
         group.create_task(storm())
-    await live.quiet()
     listed = await live.listed()
     for one in (*listed.values(), *(plugin for task in clients for plugin in task.result().values())):
         for passing in ("running_calls", "draining"):

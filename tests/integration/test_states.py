@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import aiohttp
 import pytest
@@ -15,6 +17,7 @@ import pytest_asyncio
 
 from tests.integration.live import (
     Live,
+    Seen,
     clear,
     live_server,
     only,
@@ -28,6 +31,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 FILE = "search/demo_plugin.py"
 ID = "search/demo"
 
+# Longer than all that a test does meanwhile; nobody waits for its end.
+LOADS_LONG = "import time\ntime.sleep(15)"
 # Marks that it ran, so that a test can tell whether it did.
 COUNTING = """\
 from pathlib import Path
@@ -65,8 +70,8 @@ class Demo(SearchPlugin):
         {start}
 
     async def search(self, keyword, **kwargs):
-        if keyword == "slow":
-            await asyncio.sleep(0.5)
+        while keyword.startswith("gate") and not (self.data_dir / keyword).exists():
+            await asyncio.sleep(0.02)
         return [SearchResult(title="{says}", url="")]
 """
 
@@ -96,6 +101,22 @@ async def begin(live: Live, text: str | None = None) -> Path:
     await live.quiet(0.1)
     live.events.clear()
     return path
+
+
+async def held(live: Live) -> tuple[asyncio.Task[str], Path]:
+    """A call that is running, and the file that ends it when it comes to be."""
+    gate = live.home / "data/plugins" / ID / f"gate-{uuid4().hex}"
+    before = (await live.plugin(ID))["running_calls"]
+    call = asyncio.create_task(live.answer("demo", gate.name))
+    async with asyncio.timeout(5):
+        while (await live.plugin(ID))["running_calls"] == before:
+            await asyncio.sleep(0.01)
+    return call, gate
+
+
+def soon(gate: Path) -> None:
+    """Open it while what was just begun goes on, however far that has come."""
+    asyncio.get_running_loop().call_later(0.5, gate.touch)
 
 
 def exclusive(port: int, says: str = "1", start: str = "pass") -> str:
@@ -245,7 +266,7 @@ async def test_a_plugin_that_is_off_is_not_run_by_a_save(live: Live) -> None:
 
 async def test_off_while_it_loads(live: Live) -> None:
     path = await begin(live)
-    save(path, search_plugin(says="2", imports="import time\ntime.sleep(1)"))
+    save(path, search_plugin(says="2", imports=LOADS_LONG))
     await live.event("loading", ID)
     await toggle(live, False)
     await only(live, f"disabled {ID}")
@@ -253,7 +274,7 @@ async def test_off_while_it_loads(live: Live) -> None:
 
 
 async def test_off_while_it_loads_for_the_first_time(live: Live) -> None:
-    save(live.plugins / FILE, search_plugin(imports="import time\ntime.sleep(1)"))
+    save(live.plugins / FILE, search_plugin(imports=LOADS_LONG))
     await live.event("loading", ID)
     await toggle(live, False)
     await only(live, f"disabled {ID}")
@@ -272,7 +293,7 @@ async def test_on_while_it_crashes(live: Live) -> None:
 
 async def test_deleted_while_it_loads(live: Live) -> None:
     path = await begin(live)
-    save(path, search_plugin(says="2", imports="import time\ntime.sleep(1)"))
+    save(path, search_plugin(says="2", imports=LOADS_LONG))
     await live.event("loading", ID)
     answer = await live.post("/api/plugins/delete", {"plugin_type": "search", "plugin_name": "demo"})
     assert answer.status == 200
@@ -313,19 +334,29 @@ async def test_a_deleted_plugin_leaves_no_requirements(live: Live) -> None:
 
 async def test_deleted_and_installed_at_once(live: Live) -> None:
     """Whichever comes last, what is on the disk is what serves."""
-    for number in range(15):
-        save(live.plugins / FILE, search_plugin(says=str(number)))
-        await live.until(lambda _, n=number: (live.mirror().get(ID) or {}).get("version") == str(n))
+    names = [f"demo{number}" for number in range(5)]
+
+    async def race(name: str) -> None:
         form = aiohttp.FormData({"plugin_type": "search", "replace": "true"})
-        form.add_field("file", search_plugin(says="installed").encode(), filename="demo_plugin.py")
+        form.add_field("file", search_plugin(name, "installed").encode(), filename=f"{name}_plugin.py")
         await asyncio.gather(
-            live.post("/api/plugins/delete", {"plugin_type": "search", "plugin_name": "demo"}),
+            live.post("/api/plugins/delete", {"plugin_type": "search", "plugin_name": name}),
             live.request("POST", "/api/plugins/install", data=form),
         )
+
+    def known(version: str, _: Sequence[Seen]) -> bool:
+        plugins = live.mirror()
+        return all((plugins.get(f"search/{name}") or {}).get("version") == version for name in names)
+
+    for number in range(3):
+        for name in names:
+            save(live.plugins / f"search/{name}_plugin.py", search_plugin(name, str(number)))
+        await live.until(partial(known, str(number)))
+        await asyncio.gather(*map(race, names))
         await live.quiet()
-        there = (live.plugins / FILE).exists()
-        assert ({ID} if there else set()) == set(await live.listed()) == set(live.mirror())
-        assert not there or await live.answer("demo") == "installed"
+        there = {name for name in names if (live.plugins / f"search/{name}_plugin.py").exists()}
+        assert {f"search/{name}" for name in there} == set(await live.listed()) == set(live.mirror())
+        assert [await live.answer(name) for name in there] == ["installed"] * len(there)
 
 
 async def test_deleting_a_package_loads_nothing(live: Live) -> None:
@@ -493,13 +524,11 @@ async def test_grants_are_told(live: Live) -> None:
 
 async def test_an_exclusive_plugin_changes_over(live: Live, unused_tcp_port: int) -> None:
     path = await begin(live, exclusive(unused_tcp_port))
-    slow = asyncio.create_task(live.answer("demo", "slow"))
-    async with asyncio.timeout(5):
-        while (await live.plugin(ID))["running_calls"] == 0:
-            await asyncio.sleep(0.01)
+    slow, gate = await held(live)
     save(path, exclusive(unused_tcp_port, "2"))
     await live.event("loading", ID)
     waiting = asyncio.create_task(live.answer("demo"))
+    soon(gate)
     assert await slow == "1"
     assert await waiting == "2"
     await only(live, f"reloaded {ID}")
@@ -520,11 +549,9 @@ async def test_an_exclusive_plugin_comes_back(live: Live, unused_tcp_port: int) 
 
 async def test_an_exclusive_plugin_off_and_on_during_a_call(live: Live, unused_tcp_port: int) -> None:
     await begin(live, exclusive(unused_tcp_port))
-    slow = asyncio.create_task(live.answer("demo", "slow"))
-    async with asyncio.timeout(5):
-        while (await live.plugin(ID))["running_calls"] == 0:
-            await asyncio.sleep(0.01)
+    slow, gate = await held(live)
     await toggle(live, False)
+    soon(gate)
     await toggle(live, True)
     assert await slow == "1"
     assert await live.answer("demo") == "1"
@@ -559,11 +586,9 @@ async def test_a_renamed_exclusive_plugin(live: Live, unused_tcp_port: int, says
 async def test_an_exclusive_plugin_renamed_during_a_call(live: Live, unused_tcp_port: int) -> None:
     """The call ends in its own generation, new ones wait for the new one, and none fails."""
     path = await begin(live, exclusive(unused_tcp_port))
-    slow = asyncio.create_task(live.answer("demo", "slow"))
-    async with asyncio.timeout(5):
-        while (await live.plugin(ID))["running_calls"] == 0:
-            await asyncio.sleep(0.01)
+    slow, gate = await held(live)
     path.rename(path.with_name("new_plugin.py"))
+    soon(gate)
     answers = []
     while not live.final():
         answers.append(await live.answer("demo"))
@@ -584,13 +609,11 @@ async def test_an_exclusive_plugin_that_goes_while_another_is_new(live: Live, un
 async def test_one_that_comes_while_an_exclusive_plugin_ends(live: Live, unused_tcp_port: int) -> None:
     """It wants the same port, which is free only when the last call of the one that was deleted is over."""
     await begin(live, exclusive(unused_tcp_port))
-    slow = asyncio.create_task(live.answer("demo", "slow"))
-    async with asyncio.timeout(5):
-        while (await live.plugin(ID))["running_calls"] == 0:
-            await asyncio.sleep(0.01)
+    slow, gate = await held(live)
     await live.post("/api/plugins/delete", {"plugin_type": "search", "plugin_name": "demo"})
     other = exclusive(unused_tcp_port, "2").replace('name = "demo"', 'name = "other"')
     save(live.plugins / "search/other_plugin.py", other)
+    soon(gate)
     await only(live, f"unloaded {ID}", "loaded search/other")
     assert await slow == "1"
     assert await live.answer("other") == "2"
@@ -606,8 +629,14 @@ async def test_an_exclusive_plugin_renamed_into_one_that_is_broken(live: Live, u
 # -- drains ------------------------------------------------------------------------------------------------------
 
 
-SLOW = search_plugin(
-    says="{says}", imports="import asyncio", expression="(await asyncio.sleep(float(keyword)), '{says}')[1]"
+GATED = (
+    search_plugin(says="{says}", imports="import asyncio", expression="await self.held(keyword)")
+    + """
+    async def held(self, keyword):
+        while keyword.startswith("gate") and not (self.data_dir / keyword).exists():
+            await asyncio.sleep(0.02)
+        return "{says}"
+"""
 )
 
 
@@ -619,19 +648,16 @@ async def told_to_wait(live: Live) -> list[str]:
 
 async def test_too_many_draining_generations(live: Live) -> None:
     """The limit is two here: the third save waits until one is gone."""
-    path = await begin(live, SLOW.format(says="1"))
+    path = await begin(live, GATED.format(says="1"))
     before = len(await told_to_wait(live))
     calls = []
     for says in ("2", "3"):
-        calls.append(asyncio.create_task(live.answer("demo", "1.5")))
-        async with asyncio.timeout(5):
-            while (await live.plugin(ID))["running_calls"] == 0:
-                await asyncio.sleep(0.01)
+        calls.append(await held(live))
         live.events.clear()
-        save(path, SLOW.format(says=says))
+        save(path, GATED.format(says=says))
         await live.event("reloaded", ID)
     live.events.clear()
-    save(path, SLOW.format(says="4"))
+    save(path, GATED.format(says="4"))
     await live.quiet(0.3)
     assert live.final() == []
     assert len((await live.plugin(ID))["draining"]) == 2
@@ -639,30 +665,32 @@ async def test_too_many_draining_generations(live: Live) -> None:
         while len(told := await told_to_wait(live)) == before:
             await asyncio.sleep(0.02)
     assert told[before:] == ["warning"]
-    save(path, SLOW.format(says="5"))
-    assert await asyncio.gather(*calls) == ["1", "2"]
+    save(path, GATED.format(says="5"))
+    await live.quiet(0.3)  # so that it is seen before one may go on
+    for _, gate in calls:
+        gate.touch()
+    assert [await call for call, _ in calls] == ["1", "2"]
     await live.event("reloaded", ID)
-    assert await live.answer("demo", "0") == "5"
+    assert await live.answer("demo") == "5"
     assert live.final() == [f"reloaded {ID}"]
 
 
 async def test_deleted_while_it_waits_for_drains(live: Live) -> None:
-    path = await begin(live, SLOW.format(says="1"))
+    path = await begin(live, GATED.format(says="1"))
     calls = []
     for says in ("2", "3"):
-        calls.append(asyncio.create_task(live.answer("demo", "2")))
-        async with asyncio.timeout(5):
-            while (await live.plugin(ID))["running_calls"] == 0:
-                await asyncio.sleep(0.01)
+        calls.append(await held(live))
         live.events.clear()
-        save(path, SLOW.format(says=says))
+        save(path, GATED.format(says=says))
         await live.event("reloaded", ID)
-    save(path, SLOW.format(says="4"))
+    save(path, GATED.format(says="4"))
     await live.quiet(0.2)
     answer = await live.post("/api/plugins/delete", {"plugin_type": "search", "plugin_name": "demo"})
     assert (answer.status, answer.body["running_calls"]) == (200, 2)
-    assert not any(call.done() for call in calls)
-    assert await asyncio.gather(*calls) == ["1", "2"]
+    assert not any(call.done() for call, _ in calls)
+    for _, gate in calls:
+        gate.touch()
+    assert [await call for call, _ in calls] == ["1", "2"]
 
 
 # -- what clients know -------------------------------------------------------------------------------------------

@@ -176,9 +176,9 @@ async def test_ctrl_c_cancels_a_download_and_what_it_left_goes(tmp_path: Path) -
 
 
 async def test_a_second_ctrl_c_leaves_at_once(tmp_path: Path) -> None:
-    write(tmp_path / "plugins/download/blocked_plugin.py", BLOCKED.format(how="def"))
+    write(tmp_path / "plugins/download/blocked_plugin.py", BLOCKED.format(name="blocked", how="def"))
     async with live_server(tmp_path) as live:
-        command = await live.server.start_plugbay("download", "block:x")
+        command = await live.server.start_plugbay("download", "blocked:x")
         await settled(live, id := (await newest(live))["id"], "downloading")
         command.send_signal(signal.SIGINT)
         await read_until(command.stderr, "Ctrl-C again leaves at once")

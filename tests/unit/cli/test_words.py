@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -20,63 +22,91 @@ ROOT = Path(__file__).parents[3]
 COMMANDS = [
     *([name] for name in _COMMANDS),
     *(["config", name] for name in ("get", "set", "export", "import")),
+    *(["env", name] for name in ("list", "prune")),
+    *(["tasks", name] for name in ("show", "cancel", "pause", "resume", "retry")),
     [],
 ]
 HTTP = re.compile(r"\b(GET|POST|PUT) |Authorization|Bearer|plugin_type|replace: true|/api/")
 
 
-async def plugbay(*arguments: str, language: str, stdin: bytes = b"") -> tuple[int, str]:
-    """Runs the command as a process, since a language is chosen once; its status and all that it prints."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "service", *arguments),
+# Runs many commands in one process: each is what `plugbay` would do with these arguments, with `{` on stdin.
+RUNNER = """
+import json, sys
+from click.testing import CliRunner
+from service.cli.main import plugbay
+
+runner = CliRunner()
+for arguments in json.load(sys.stdin):
+    result = runner.invoke(plugbay, arguments, prog_name="plugbay", input="{", catch_exceptions=False)
+    print(json.dumps([result.exit_code, result.output]))
+"""
+
+
+def plugbay(commands: list[list[str]], language: str) -> list[tuple[int, str]]:
+    """The status of each command and all that it prints, in a process of their own: a language is chosen once."""
+    ran = subprocess.run(
+        [sys.executable, "-c", RUNNER],
         env={**os.environ, "PLUGBAY_LANG": language, "COLUMNS": "80", "PYTHONPATH": str(ROOT)},
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
+        input=json.dumps(commands),
+        capture_output=True,
+        text=True,
+        timeout=50,
     )
-    out, _ = await asyncio.wait_for(process.communicate(stdin), 30)
-    return process.returncode or 0, out.decode()
+    assert ran.returncode == 0, ran.stderr
+    results: list[tuple[int, str]] = [
+        (status, text) for status, text in map(json.loads, ran.stdout.splitlines())
+    ]
+    assert len(results) == len(commands)
+    return results
 
 
 @pytest.mark.parametrize("language", ["zh", "en"])
-async def test_every_help_fits_80_columns_and_is_of_one_language(language: str) -> None:
-    gate = asyncio.Semaphore(2)
-
-    async def help_of(command: list[str]) -> tuple[int, str]:
-        async with gate:
-            return await plugbay(*command, "--help", language=language)
-
-    for command, (status, text) in zip(COMMANDS, await asyncio.gather(*map(help_of, COMMANDS)), strict=True):
+def test_every_help_fits_80_columns_and_is_of_one_language(language: str) -> None:
+    helps = [[*command, "--help"] for command in COMMANDS]
+    for command, (status, text) in zip(helps, plugbay(helps, language), strict=True):
         assert status == 0, command
         assert max(cell_len(line) for line in text.splitlines()) <= 80, text
+        assert bool(re.search(r"[\u4e00-\u9fff]", text.replace("中文", ""))) == (language == "zh"), text
         if language == "zh":
             assert not re.search(r"Usage|Options:|Commands:|Show this|env var|default:|required", text), text
         else:
             assert text.replace("中文", "").replace("…", "").isascii(), text
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["bogus"], "没有命令 bogus"),
-        (["list", "--bogus"], "没有选项 --bogus"),
-        (["list", "more"], "多余的参数：more"),
-        (["list", "--url"], "需要一个值"),
-        (["install"], "缺少参数"),
-        (["install", "/nowhere.py"], "缺少选项"),
-        (["install", "/nowhere.py", "--type", "film"], "film 不是"),
-        (["enable", "demo"], "类型/名称"),
-        (["serve", "--port", "99999"], "不在范围"),
-        (["config", "import", "/nowhere.json"], "无法读取 /nowhere.json"),
-        (["config", "import", "-"], "不是有效的 JSON"),
-        (["config", "set", "search/demo"], "KEY=VALUE"),
-    ],
-)
-async def test_wrong_usage_is_told_in_chinese(arguments: list[str], words: str) -> None:
-    status, text = await plugbay(*arguments, language="zh", stdin=b"{")
-    assert status == 2
-    assert words in text
-    assert not re.search(r"Usage|Error|Invalid|Missing|Try|No such|Got ", text), text
+# What is typed, and what the answer has to say of it.
+WRONG_USAGE = [
+    (["bogus"], "没有命令 bogus"),
+    (["list", "--bogus"], "没有选项 --bogus"),
+    (["list", "more"], "多余的参数：more"),
+    (["list", "--url"], "需要一个值"),
+    (["install"], "缺少参数"),
+    (["install", "/nowhere.py"], "缺少选项"),
+    (["install", "/nowhere.py", "--type", "film"], "film 不是"),
+    (["enable", "demo"], "类型/名称"),
+    (["serve", "--port", "99999"], "不在范围"),
+    (["config", "import", "/nowhere.json"], "无法读取 /nowhere.json"),
+    (["config", "import", "-"], "不是有效的 JSON"),
+    (["config", "set", "search/demo"], "KEY=VALUE"),
+]
+
+
+def test_wrong_usage_is_told_in_chinese() -> None:
+    answers = plugbay([arguments for arguments, _ in WRONG_USAGE], "zh")
+    for (arguments, words), (status, text) in zip(WRONG_USAGE, answers, strict=True):
+        assert status == 2, arguments
+        assert words in text
+        assert not re.search(r"Usage|Error|Invalid|Missing|Try|No such|Got ", text), text
+
+
+async def test_the_command_itself_has_the_language() -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "service", "bogus"),
+        env={**os.environ, "PLUGBAY_LANG": "zh", "PYTHONPATH": str(ROOT)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    out, _ = await asyncio.wait_for(process.communicate(), 30)
+    assert (process.returncode, "没有命令 bogus" in out.decode()) == (2, True)
 
 
 async def test_an_import_names_what_is_no_entry(run: Run) -> None:

@@ -99,7 +99,7 @@ class Origin:
             others.add(port)
         home = socket.inet_aton("127.0.0.1")
         peers = b"".join(home + one.to_bytes(2, "big") for one in sorted(others - {port}))
-        return b"d8:intervali5e12:min intervali5e5:peers%d:%se" % (len(peers), peers)
+        return b"d8:intervali1e12:min intervali1e5:peers%d:%se" % (len(peers), peers)
 
     def _file(self, request: BaseHTTPRequestHandler, path: str) -> None:
         content = self.files[path]

@@ -355,7 +355,8 @@ async def test_rotating_keys_by_ffmpeg_give_back_the_clear_stream(
     info = folder / "info"
     info.write_text(f"k0.bin\n{folder}/k0.bin\n")
     process = await asyncio.create_subprocess_exec(
-        *"ffmpeg -v error -nostdin -re -f lavfi -i testsrc=size=160x90:rate=10:duration=9".split(),
+        # Three seconds of film in one of ours: enough time to join it and to exchange the keys.
+        *"ffmpeg -v error -nostdin -readrate 3 -f lavfi -i testsrc=size=160x90:rate=10:duration=12".split(),
         *"-c:v libx264 -preset ultrafast -g 10 -f hls -hls_time 1 -hls_list_size 0".split(),
         *"-hls_flags periodic_rekey -hls_key_info_file info list.m3u8".split(),
         cwd=folder,
@@ -385,7 +386,7 @@ async def test_rotating_keys_by_ffmpeg_give_back_the_clear_stream(
     ffmpeg(folder, *"-allowed_extensions ALL -i list.m3u8 -c copy -f md5 judge".split())
     ffmpeg(folder, "-i", str(path), *"-c copy -f md5 mine".split())
     assert (folder / "mine").read_text() == (folder / "judge").read_text()
-    assert probed(path)[2] == 90
+    assert probed(path)[2] == 120
 
 
 # --- what must hold ---------------------------------------------------------------------------------------------------
@@ -439,7 +440,7 @@ async def test_500_segments_missing_slow_and_lying_with_key_rotation_are_exactly
             return response
         return web.Response(body=data)
 
-    for number in random_.sample(range(500), 8):
+    for number in random_.sample(range(500), 3):
         peer.handlers[f"/big/{number}.ts"] = hangs
     for number in random_.sample(range(500), 60):
         peer.handlers[f"/big/{number}.ts"] = missing

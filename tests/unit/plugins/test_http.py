@@ -246,7 +246,10 @@ async def test_cancelled_at_any_moment_it_leaves_nothing(make: Make, origin: Ori
         assert names(plugin) == []
 
 
-async def test_a_connection_that_stalls_does_not_hold_up_the_end(make: Make, origin: Origin) -> None:
+async def test_a_connection_that_stalls_does_not_hold_up_the_end(
+    make: Make, origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("plugins.download.http_plugin.ranges.STALLED_S", 1.0)
     url = origin.add("/f", CONTENT, gate_after=MIB)
     origin.manners["/f"].stalls = lambda request: (request.range or (0, 0))[0] == 3 * MIB
     plugin = make("download", "http_plugin", timeout_s=300)

@@ -92,15 +92,30 @@ def has_begun(told: dict[str, Any]) -> bool:
     return 0 < told["progress"] < 100
 
 
+async def nudge(daemon: daemons.Daemon) -> None:
+    """Has it think again of whom to ask for data: it does so every ten seconds, and whenever a torrent starts."""
+    client = transmission_rpc.Client(port=daemon.port, username=USER, password=PASSWORD)
+    other = client.add_torrent(f"magnet:?xt=urn:btih:{os.urandom(20).hex()}").id
+    try:
+        for _ in range(60):
+            await asyncio.sleep(0.5)
+            client.stop_torrent(other)
+            client.start_torrent(other)
+    finally:
+        client.remove_torrent(other)
+
+
 async def test_a_magnet_comes_from_another_daemon(
     plugin: Any, daemon: daemons.Daemon, origin: Origin, tmp_path: Path
 ) -> None:
+    data = CONTENT[: 64 * 1024]
     seeder = daemons.aria2(tmp_path / "seeder").start()
+    nudging: asyncio.Task[None] | None = None
     try:
         folder = seeder.folder / "own" / "电影 collection"
         (folder / "inner").mkdir(parents=True)
-        (folder / "one.bin").write_bytes(CONTENT)
-        (folder / "inner" / "two.bin").write_bytes(CONTENT[::-1])
+        (folder / "one.bin").write_bytes(data)
+        (folder / "inner" / "two.bin").write_bytes(data[::-1])
         torrent = tmp_path / "folder.torrent"
         content = daemons.make_torrent(folder, torrent, origin.tracker)
         info_hash = daemons.shown_hash(torrent)
@@ -111,13 +126,17 @@ async def test_a_magnet_comes_from_another_daemon(
         wanted = (bytes.fromhex(info_hash), daemon.peer_port)
         daemons.until("the leecher's announce", lambda: wanted in origin.announced)
         daemons.seed_with_aria2(seeder, content)
+        nudging = asyncio.create_task(nudge(daemon))
         told = await reaches(plugin, id, is_completed)
     finally:
+        if nudging is not None:
+            nudging.cancel()
+            await asyncio.gather(nudging, return_exceptions=True)
         seeder.kill()
     saved = plugin.downloads_dir / "电影 collection"
-    assert (told["progress"], told["total"], told["save_path"]) == (100, 2 * len(CONTENT), str(saved))
-    assert (saved / "one.bin").read_bytes() == CONTENT
-    assert (saved / "inner" / "two.bin").read_bytes() == CONTENT[::-1]
+    assert (told["progress"], told["total"], told["save_path"]) == (100, 2 * len(data), str(saved))
+    assert (saved / "one.bin").read_bytes() == data
+    assert (saved / "inner" / "two.bin").read_bytes() == data[::-1]
     # The same torrent again, from its file this time, is the same download; cancel leaves what is finished.
     origin.files["/folder.torrent"] = content
     assert await hand_over(plugin, f"{origin.url}/folder.torrent") == id
@@ -126,7 +145,7 @@ async def test_a_magnet_comes_from_another_daemon(
     assert listed["url"].startswith("magnet:?")
     assert plugin.cancel(id) is True
     assert plugin.get_downloads() == []
-    assert (saved / "one.bin").read_bytes() == CONTENT
+    assert (saved / "one.bin").read_bytes() == data
 
 
 async def test_pause_resume_settings_and_both_restarts(

@@ -158,3 +158,14 @@ async def test_cancelled_also_while_it_is_paused(world: World) -> None:
     found.live.want("cancel")
     await asyncio.wait_for(found.task, 5)
     assert found.live.task.status == "cancelled"
+
+
+async def test_asked_on_after_it_was_paused_and_resumed(world: World) -> None:
+    found = await followed(world, {"progress": 20, "status": "paused"})
+    await until(lambda: found.live.task.status is TaskStatus.PAUSED)
+    found.answers[:] = [{"progress": 30, "status": "downloading"}]
+    await world.board.change(found.live, TaskStatus.DOWNLOADING)
+    await until(lambda: found.live.task.progress == 30)
+    found.answers[:] = [100]
+    await asyncio.wait_for(found.task, 5)
+    assert found.live.task.status == "completed"

@@ -164,7 +164,7 @@ async def test_cancelled_it_waits_for_no_parser_and_tells_what_it_has(
         found.caller.end.set_result(b"null")
         await asyncio.sleep(0.01)
     found.task.cancel()
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(10):
         await asyncio.gather(found.task, return_exceptions=True)
     assert found.task.cancelled()
     assert found.titles == ["a", "b", "c", "d"]

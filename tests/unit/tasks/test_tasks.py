@@ -132,7 +132,7 @@ async def test_one_retry_of_many_counts(whole: Whole) -> None:
 
 async def test_a_search_is_cancelled_before_it_has_taken_a_step(whole: Whole) -> None:
     live = await whole.searches.start("x", None)
-    async with asyncio.timeout(2):  # no task of its own, which would let the search begin first
+    async with asyncio.timeout(10):  # no task of its own, which would let the search begin first
         assert (await whole.tasks.cancel(live.id)).status == "cancelled"
     assert came(whole) == ["created", "cancelled"]
 
