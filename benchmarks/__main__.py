@@ -15,7 +15,18 @@ from rich.console import Console
 from benchmarks import machine, report
 from benchmarks.figures import Figure, Size
 
-BENCHMARKS = ("reload", "steady", "memory", "startup", "calls", "fanout", "tasks", "download")
+BENCHMARKS = (
+    "reload",
+    "dependencies",
+    "install",
+    "steady",
+    "memory",
+    "startup",
+    "calls",
+    "fanout",
+    "tasks",
+    "download",
+)
 
 Measure = Callable[[Size], Awaitable[Figure]]
 

@@ -31,7 +31,15 @@ from service.host.calls import Caller
 from service.host.configuration.config_store import ConfigStore
 from service.host.database import Database
 from service.host.health import Health
+from service.host.history.history import History
+from service.host.installing.candidates import Candidates, FetchLimits
 from service.host.installing.install import Installer
+from service.host.installing.placing import Placing
+from service.host.installing.planning import Plans
+from service.host.installing.revising import Revising
+from service.host.installing.trial import Trials
+from service.host.installing.undoing import Undoing
+from service.host.installing.updates import Updates
 from service.host.kernel import Kernel, KernelLimits
 from service.host.loader import LoadLimits
 from service.host.plugin_logs import PluginLogs
@@ -56,6 +64,7 @@ log = structlog.get_logger(__name__)
 
 DATABASE: web.AppKey[Database] = web.AppKey("database", Database)
 STORE: web.AppKey[Store] = web.AppKey("store", Store)
+HISTORY: web.AppKey[History] = web.AppKey("history", History)
 KERNEL: web.AppKey[Kernel] = web.AppKey("kernel", Kernel)
 
 Resource = Callable[[web.Application], AsyncIterator[None]]
@@ -81,6 +90,7 @@ def build_app(settings: Settings, home: Path) -> web.Application:
         _events(settings),
         _config(home),
         _store(home),
+        _history(settings, home),
         _plugin_logs(settings, home),
         _kernel(settings, home),
         _tasks(settings),
@@ -145,6 +155,23 @@ def _store(home: Path) -> Resource:
     return context
 
 
+def _history(settings: Settings, home: Path) -> Resource:
+    async def context(app: web.Application) -> AsyncIterator[None]:
+        history = app[HISTORY] = History(
+            home,
+            app[DATABASE],
+            app[keys.CONFIG],
+            app[STORE],
+            revisions=settings.history.revisions,
+            changes=settings.history.changes,
+        )
+        await history.start()
+        yield
+        await history.close()
+
+    return context
+
+
 def _plugin_logs(settings: Settings, home: Path) -> Resource:
     async def context(app: web.Application) -> AsyncIterator[None]:
         logs = app[keys.PLUGIN_LOGS] = PluginLogs(
@@ -170,6 +197,7 @@ def _kernel(settings: Settings, home: Path) -> Resource:
             events=app[keys.EVENT_LOG],
             config=app[keys.CONFIG],
             store=app[STORE],
+            history=app[HISTORY],
             logs=app[keys.PLUGIN_LOGS],
             limits=_kernel_limits(settings, home),
             bundled=bundled_plugins(),
@@ -182,25 +210,36 @@ def _kernel(settings: Settings, home: Path) -> Resource:
             search_s=limits.search_s,
             count=app[keys.METRICS].count_call,
         )
-        app[keys.INSTALLER] = Installer(
-            kernel,
-            store=app[STORE],
-            config=app[keys.CONFIG],
-            events=app[keys.EVENT_LOG],
-            max_bytes=limits.plugin_file_kib * 1024,
-            timeout_s=settings.install.timeout_s,
-            redirects=settings.install.redirects,
-            allowed_hosts=list(settings.install.allowed_hosts),
-        )
+        placing = _installing(app, settings)
         # The port is open while plugins load: what they are is told by their state.
         start = asyncio.create_task(kernel.start(), name="start")
         yield
         start.cancel()
         await asyncio.gather(start, return_exceptions=True)
-        await app[keys.INSTALLER].close()
+        await placing.close()
         await kernel.close(settings.server.shutdown_s / 2)
 
     return context
+
+
+def _installing(app: web.Application, settings: Settings) -> Placing:
+    """What puts plugins in place, and all that uses it."""
+    kernel, history, config = app[KERNEL], app[HISTORY], app[keys.CONFIG]
+    max_bytes = settings.limits.plugin_file_kib * 1024
+    install = settings.install
+    candidates = Candidates(
+        app[keys.EVENT_LOG],
+        FetchLimits(max_bytes, install.timeout_s, install.redirects, list(install.allowed_hosts)),
+    )
+    trials = Trials(kernel, config, history.provisional)
+    plans = Plans(kernel, trials, kernel.environments)
+    placing = Placing(kernel, trials, history.journal, history.revisions)
+    app[keys.INSTALLER] = Installer(kernel, candidates, placing, plans)
+    app[keys.REVISING] = Revising(kernel, history.revisions, placing, max_bytes)
+    app[keys.UPDATES] = Updates(kernel, candidates, trials, placing, plans)
+    app[keys.UNDOING] = Undoing(kernel, history, placing)
+    app[keys.ENVIRONMENTS] = kernel.environments
+    return placing
 
 
 def _kernel_limits(settings: Settings, home: Path) -> KernelLimits:
@@ -229,6 +268,8 @@ def _kernel_limits(settings: Settings, home: Path) -> KernelLimits:
             "settle_s": limits.call_s,
         },
         downloads_dir=home / settings.downloads.folder,
+        dependencies_s=settings.dependencies.timeout_s,
+        allow_builds=settings.dependencies.allow_builds,
         processes=limits.processes,
         frame_bytes=frame_bytes,
         plugin_file_bytes=limits.plugin_file_kib * 1024,
@@ -269,6 +310,7 @@ def _tasks(settings: Settings) -> Resource:
 def _health() -> Resource:
     async def context(app: web.Application) -> AsyncIterator[None]:
         kernel, config, database = app[KERNEL], app[keys.CONFIG], app[DATABASE]
+        journal = app[HISTORY].journal
         limit = descriptors.raise_limit()
         health = app[keys.HEALTH] = Health(
             {
@@ -276,6 +318,7 @@ def _health() -> Resource:
                 "watcher": lambda: kernel.watcher.problem,
                 "config": lambda: config.problem,
                 "store": lambda: database.problem,
+                "history": lambda: next(iter(journal.problems), None),
                 "descriptors": lambda: descriptors.shortage(limit, len(kernel.registry.all())),
             }
         )

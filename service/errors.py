@@ -128,13 +128,21 @@ class ConfigInvalid(RequestRefused):
         )
 
 
+_NOT_IN_TIME = frozenset({"dependencies_timeout", "registry_unreachable"})
+
+
 class LoadFailed(PlugbayError):
-    """A generation did not get ready. `error` says at which stage, where and why."""
+    """A generation did not get ready. `error` says at which stage, where and why.
+
+    Its code is `plugin_invalid`, or that of the error where not the plugin is to blame but something that did not
+    answer in time.
+    """
 
     code = "plugin_invalid"
 
     def __init__(self, error: LoadError) -> None:
-        super().__init__(error.text, error=error)
+        code = error.code if error.code in _NOT_IN_TIME else None
+        super().__init__(error.text, code=code, error=error)
         self.error = error
 
 

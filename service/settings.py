@@ -32,6 +32,7 @@ HostName = Annotated[
     str, Meta(pattern=r"^(\*\.)?[A-Za-z0-9._-]+(:[0-9]{1,5})?$|^\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?$")
 ]
 Origin = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9+.-]*://[^/\s@]+$")]
+Folder = Annotated[str, Meta(min_length=1, max_length=4096, pattern=r"^[^\x00]+$")]
 Token = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._~+/=-]+$", min_length=16, max_length=512)]
 
 
@@ -111,6 +112,20 @@ class InstallSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     redirects: Annotated[int, Meta(ge=0, le=50)] = 5
 
 
+class DependencySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How plugins' dependencies are installed."""
+
+    timeout_s: Seconds = 300.0
+    allow_builds: bool = False
+
+
+class HistorySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much can be gone back to."""
+
+    revisions: Annotated[int, Meta(ge=1, le=10_000)] = 50
+    changes: Annotated[int, Meta(ge=1, le=100_000)] = 500
+
+
 class LogSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The server's own log and the plugins' logs."""
 
@@ -123,7 +138,7 @@ class LogSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class DownloadSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Downloads: where to, how many at once, and which plugin first. `folder` is relative to home."""
 
-    folder: Annotated[str, Meta(min_length=1, max_length=4096, pattern=r"^[^\x00]+$")] = "data/downloads"
+    folder: Folder = "data/downloads"
     at_once: Annotated[int, Meta(ge=1, le=10_000)] = 8
     at_once_per_plugin: Annotated[int, Meta(ge=1, le=10_000)] = 4
     prefer: list[str] = msgspec.field(default_factory=lambda: ["http"])
@@ -143,6 +158,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     watch: WatchSettings = WatchSettings()
     live: LiveSettings = LiveSettings()
     install: InstallSettings = InstallSettings()
+    dependencies: DependencySettings = DependencySettings()
+    history: HistorySettings = HistorySettings()
     downloads: DownloadSettings = DownloadSettings()
     logs: LogSettings = LogSettings()
     workers: WorkerSettings = WorkerSettings()
@@ -183,6 +200,26 @@ def load_settings(home: Path, environ: Mapping[str, str]) -> Settings:
         source = next(given[name].source for name in _BACKOFF if name in given)
         raise _wrong("limits.crash_backoff_min_s", source, limits.crash_backoff_min_s, allowed)
     return settings
+
+
+class Described(typing.NamedTuple):
+    """What is to be said of one setting: its section and key, its default, and what it may be."""
+
+    section: str
+    key: str
+    default: Any
+    allowed: Text
+
+
+def describe_settings() -> list[Described]:
+    """All settings in their order, for documents."""
+    defaults = Settings()
+    return [
+        Described(section, key, getattr(getattr(defaults, section), key), _allowed(kind))
+        for section, struct in _sections().items()
+        for key, kind in _types(struct).items()
+        if key in struct.__struct_fields__
+    ]
 
 
 _BACKOFF = ("limits.crash_backoff_min_s", "limits.crash_backoff_max_s")
@@ -238,15 +275,17 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, _Setting]:
         elif _is_optional(kind) and not value:
             value = None
         else:
-            value = _number(value, kind)
+            value = _plain_value(value, kind)
         setting = _Setting(section, key, kind, value, variable)
         found[setting.name] = setting
     return found
 
 
-def _number(text: str, kind: Any) -> Any:
-    """`text` as a number where `kind` is one and the text is; else the text, for the check to refuse."""
+def _plain_value(text: str, kind: Any) -> Any:
+    """`text` as what `kind` is, where it can be read so; else the text, for the check to refuse."""
     plain = _plain(kind)
+    if plain is bool:
+        return {"true": True, "false": False}.get(text.lower(), text)
     if plain in (int, float):
         try:
             return plain(text)
@@ -324,6 +363,8 @@ def _allowed(kind: Any) -> Text:
     plain = _plain(kind)
     if plain is str:
         return _STRINGS[kind]
+    if plain is bool:
+        return Text(zh="true 或 false", en="true or false")
     low, high = kind.__metadata__[0].ge, kind.__metadata__[0].le
     if plain is int:
         return Text(zh=f"{low} 到 {high} 的整数", en=f"a whole number from {low} to {high}")
@@ -331,6 +372,8 @@ def _allowed(kind: Any) -> Text:
 
 
 _STRINGS: dict[Any, Text] = {
+    str: Text(zh="名称", en="a name"),
+    Folder: Text(zh='文件夹，如 "data/downloads"', en='a folder such as "data/downloads"'),
     Host: Text(
         zh='要监听的地址，如 "127.0.0.1" 或 "0.0.0.0"（端口另设）',
         en='the address to listen on, such as "127.0.0.1" or "0.0.0.0" (the port has its own setting)',

@@ -67,12 +67,30 @@ async def read_body(request: web.Request) -> bytes:
         media_type = request.content_type
         if media_type not in _JSON_TYPES and not media_type.endswith("+json"):
             raise unsupported_media_type("application/json")
-    limit = request.app[BODY_LIMITS].json_bytes
+    return await _read(request, request.app[BODY_LIMITS].json_bytes, BODY_TIMEOUT_S)
+
+
+async def read_text(request: web.Request) -> bytes:
+    """Read a body that is text, as it is; what kind of text is the handler's to say.
+
+    Raises:
+        RequestInvalid: it is broken.
+        RequestRefused: it is larger than an upload may be, or JSON or a form of parts, or too slow.
+    """
+    if not request.body_exists:
+        return b""
+    # What curl calls a body whose type it was not told is let through, too.
+    if request.content_type == "application/json" or request.content_type.startswith("multipart/"):
+        raise unsupported_media_type("text/plain")
+    return await _read(request, request.app[BODY_LIMITS].upload_bytes, UPLOAD_TIMEOUT_S)
+
+
+async def _read(request: web.Request, limit: int, timeout_s: float) -> bytes:
     if (request.content_length or 0) > limit:
         raise too_large(limit)
     body = bytearray()
     try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
+        async with asyncio.timeout(timeout_s):
             while chunk := await request.content.readany():
                 body += chunk
                 if len(body) > limit:

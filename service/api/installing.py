@@ -8,13 +8,12 @@ from aiohttp import web
 
 from service.api.body import read_json
 from service.api.keys import INSTALLER
-from service.api.language import language_of, say
+from service.api.language import language_of, localised, say
 from service.api.messages import InstallByUrl, Installed
 from service.api.problems import RequestInvalid
 from service.api.responses import json_response
 from service.api.upload import read_upload
 from service.host.installing.install import InstallRequest
-from service.model.plugin import LoadError
 from service.model.text import Text
 
 _INSTALLED = Text(
@@ -32,40 +31,12 @@ async def install_plugin(request: web.Request) -> web.Response:
     It serves when this answers; on any failure nothing is on disk and nothing is registered. `keep` keeps a plugin
     that does not load, `dry_run` only says what would happen.
     """
-    if request.content_type == "multipart/form-data":
-        upload = await read_upload(request)
-        wanted = InstallRequest(
-            source=upload.file,
-            filename=upload.filename,
-            url=None,
-            plugin_type=upload.plugin_type,
-            sha256=upload.sha256,
-            replace=upload.replace,
-            keep=upload.keep,
-            dry_run=upload.dry_run,
-            grant=upload.grant,
-        )
-    else:
-        body = await read_json(request, InstallByUrl)
-        _check_url(body.url)
-        wanted = InstallRequest(
-            source=None,
-            filename=None,
-            url=body.url,
-            plugin_type=body.plugin_type,
-            sha256=body.sha256,
-            replace=body.replace,
-            keep=body.keep,
-            dry_run=body.dry_run,
-            grant=body.grant,
-        )
+    wanted = await read_install_request(request)
     installer = request.app[INSTALLER]
     # When the client goes away, this is cancelled: the installer leaves nothing behind, or has its last step done.
     if wanted.dry_run:
         plan = await installer.plan(wanted)
-        if isinstance(plan.get("error"), LoadError):
-            plan["error"] = plan["error"].in_language(language_of(request))
-        return json_response({"status": "plan"} | plan)
+        return json_response({"status": "plan"} | localised(plan, language_of(request)))
     done = await installer.install(wanted)
     view = done.plugin.in_language(language_of(request))
     return json_response(
@@ -75,6 +46,41 @@ async def install_plugin(request: web.Request) -> web.Response:
             message=say(request, _INSTALLED if done.hot_loaded else _KEPT),
             plugin=view,
         )
+    )
+
+
+async def read_install_request(request: web.Request) -> InstallRequest:
+    """What is to be installed, from an address (JSON) or a file (multipart).
+
+    Raises:
+        RequestInvalid, RequestRefused: the request cannot be understood.
+    """
+    if request.content_type == "multipart/form-data":
+        upload = await read_upload(request)
+        return InstallRequest(
+            source=upload.file,
+            requirements=upload.requirements,
+            filename=upload.filename,
+            url=None,
+            plugin_type=upload.plugin_type,
+            sha256=upload.sha256,
+            replace=upload.replace,
+            keep=upload.keep,
+            dry_run=upload.dry_run,
+            grant=upload.grant,
+        )
+    body = await read_json(request, InstallByUrl)
+    _check_url(body.url)
+    return InstallRequest(
+        source=None,
+        filename=None,
+        url=body.url,
+        plugin_type=body.plugin_type,
+        sha256=body.sha256,
+        replace=body.replace,
+        keep=body.keep,
+        dry_run=body.dry_run,
+        grant=body.grant,
     )
 
 

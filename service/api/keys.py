@@ -13,8 +13,12 @@ if TYPE_CHECKING:
     from service.api.metrics import Metrics
     from service.host.calls import Caller
     from service.host.configuration.config_store import ConfigStore
+    from service.host.dependencies.environments import Environments
     from service.host.health import Health
     from service.host.installing.install import Installer
+    from service.host.installing.revising import Revising
+    from service.host.installing.undoing import Undoing
+    from service.host.installing.updates import Updates
     from service.host.operations import Operations
     from service.host.plugin_logs import PluginLogs
     from service.host.registry import Registry
@@ -30,6 +34,10 @@ REGISTRY: web.AppKey[Registry] = web.AppKey("registry")
 OPERATIONS: web.AppKey[Operations] = web.AppKey("operations")
 CALLER: web.AppKey[Caller] = web.AppKey("caller")
 INSTALLER: web.AppKey[Installer] = web.AppKey("installer")
+REVISING: web.AppKey[Revising] = web.AppKey("revising")
+UPDATES: web.AppKey[Updates] = web.AppKey("updates")
+UNDOING: web.AppKey[Undoing] = web.AppKey("undoing")
+ENVIRONMENTS: web.AppKey[Environments] = web.AppKey("environments")
 TASKS: web.AppKey[Tasks] = web.AppKey("tasks")
 SEARCHES: web.AppKey[Searches] = web.AppKey("searches")
 DOWNLOADS: web.AppKey[Downloads] = web.AppKey("downloads")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 from aiohttp import web
 
@@ -20,6 +21,17 @@ def language_of(request: web.BaseRequest) -> Language:
 def say(request: web.BaseRequest, text: Text) -> str:
     """`text` in the language of the request."""
     return text.in_language(language_of(request))
+
+
+def localised(value: Any, language: Language) -> Any:
+    """A value to be sent, with all in it that knows both languages in the given one."""
+    if hasattr(value, "in_language"):
+        return value.in_language(language)
+    if isinstance(value, list):
+        return [localised(item, language) for item in value]
+    if isinstance(value, dict):
+        return {key: localised(item, language) for key, item in value.items()}
+    return value
 
 
 @lru_cache(maxsize=256)

@@ -71,7 +71,13 @@ class PlannedPlugin(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What an install would do; nothing was changed."""
+    """What an install would do; nothing was changed.
+
+    `dependencies.add` are packages with version and size in bytes, `satisfied` what is there already. `origin_changes`
+    is null, or the origin that is recorded and the one that is offered. `provides` has the methods and more of what the
+    plugin is, as far as that is known without running what it depends on. Of an update, `refused` has the code and the
+    message of what it would be refused for.
+    """
 
     status: Literal["plan"] = "plan"
     plugin: PlannedPlugin | None
@@ -80,6 +86,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     replaces: Any
     permissions: dict[str, Any]
     error: LoadError | None
+    origin_changes: dict[str, Any] | UnsetType | None = UNSET
+    provides: dict[str, Any] | UnsetType | None = UNSET
+    refused: dict[str, Any] | UnsetType | None = UNSET
 
 
 class DeletePlugin(Request, frozen=True, kw_only=True):

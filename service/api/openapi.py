@@ -13,7 +13,7 @@ import msgspec
 from service.api.door import TOKEN_FREE_PATHS
 from service.api.messages import Problem
 from service.api.problems import KINDS, PROBLEM_TYPE
-from service.api.route import Route
+from service.api.route import Query, Route
 
 _REF = "#/components/schemas/{name}"
 _PATH_PARAMETER = re.compile(r"{(\w+)}")
@@ -28,6 +28,11 @@ _PATH_PARAMETERS: dict[str, tuple[dict[str, Any], str]] = {
         "The search plugin's name, or the stem of its file.",
     ),
     "id": ({"type": "string", "minLength": 1, "maxLength": 64}, "The task's id."),
+    "revision": (
+        {"type": "string", "minLength": 6, "maxLength": 64},
+        "The revision, or as much of its beginning as no other of the plugin has.",
+    ),
+    "change": ({"type": "string", "minLength": 1, "maxLength": 64}, "The change's id."),
 }
 
 # What every route may answer, and what every route with a body or parameters may.
@@ -99,20 +104,12 @@ def _operation(route: Route, schema_of: dict[Any, Any]) -> dict[str, Any]:
         operation["security"] = []
     operation["parameters"] = [
         *(_path_parameter(name) for name in _PATH_PARAMETER.findall(route.path)),
-        *(
-            {
-                "name": query.name,
-                "in": "query",
-                "required": query.required,
-                "description": query.description,
-                "schema": query.schema,
-            }
-            for query in route.query
-        ),
+        *(_parameter(query, "query") for query in route.query),
+        *(_parameter(header, "header") for header in route.headers),
         {"$ref": "#/components/parameters/AcceptLanguage"},
     ]
     if route.body is not None:
-        content = {"application/json": {"schema": schema_of[_key(route.body)]}}
+        content = {route.body_media_type: {"schema": schema_of[_key(route.body)]}}
         if route.upload is not None:
             content["multipart/form-data"] = {"schema": schema_of[_key(route.upload)]}
         operation["requestBody"] = {"required": route.body_required, "content": content}
@@ -123,6 +120,16 @@ def _operation(route: Route, schema_of: dict[Any, Any]) -> dict[str, Any]:
 def _path_parameter(name: str) -> dict[str, Any]:
     schema, description = _PATH_PARAMETERS[name]
     return {"name": name, "in": "path", "required": True, "description": description, "schema": schema}
+
+
+def _parameter(parameter: Query, place: str) -> dict[str, Any]:
+    return {
+        "name": parameter.name,
+        "in": place,
+        "required": parameter.required,
+        "description": parameter.description,
+        "schema": parameter.schema,
+    }
 
 
 def _success(route: Route, schema_of: dict[Any, Any]) -> dict[str, Any]:
@@ -158,7 +165,8 @@ def _mend_upload(components: dict[str, Any]) -> None:
     """A file in a form is raw bytes with a name of its own, not base64 beside a name."""
     upload = components.get("Upload")
     if upload is not None:
-        upload["properties"]["file"] = {"type": "string", "format": "binary"}
+        for name in ("file", "requirements"):
+            upload["properties"][name] = {"type": "string", "format": "binary"}
         upload["properties"].pop("filename", None)
 
 

@@ -21,6 +21,8 @@ _TYPES = {type.value: type for type in PluginType}
 # A file's stem may be longer than a name, but no file name is longer than this.
 _NAME_MAX_LENGTH = 255
 _SHOWN_MAX_LENGTH = 64
+_TEXT_MAX_LENGTH = 255
+_ID_MAX_LENGTH = 64
 
 
 def plugin_in_path(request: web.Request) -> Plugin:
@@ -32,6 +34,27 @@ def plugin_in_path(request: web.Request) -> Plugin:
     """
     match = request.match_info
     return find_plugin(request.app, plugin_type(match["type"], "type"), match["name"])
+
+
+def revision_in_path(request: web.Request) -> str:
+    """The revision that the path names; whether there is one is not looked at."""
+    return _name_in_path(request, "revision")
+
+
+def change_in_path(request: web.Request) -> str:
+    """The change that the path names; whether there is one is not looked at."""
+    return _name_in_path(request, "change")
+
+
+def _name_in_path(request: web.Request, name: str) -> str:
+    text = request.match_info[name]
+    if len(text) <= _ID_MAX_LENGTH and text.isascii() and text.isprintable():
+        return text
+    raise _wrong(
+        name,
+        f"必须是不超过 {_ID_MAX_LENGTH} 个字符的 ASCII 文本",
+        f"must be ASCII text of {_ID_MAX_LENGTH} characters at most",
+    )
 
 
 def plugin_type(text: str, field: str) -> PluginType:
@@ -62,6 +85,21 @@ def text_in_query(request: web.Request, name: str) -> str:
     if len(values) != 1 or not values[0].strip():
         raise _wrong(name, "必须给出一次且不能为空", "must be given once and not be empty")
     return _clean(request, name, values[0])
+
+
+def optional_text_in_query(request: web.Request, name: str) -> str | None:
+    """A text of one line that may be in the query, once; None where it is not, or is empty."""
+    values = request.query.getall(name, [])
+    if not values or values == [""]:
+        return None
+    text = _clean(request, name, values[0])
+    if len(values) > 1 or len(text) > _TEXT_MAX_LENGTH or not text.isprintable():
+        raise _wrong(
+            name,
+            f"只能给出一次，不超过 {_TEXT_MAX_LENGTH} 个字符，且不含控制字符",
+            f"must be given once, in {_TEXT_MAX_LENGTH} characters at most and no control characters",
+        )
+    return text
 
 
 def flag_in_query(request: web.Request, name: str) -> bool:

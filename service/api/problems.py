@@ -16,7 +16,7 @@ from aiohttp import web
 
 from service import errors
 from service.api.keys import REQUEST_ID
-from service.api.language import language_of
+from service.api.language import language_of, localised
 from service.model.text import Language, Text
 
 PROBLEM_TYPE = "application/problem+json"
@@ -47,18 +47,27 @@ KINDS: dict[str, Kind] = {
     "plugin_not_found": _kind(404, "插件不存在", "There is no such plugin"),
     "task_not_found": _kind(404, "任务不存在", "There is no such task"),
     "download_not_found": _kind(404, "下载不存在", "There is no such download"),
+    "source_not_found": _kind(404, "文件不存在", "There is no such file"),
+    "revision_not_found": _kind(404, "版本不存在", "There is no such revision"),
+    "change_not_found": _kind(404, "更改不存在", "There is no such change"),
     "method_not_allowed": _kind(405, "不支持该请求方法", "The method is not allowed"),
     "request_timeout": _kind(408, "请求超时", "The request took too long"),
     "plugin_exists": _kind(409, "插件已存在", "The plugin is already there"),
     "plugin_disabled": _kind(409, "插件已停用", "The plugin is disabled"),
     "task_conflict": _kind(409, "任务状态不允许该操作", "The task is in no state for this"),
     "config_missing": _kind(409, "缺少必填配置", "Required configuration is missing"),
+    "locally_modified": _kind(409, "插件在本地被修改过", "The plugin was edited here"),
+    "origin_changed": _kind(409, "来源发生了变化", "It comes from elsewhere now"),
+    "no_origin": _kind(409, "没有可供更新的来源", "There is nowhere to update it from"),
+    "change_superseded": _kind(409, "之后又有改动", "Something was changed since"),
+    "source_changed": _kind(412, "文件已被改动", "The file has changed"),
     "too_large": _kind(413, "内容过大", "The content is too large"),
     "uri_too_long": _kind(414, "地址过长", "The address is too long"),
     "media_type_unsupported": _kind(415, "不支持的内容类型", "The content type is not supported"),
     "expectation_failed": _kind(417, "无法满足 Expect", "The expectation cannot be met"),
     "host_refused": _kind(421, "Host 不被允许", "The host is refused"),
     "plugin_invalid": _kind(422, "插件无法加载", "The plugin does not load"),
+    "name_changed": _kind(422, "插件改了名称", "The plugin has another name"),
     "hash_mismatch": _kind(422, "文件哈希不一致", "The hash does not match"),
     "config_invalid": _kind(422, "配置有误", "The configuration does not fit"),
     "upgrade_required": _kind(426, "只接受 WebSocket 连接", "Only a WebSocket fits here"),
@@ -79,8 +88,12 @@ KINDS: dict[str, Kind] = {
     "not_ready": _kind(503, "正在启动", "Not ready yet"),
     "fetch_timeout": _kind(504, "下载超时", "The address took too long"),
     "plugin_timeout": _kind(504, "插件超时", "The plugin took too long"),
+    "registry_unreachable": _kind(504, "无法连接软件包源", "The package registry cannot be reached"),
+    "dependencies_timeout": _kind(504, "安装依赖超时", "The dependencies took too long"),
     "plugin_not_saved": _kind(507, "插件文件无法保存", "The plugin cannot be saved"),
     "config_not_saved": _kind(507, "配置无法保存", "The configuration cannot be saved"),
+    "change_not_saved": _kind(507, "更改无法保存", "The change cannot be saved"),
+    "revision_not_kept": _kind(507, "版本无法保存", "The revision cannot be kept"),
     "store_failed": _kind(507, "无法读写数据库", "The database cannot be used"),
     "disk_full": _kind(507, "磁盘空间不足", "The disk is full"),
 }
@@ -235,19 +248,8 @@ def _in_language(
         "code": code,
     }
     for name, value in fields.items():
-        members.setdefault(name, _localised(value, language))
+        members.setdefault(name, localised(value, language))
     return web.Response(status=kind.status, body=_encode(members), content_type=PROBLEM_TYPE, headers=headers)
-
-
-def _localised(value: Any, language: Language) -> Any:
-    """A field of a problem in one language, where it knows both."""
-    if hasattr(value, "in_language"):
-        return value.in_language(language)
-    if isinstance(value, list):
-        return [_localised(item, language) for item in value]
-    if isinstance(value, dict):
-        return {key: _localised(item, language) for key, item in value.items()}
-    return value
 
 
 def _encode(members: dict[str, Any]) -> bytes:

@@ -12,7 +12,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
-    """A parameter of the query; `schema` is JSON Schema."""
+    """A parameter of the query, or a header; `schema` is JSON Schema."""
 
     name: str
     schema: dict[str, Any]
@@ -25,7 +25,9 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         operation: its name in the API document; the handler's docstring is its description.
-        body: the type of the JSON body, if it takes one; `body_required` whether it must be there.
+        headers: those of the request that it heeds beside those that every route does.
+        body: the type of the body, if it takes one; `body_required` whether it must be there, `body_media_type` what it
+            is where it is no JSON.
         upload: the fields of a multipart body that it takes as well.
         response: the types of the JSON answer; none where `media_type` says what is sent instead.
         errors: the codes that it answers beside those that every route may answer.
@@ -37,8 +39,10 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     operation: str
     tag: str
     query: tuple[Query, ...] = ()
+    headers: tuple[Query, ...] = ()
     body: Any = None
     body_required: bool = True
+    body_media_type: str = "application/json"
     upload: Any = None
     status: int = 200
     response: tuple[Any, ...] = ()

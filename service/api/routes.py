@@ -9,6 +9,7 @@ from aiohttp import web
 from service.api import (
     calls,
     configuration,
+    events,
     health,
     installing,
     messages,
@@ -19,6 +20,7 @@ from service.api.responses import json_bytes_response
 from service.api.route import KEYWORD, Query, Route
 from service.api.task_routes import TASK_ROUTES
 from service.api.upload import Upload
+from service.api.version_routes import VERSION_ROUTES
 from service.api.websocket import websocket_handler
 from service.model.plugin import PluginView
 
@@ -61,7 +63,13 @@ def _put_config(method: str, operation: str) -> Route:
         tag="configuration",
         body=dict[str, Any],
         response=(messages.PluginConfigured,),
-        errors=("plugin_not_found", "config_invalid", "plugin_invalid", "config_not_saved"),
+        errors=(
+            "plugin_not_found",
+            "config_invalid",
+            "plugin_invalid",
+            "config_not_saved",
+            "change_not_saved",
+        ),
     )
 
 
@@ -90,7 +98,11 @@ ROUTES: tuple[Route, ...] = (
             "hash_mismatch",
             "fetch_failed",
             "fetch_timeout",
+            "registry_unreachable",
+            "dependencies_timeout",
             "plugin_not_saved",
+            "change_not_saved",
+            "revision_not_kept",
         ),
     ),
     Route(
@@ -101,7 +113,13 @@ ROUTES: tuple[Route, ...] = (
         tag="plugins",
         body=messages.DeletePlugin,
         response=(messages.Deleted,),
-        errors=("plugin_not_found", "files_not_deleted", "config_not_saved"),
+        errors=(
+            "plugin_not_found",
+            "files_not_deleted",
+            "config_not_saved",
+            "change_not_saved",
+            "revision_not_kept",
+        ),
     ),
     Route(
         method="POST",
@@ -131,7 +149,7 @@ ROUTES: tuple[Route, ...] = (
         tag="plugins",
         query=(_ENABLED,),
         response=(messages.Toggled,),
-        errors=("plugin_not_found", "config_not_saved"),
+        errors=("plugin_not_found", "config_not_saved", "change_not_saved"),
     ),
     Route(
         method="GET",
@@ -170,7 +188,7 @@ ROUTES: tuple[Route, ...] = (
         tag="configuration",
         body=messages.ImportConfig,
         response=(messages.ConfigImported,),
-        errors=("config_invalid", "config_not_saved"),
+        errors=("config_invalid", "config_not_saved", "change_not_saved"),
     ),
     Route(
         method="GET",
@@ -182,6 +200,7 @@ ROUTES: tuple[Route, ...] = (
         response=(messages.SearchResults,),
         errors=_CALL_ERRORS,
     ),
+    *VERSION_ROUTES,
     *TASK_ROUTES,
     Route(
         method="POST",
@@ -212,6 +231,25 @@ ROUTES: tuple[Route, ...] = (
         status=101,
         media_type="",
         errors=("upgrade_required", "too_many_clients", "shutting_down"),
+    ),
+    Route(
+        method="GET",
+        path="/api/events",
+        handler=events.events_handler,
+        operation="streamEvents",
+        tag="events",
+        query=events.QUERY,
+        headers=(events.LAST_EVENT_ID,),
+        media_type="text/event-stream",
+        errors=("too_many_clients", "shutting_down"),
+    ),
+    Route(
+        method="GET",
+        path="/api/asyncapi.json",
+        handler=events.asyncapi,
+        operation="asyncapi",
+        tag="events",
+        response=(dict[str, Any],),
     ),
     Route(
         method="GET",

@@ -12,6 +12,7 @@ from service.api.body import BROKEN_BODY, UPLOAD_TIMEOUT_S, decode_json, too_lar
 from service.api.keys import BODY_LIMITS
 from service.api.messages import PluginName, Request, Sha256
 from service.api.problems import RequestInvalid
+from service.host.installing.fetch import REQUIREMENTS_MAX_BYTES
 from service.model.identity import PluginType
 from service.model.text import Text
 
@@ -25,9 +26,10 @@ _FLAG_VALUES = {"true": True, "1": True, "on": True, "false": False, "0": False,
 
 
 class Upload(Request, frozen=True, kw_only=True):
-    """An uploaded plugin file, and how to install it."""
+    """An uploaded plugin file, its requirements file where it has one, and how to install it."""
 
     file: bytes
+    requirements: bytes | None = None
     filename: PluginName | None = None
     plugin_type: PluginType
     sha256: Sha256 | None = None
@@ -61,7 +63,7 @@ async def read_upload(request: web.Request) -> Upload:
         return msgspec.convert(fields, Upload)
     except msgspec.ValidationError:
         # Decoding as JSON gives the error that names the field in both languages.
-        shown = {**fields, "file": ""}
+        shown = {**fields, "file": "", "requirements": None}
         return decode_json(msgspec.json.encode(shown), Upload)
 
 
@@ -76,7 +78,9 @@ async def _read_fields(request: web.Request, file_limit: int) -> dict[str, Any]:
         name = part.name or ""
         if name in fields or len(fields) > FIELDS_MAX:
             raise _wrong(name[:64], "出现了多次", "is given more than once")
-        if name == "file":
+        if name == "requirements":
+            fields[name] = await _read_part(part, REQUIREMENTS_MAX_BYTES)
+        elif name == "file":
             fields["file"] = await _read_part(part, file_limit)
             fields["filename"] = _file_name(part.filename)
         elif name in Upload.__struct_fields__ and name != "filename":

@@ -13,20 +13,19 @@ What a client can rely on besides the events themselves:
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Literal
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from service.api.authority import is_loopback_address
+from service.api.event_clients import bound_system_buffer, check_room, counted_address
 from service.api.keys import HUB
 from service.api.language import language_of
-from service.errors import PlugbayError, RequestRefused
+from service.errors import RequestRefused
 from service.live.client import Client
 from service.live.frames import close_frame, empty_close_frame, pong_frame
-from service.live.hub import Hub, HubClosed, TooManyClients
+from service.live.hub import Hub
 from service.live.session import Session
 from service.model.text import Text
 
@@ -34,7 +33,6 @@ from service.model.text import Text
 _READ_LIMITS = 16
 _NO_CODE = 0
 _LINGER_STEP_S = 0.02
-_UNSENT_BYTES = 64 * 1024
 
 
 class _Socket(web.WebSocketResponse[Literal[False]]):
@@ -84,13 +82,13 @@ async def websocket_handler(request: web.Request) -> web.StreamResponse:
             ),
             code="upgrade_required",
         )
-    address = _counted_address(request)
-    _check_room(hub, address)
+    address = counted_address(request)
+    check_room(hub, address)
     transport = request.transport
     writer = await ws.prepare(request)
     if transport is None or transport.is_closing():
         return ws
-    _bound_system_buffer(transport)
+    bound_system_buffer(transport)
     client = hub.attach(transport, writer.drain, address)
     ws.end = partial(_linger, hub, client)
     try:
@@ -140,36 +138,3 @@ async def _linger(hub: Hub, client: Client, code: int) -> None:
     # aiohttp gives no sign when a connection is lost after a broken frame; this is rare and short.
     while not transport.is_closing():  # noqa: ASYNC110
         await asyncio.sleep(_LINGER_STEP_S)
-
-
-def _check_room(hub: Hub, address: str | None) -> None:
-    try:
-        hub.check_room(address)
-    except HubClosed:
-        raise PlugbayError(
-            Text(zh="服务器正在关闭，请稍后重连", en="The server is shutting down; reconnect in a moment"),
-            code="shutting_down",
-        ) from None
-    except TooManyClients:
-        limit = hub.limits.clients_per_address
-        raise PlugbayError(
-            Text(
-                zh=f"来自 {address} 的连接已达上限 {limit} 个，请先关闭一些",
-                en=f"{address} has as many connections as one address may have ({limit}); close some first",
-            ),
-            code="too_many_clients",
-            limit=limit,
-        ) from None
-
-
-def _bound_system_buffer(transport: asyncio.Transport) -> None:
-    """Have a client that does not read noticed after 64 KiB, not after the megabytes that the system would take."""
-    connection = transport.get_extra_info("socket")
-    if connection is not None and connection.family in (socket.AF_INET, socket.AF_INET6):
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
-
-
-def _counted_address(request: web.Request) -> str | None:
-    """The address of the connection itself, whatever a header says; None for loopback, which is not counted."""
-    address = request.remote
-    return None if address is None or is_loopback_address(address) else address

@@ -11,12 +11,11 @@ from typing import Any, TypeVar, cast
 import click
 from click.core import ParameterSource
 
-from service.cli.client import Client, ClientError
-from service.cli.language import say
-from service.cli.output import PLUGIN_TYPES, Output
+from service.cli.language import LANGUAGE, say
+from service.cli.output import Output
 from service.cli.status import DONE, INTERRUPTED, REFUSED
-
-DEFAULT_URL = "http://127.0.0.1:8000"
+from service.cli.suggestions import plugin_meant
+from service.client import DEFAULT_URL, Client, ClientError, ServerRefused
 
 T = TypeVar("T")
 Action = Callable[..., Coroutine[Any, Any, int | None]]
@@ -56,14 +55,17 @@ def over_api(action: Action) -> Callable[..., None]:
         output = Output(_shared(context, "as_json", as_json))
 
         async def run() -> int | None:
-            async with Client(url, token) as client:
-                return await action(client, output, **arguments)
+            async with Client(url, token, language=LANGUAGE) as client:
+                try:
+                    return await action(client, output, **arguments)
+                except ClientError as error:
+                    is_unknown = isinstance(error, ServerRefused) and error.code == "plugin_not_found"
+                    hint = await plugin_meant(client, arguments, context.info_name) if is_unknown else ""
+                    output.failure(error, hint)
+                    return REFUSED
 
         try:
             status = asyncio.run(run())
-        except ClientError as error:
-            output.failure(error)
-            status = REFUSED
         except KeyboardInterrupt:
             status = INTERRUPTED
         sys.exit(status or DONE)
@@ -77,31 +79,3 @@ def _shared(context: click.Context, name: str, value: T) -> T:
     if context.get_parameter_source(name) is typed or group is None:
         return value
     return cast(T, group.params[name]) if group.get_parameter_source(name) is typed else value
-
-
-class PluginId(click.ParamType[tuple[str, str]]):
-    """`TYPE/NAME`, such as `search/demo`."""
-
-    name = "T/NAME"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, str]:
-        """The type and the name."""
-        if isinstance(value, tuple):
-            return value
-        type, slash, name = str(value).partition("/")
-        if not slash or not name or type not in PLUGIN_TYPES:
-            types = say("、", ", ").join(PLUGIN_TYPES)
-            self.fail(
-                say(
-                    f"{value} 应写作 类型/名称，如 search/demo；类型为 {types}",
-                    f"{value!r} should be TYPE/NAME, such as search/demo; TYPE is one of {types}",
-                ),
-                param,
-                ctx,
-            )
-        return type, name
-
-
-PLUGIN_ID = PluginId()

@@ -5,22 +5,28 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 import click
 from rich import box
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from service.cli.client import Client, ClientError
-from service.cli.command import PLUGIN_ID, over_api
+from service.cli.arguments import PLUGIN_ID
+from service.cli.command import over_api
 from service.cli.language import say
-from service.cli.output import Output
+from service.cli.output import Output, load_error_lines
+from service.cli.status import DONE, REFUSED
+from service.cli.suggestions import did_you_mean, nearest
+from service.client import Client, ClientError
 
 STANDARD_STREAM = "-"
 
 _NO_DEFAULT = object()
+_NO_FIELD: Mapping[str, Any] = {}
 
 
 class TextFile(click.File):
@@ -56,14 +62,15 @@ async def get(client: Client, output: Output, *, plugin: tuple[str, str]) -> Non
     if output.as_json:
         output.json(answer)
         return
-    fields = {field["name"]: field for field in (await client.plugin(*plugin)).get("config_schema", [])}
+    schema = (await client.plugin(*plugin)).get("config_schema", [])
+    fields: dict[str, Mapping[str, Any]] = {field["name"]: field for field in schema}
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.add_column(say("名称", "name"), no_wrap=True)
     table.add_column(say("值", "value"), overflow="fold")
     table.add_column(say("说明", "meaning"), overflow="fold", style="dim")
     values: dict[str, Any] = answer.get("config", {})
     for name in [*fields, *(name for name in values if name not in fields)]:
-        field = fields.get(name, {})
+        field = fields.get(name, _NO_FIELD)
         label = str(field.get("label") or field.get("description") or "")
         required = say("（必填）", " (required)") if field.get("required") else ""
         table.add_row(Text(name), Text(_shown(values.get(name))), Text(label + required))
@@ -94,7 +101,7 @@ async def get(client: Client, output: Output, *, plugin: tuple[str, str]) -> Non
 @over_api
 async def set_(
     client: Client, output: Output, *, plugin: tuple[str, str], assignments: tuple[str, ...], file: Any
-) -> None:
+) -> int:
     """Lays the given values over those that are stored."""
     if not assignments and file is None:
         raise click.UsageError(say("请给出 KEY=VALUE 或 --file", "Give KEY=VALUE or --file"))
@@ -120,20 +127,27 @@ async def set_(
     in_force = (await client.config(*plugin)).get("config", {})
     stored = {name: value for name, value in in_force.items() if value != defaults.get(name, _NO_DEFAULT)}
     answer = await client.set_config(*plugin, {**stored, **given})
-    output.answer(
-        answer,
-        Text(say(f"已保存 {'/'.join(plugin)} 的配置", f"The configuration of {'/'.join(plugin)} is saved")),
-    )
+    lines: list[Any] = [
+        Text(say(f"已保存 {'/'.join(plugin)} 的配置", f"The configuration of {'/'.join(plugin)} is saved"))
+    ]
+    if error := answer.get("error"):
+        lines.append(_not_taken(answer.get("plugin") or {}, error))
+        lines.extend(load_error_lines(error))
+    output.answer(answer, Group(*lines))
     if not output.as_json:
         for warning in answer.get("warnings") or []:
-            output.note(
-                say(
-                    f"没有配置项 {warning}，其值已原样保留",
-                    f"No field is named {warning}; its value is kept all the same",
-                )
-                if warning in given
-                else str(warning)
-            )
+            output.note(_unknown(str(warning), types, plugin) if warning in given else str(warning))
+    return REFUSED if error else DONE
+
+
+def _not_taken(plugin: Mapping[str, Any], error: Mapping[str, Any]) -> Text:
+    """It is stored, and the plugin does not load with it."""
+    serves = plugin.get("state") == "degraded"
+    text = say(
+        f"但插件无法用它加载（{'之前的配置仍在运行' if serves else '现在没有代码在运行'}）：",
+        f"but the plugin does not load with it ({'the one before serves on' if serves else 'nothing serves'}): ",
+    )
+    return Text(f"{text}{error.get('message', '')}", style="red")
 
 
 @config.command(
@@ -158,7 +172,10 @@ async def export(client: Client, output: Output, *, file: str) -> None:
         )
     except OSError as error:
         raise ClientError(
-            say(f"无法写入 {file}：{error.strerror}", f"{file} cannot be written: {error.strerror}")
+            say(
+                f"无法写入 {file}：{error.strerror}；请换一个文件",
+                f"{file} cannot be written: {error.strerror}; name another file",
+            )
         ) from error
     text = say(
         f"已导出 {len(answer.get('config', {}))} 个插件的配置到 {file}",
@@ -189,12 +206,26 @@ async def import_(client: Client, output: Output, *, file: Any) -> None:
     output.answer(await client.import_config(entries))
 
 
+def _unknown(key: str, fields: Iterable[str], plugin: tuple[str, str]) -> str:
+    """What to say of a key that no field has."""
+    text = say(
+        f"没有配置项 {key}，其值已原样保留", f"No field is named {key}; its value is kept all the same"
+    )
+    hint = did_you_mean(nearest(key, fields))
+    name = "/".join(plugin)
+    look = say(f"见 plugbay config get {name}", f"plugbay config get {name} shows the fields")
+    return f"{text}{say('。', '. ')}{hint or look}"
+
+
 def _text(file: IO[str]) -> str:
     try:
         return file.read()
     except UnicodeDecodeError as error:
         raise click.BadParameter(
-            say(f"{file.name} 不是 UTF-8 文本", f"{file.name} is not UTF-8 text")
+            say(
+                f"{file.name} 不是 UTF-8 文本；请以 UTF-8 保存",
+                f"{file.name} is not UTF-8 text; save it as UTF-8",
+            )
         ) from error
 
 
@@ -210,7 +241,12 @@ def _object(text: str, name: str) -> dict[str, Any]:
             )
         ) from error
     if not isinstance(value, dict):
-        raise click.BadParameter(say(f"{name} 应为 JSON 对象", f"{name} should be a JSON object"))
+        raise click.BadParameter(
+            say(
+                f'{name} 应为 JSON 对象，如 {{"名称": "值"}}',
+                f'{name} should be a JSON object, such as {{"KEY": "VALUE"}}',
+            )
+        )
     return value
 
 

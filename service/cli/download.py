@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any, Self
 
 import click
@@ -13,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from service.cli.client import Client
+from service.cli.arguments import PluginName
 from service.cli.command import over_api
 from service.cli.language import say
 from service.cli.output import GAP, Output, can_redraw
@@ -32,6 +33,7 @@ from service.cli.task_text import (
     took_s,
     took_text,
 )
+from service.client import Client
 
 _REDRAWS_A_SECOND = 8
 _LINE_INTERVAL_S = 5.0
@@ -50,7 +52,12 @@ _DONE_STATUSES = ("completed", "handed_over")
 )
 # Named `address`, since `url` is that of the server, as with every command.
 @click.argument("address", metavar="URL")
-@click.option("--plugin", metavar="NAME", help=say("用这个插件", "Download with this plugin."))
+@click.option(
+    "--plugin",
+    metavar="NAME",
+    type=PluginName("download"),
+    help=say("用这个插件", "Download with this plugin."),
+)
 @click.option("--title", metavar="TEXT", default="", help=say("标题", "What to call it."))
 @click.option(
     "--detach", is_flag=True, help=say("只开始，让它在后台继续", "Only begin; it goes on by itself.")
@@ -60,11 +67,9 @@ async def download(
     client: Client, output: Output, *, address: str, plugin: str | None, title: str, detach: bool
 ) -> int:
     """Downloads to the end, or only begins."""
-    name = None if plugin is None else plugin.removeprefix("download/")
 
-    async def start() -> dict[str, Any]:
-        task: dict[str, Any] = (await client.start_download(address, title, name))["task"]
-        return task
+    async def start() -> Mapping[str, Any]:
+        return (await client.start_download(address, title, plugin))["task"]
 
     if detach:
         task = await start()

@@ -8,11 +8,12 @@ from typing import Any
 import click
 from rich.text import Text
 
-from service.cli.client import Client, Connected, Disconnected
 from service.cli.command import over_api
 from service.cli.language import LANGUAGE, say
 from service.cli.output import Output, clock, message_of
+from service.cli.progress import stage_text
 from service.cli.task_text import event_detail
+from service.client import Client, Connected, Disconnected
 
 _STYLES = {
     "loaded": "green",
@@ -59,7 +60,6 @@ _CAUSES = {
     "rollback": "回滚",
     "crash": "崩溃",
 }
-_STAGES = {"fetch": "下载", "load": "加载并检查", "install": "写入并启用"}
 
 
 @click.command(
@@ -163,4 +163,4 @@ def _install(data: Mapping[str, Any]) -> str:
     if stage == "failed":
         return say("失败：", " failed: ") + message_of(data.get("error") or {})
     url = data.get("url")
-    return say("：", ": ") + say(_STAGES.get(stage, stage), stage) + (f" {url}" if url else "")
+    return say("：", ": ") + stage_text(data) + (f" {url}" if url else "")

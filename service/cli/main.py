@@ -18,19 +18,34 @@ if LANGUAGE == "zh":
 # The module that has each command, and its name there. Only the one that is asked for is loaded: the server starts
 # sooner without its clients, and a client without the server.
 _COMMANDS = {
+    "check": ("service.cli.check", "check"),
+    "completion": ("service.cli.completion", "completion"),
     "config": ("service.cli.config", "config"),
     "delete": ("service.cli.plugins", "delete"),
+    "diff": ("service.cli.revisions", "diff"),
     "disable": ("service.cli.plugins", "disable"),
     "download": ("service.cli.download", "download"),
     "enable": ("service.cli.plugins", "enable"),
+    "env": ("service.cli.environments", "env"),
     "events": ("service.cli.events", "events"),
+    "history": ("service.cli.history", "history"),
     "install": ("service.cli.install", "install"),
     "list": ("service.cli.plugins", "list_plugins"),
+    "new": ("service.cli.new", "new"),
+    "outdated": ("service.cli.updates", "outdated"),
     "reload": ("service.cli.plugins", "reload"),
+    "revisions": ("service.cli.revisions", "revisions"),
+    "rollback": ("service.cli.revisions", "rollback"),
     "search": ("service.cli.search", "search"),
     "serve": ("service.cli.serve", "serve"),
+    "source": ("service.cli.revisions", "source"),
     "tasks": ("service.cli.tasks", "tasks"),
+    "try": ("service.cli.trying", "try_plugin"),
+    "undo": ("service.cli.history", "undo"),
+    "update": ("service.cli.updates", "update"),
 }
+# What the client commands take, and the program by itself does not.
+_OF_COMMANDS = ("--url", "--token", "--json")
 
 
 class Commands(click.Group):
@@ -45,6 +60,29 @@ class Commands(click.Group):
         module, attribute = _COMMANDS[cmd_name]
         command: click.Command = getattr(import_module(module), attribute)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.NoSuchCommand as error:
+            raise click.NoSuchCommand(error.command_name, possibilities=_COMMANDS, ctx=ctx) from None
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if error.option_name not in _OF_COMMANDS:
+                raise
+            option = error.option_name
+            raise click.UsageError(
+                say(
+                    f"{option} 写在命令之后：plugbay list {option}",
+                    f"{option} goes behind the command: plugbay list {option}",
+                ),
+                ctx,
+            ) from None
 
 
 @click.group(

@@ -17,9 +17,9 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from service.cli.client import ClientError, ServerRefused
 from service.cli.language import LANGUAGE, say
-from service.cli.remedies import remedy_of, words_of
+from service.cli.remedies import remedy_of, words_of, words_of_failure
+from service.client import ClientError, ServerRefused
 
 STATES = {
     "loading": (say("加载中", "loading"), "cyan"),
@@ -30,6 +30,8 @@ STATES = {
 }
 PLUGIN_TYPES = ("search", "download", "parser")
 GAP = 2
+# So much of a text in another is no chance.
+_TELLING_CHARS = 40
 DESCRIPTION_MIN_WIDTH = 12
 
 
@@ -64,16 +66,18 @@ class Output:
         """Shows in a terminal that something takes its time, until left."""
         return self.errors.status(escape(text)) if self.errors.is_terminal else nullcontext()
 
-    def failure(self, error: ClientError) -> None:
-        """Prints why a command did not do it, to standard error."""
+    def failure(self, error: ClientError, hint: str = "") -> None:
+        """Prints why a command did not do it, to standard error; `hint` for people only."""
         if self.as_json:
-            unreached = {"code": "server_unreachable", "detail": str(error)}
+            unreached = {"code": "server_unreachable", "detail": words_of_failure(error)}
             told = error.problem if isinstance(error, ServerRefused) else unreached
             click.echo(json.dumps(told, ensure_ascii=False, indent=2), err=True)
             return
         problem = {**error.problem, "status": error.status} if isinstance(error, ServerRefused) else {}
-        words = words_of(problem) or str(error)
+        words = words_of(problem) or words_of_failure(error)
         lines = [Text.assemble((say("错误：", "Error: "), "bold red"), words), *_details(problem)]
+        if hint:
+            lines.append(Text(f"  {hint}"))
         for line in lines:
             # In a file a line stays one, to be searched in.
             self.errors.print(line, soft_wrap=not self.errors.is_terminal)
@@ -105,8 +109,14 @@ def load_error_lines(error: Mapping[str, Any]) -> Iterable[RenderableType]:
             place += f":{error[part]}"
     stage = error.get("stage")
     yield Text(f"  {place}  [{stage}]" if place and stage else f"  {place or f'[{stage}]'}", style="bold")
-    if traceback := error.get("traceback"):
+    if (traceback := error.get("traceback")) and not _is_in(str(traceback), str(error.get("message") or "")):
         yield Text("\n".join(f"  {line}" for line in str(traceback).rstrip().splitlines()), style="dim")
+
+
+def _is_in(traceback: str, message: str) -> bool:
+    """Whether a message has what the package manager says already, however it breaks its lines."""
+    said = " ".join(traceback.split())[-_TELLING_CHARS:]
+    return len(said) == _TELLING_CHARS and said in " ".join(message.split())
 
 
 def plugins_of(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -189,7 +199,12 @@ def _description(plugin: Mapping[str, Any]) -> str:
     missing = plugin.get("config_missing")
     if missing:
         return say("缺少配置：", "lacks configuration: ") + ", ".join(missing)
-    return str(plugin.get("description") or "")
+    text = str(plugin.get("description") or "")
+    # In both languages, as bundled plugins have it: "中文 · English".
+    chinese, both, english = text.partition(" · ")
+    if both and not chinese.isascii() and english.isascii():
+        return say(chinese, english)
+    return text
 
 
 def _error_line(plugin: Mapping[str, Any]) -> Text:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
 from rich.console import Group
 from rich.text import Text
 
-from service.cli.client import Client
-from service.cli.command import PLUGIN_ID, over_api
+from service.cli.arguments import PLUGIN_ID
+from service.cli.command import over_api
 from service.cli.language import say
 from service.cli.output import Output, load_error_lines, message_of, plugin_table, plugins_of
 from service.cli.status import REFUSED
 from service.cli.watch import View, watch
+from service.client import Client
 
 
 @click.command("list", help=say("列出全部插件及其状态", "List the plugins and how they are."))
@@ -58,11 +60,11 @@ async def delete(client: Client, output: Output, *, plugin: tuple[str, str], pur
 async def reload(client: Client, output: Output, *, plugin: tuple[str, str] | None) -> int | None:
     """Reloads and shows what did not load."""
     answer = await client.reload(*(plugin or ()))
-    results: list[dict[str, Any]] = answer.get("results", [])
+    results = answer.get("results", [])
     failed = [result for result in results if not result.get("ok")]
     lines: list[Any] = [Text(str(answer.get("message", "")))]
     for result in failed:
-        error = result.get("error") or {}
+        error: Mapping[str, Any] = result.get("error") or {}
         lines.append(
             Text.assemble((str(result["id"]), "red"), f": {message_of(error) or result.get('state')}")
         )

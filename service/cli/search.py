@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from service.cli.client import Client
+from service.cli.arguments import PluginName
 from service.cli.command import over_api
 from service.cli.language import say
 from service.cli.output import GAP, Output, can_redraw
@@ -21,6 +21,7 @@ from service.cli.results import LINES_A_RESULT, ResultTable, row_of
 from service.cli.status import DONE, INTERRUPTED, REFUSED
 from service.cli.task_feed import Screen, View, see_through
 from service.cli.task_text import failure_lines, short_id, span_text, took_text
+from service.client import Client
 
 _REDRAWS_A_SECOND = 8
 _BAR_WIDTH = 24
@@ -44,6 +45,7 @@ _LINES_BESIDE = 6
     "plugins",
     multiple=True,
     metavar="NAME",
+    type=PluginName("search"),
     help=say("只用这个插件，可多次给出", "Only with this plugin; may be given more than once."),
 )
 @click.option(
@@ -60,10 +62,9 @@ async def search(
     keyword = " ".join(words).strip()
     if not keyword:
         raise click.UsageError(say("请给出要搜索的词", "Name what is to be searched for"))
-    names = [plugin.removeprefix("search/") for plugin in plugins]
 
     async def start() -> dict[str, Any]:
-        answer = await client.start_search(keyword, names, limit)
+        answer = await client.start_search(keyword, plugins, limit)
         return {"id": answer["task_id"], "kind": "search", "status": "pending", "keyword": keyword}
 
     view, interrupted = await see_through(client, output, start(), _screen(output, keyword))

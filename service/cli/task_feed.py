@@ -7,63 +7,25 @@ from collections.abc import AsyncGenerator, Coroutine, Mapping
 from contextlib import aclosing
 from typing import Any, NamedTuple, Self
 
-from service.cli.client import (
-    Client,
-    ClientError,
-    Connected,
-    Disconnected,
-    Happened,
-    ServerRefused,
-    ServerUnreachable,
-)
 from service.cli.language import say
 from service.cli.output import Output
+from service.cli.remedies import words_of_failure
 from service.cli.task_text import localised, short_id
-from service.model.task import ENDED
+from service.client import (
+    Client,
+    ClientError,
+    Disconnected,
+    ServerRefused,
+    ServerUnreachable,
+    TaskView,
+)
 
 # A restart takes seconds; a server that stays away for longer is not waited for.
 PATIENCE_S = 120.0
-_UNAVAILABLE = 503
 
 
-class View:
-    """A task and its results as far as they are known; knows no socket.
-
-    Attributes:
-        task: how it stands.
-        results: what was found so far, in the order of its arrival.
-        is_stale: something was missed; the whole task has to be asked for.
-    """
-
-    def __init__(self) -> None:
-        self.task: dict[str, Any] = {}
-        self.results: list[Any] = []
-        self.is_stale = True
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether nothing more happens to it by itself."""
-        return self.task.get("status") in ENDED
-
-    def replace(self, task: Mapping[str, Any]) -> None:
-        """Takes over a task as the server gives it whole."""
-        self.task = dict(task)
-        self.results = list(task.get("results") or [])
-        self.is_stale = False
-
-    def apply(self, event: Mapping[str, Any]) -> bool:
-        """Takes in one event; whether it was one of the task."""
-        data = event.get("data") or {}
-        task = data.get("task")
-        if not isinstance(task, dict) or task.get("id") != self.task.get("id"):
-            return False
-        self.task = task
-        if found := data.get("results"):
-            # An event says how many there are with it, so that none is taken twice and a gap shows.
-            known, before = len(self.results), int(task.get("result_count") or 0) - len(found)
-            self.is_stale |= before > known
-            self.results += found[max(0, known - before) :]
-        return True
+class View(TaskView):
+    """A task as the command line shows it."""
 
     def whole(self) -> dict[str, Any]:
         """The task with its results, in the reader's language."""
@@ -94,7 +56,7 @@ class Ended(NamedTuple):
 
 
 async def see_through(
-    client: Client, output: Output, starting: Coroutine[Any, Any, dict[str, Any]], screen: Screen
+    client: Client, output: Output, starting: Coroutine[Any, Any, Mapping[str, Any]], screen: Screen
 ) -> Ended:
     """Starts a task and follows it to its end; Ctrl-C cancels it, a second one leaves at once.
 
@@ -113,7 +75,7 @@ async def see_through(
     started = asyncio.ensure_future(starting)
     with screen:
         try:
-            view.task = await asyncio.shield(started)
+            view.task = dict(await asyncio.shield(started))
             screen.show(view, "")
             async with aclosing(follow_task(client, view)) as news:
                 async for trouble in news:
@@ -122,7 +84,7 @@ async def see_through(
         except asyncio.CancelledError:
             try:
                 screen.cancelling()
-                view.task = view.task or await started
+                view.task = view.task or dict(await started)
                 view.replace(await _cancel(client, view))
             except ClientError as error:
                 if not view.task:
@@ -139,8 +101,6 @@ async def see_through(
 async def follow_task(client: Client, view: View) -> AsyncGenerator[str, None]:
     """Keeps the view of a task up to date until it has ended.
 
-    It listens first and asks then, so nothing is missed: not at the start, nor after a cut or a restart of the server.
-
     Yields:
         after each change what is wrong with the connection; nothing, mostly.
 
@@ -148,46 +108,26 @@ async def follow_task(client: Client, view: View) -> AsyncGenerator[str, None]:
         ServerRefused: the server knows no such task any more, or does not want this client back.
         ServerUnreachable: it cannot be reached, or has been away for `PATIENCE_S`.
     """
-    trouble = ""
-    async with aclosing(client.follow([f"tasks/{view.task['id']}"])) as feed:
-        while not view.has_ended:
-            try:
-                async with asyncio.timeout(PATIENCE_S if trouble else None):
-                    item = await anext(feed)
-            except TimeoutError:
-                raise _gone(client, view) from None
-            match item:
-                case Connected():
-                    trouble, view.is_stale = "", True
-                case Disconnected(reason):
-                    trouble = say(f"连接中断（{reason}），正在重连…", f"cut ({reason}), coming back…")
-                case Happened(event):
-                    if not view.apply(event) and not view.is_stale:
-                        continue
-            if view.is_stale and not isinstance(item, Disconnected):
-                trouble = await _refresh(client, view)
-            yield trouble
-
-
-async def _refresh(client: Client, view: View) -> str:
-    """Asks for the whole task; what is wrong, where it is not given: then the feed breaks too, and comes back."""
     try:
-        view.replace(await client.task(str(view.task["id"])))
+        async with aclosing(client.follow_task(view, patience_s=PATIENCE_S)) as news:
+            async for trouble in news:
+                yield _told(trouble)
     except ServerUnreachable as error:
-        return str(error)
-    except ServerRefused as refusal:
-        if refusal.status != _UNAVAILABLE:
-            raise
-        return str(refusal)
-    return ""
+        raise _gone(client, view) if error.code == "server_gone" else error from None
 
 
-async def _cancel(client: Client, view: View) -> dict[str, Any]:
+def _told(trouble: Disconnected | ClientError | None) -> str:
+    if isinstance(trouble, Disconnected):
+        return say(f"连接中断（{trouble.reason}），正在重连…", f"cut ({trouble.reason}), coming back…")
+    return "" if trouble is None else words_of_failure(trouble)
+
+
+async def _cancel(client: Client, view: View) -> Mapping[str, Any]:
     id = str(view.task["id"])
     try:
         return await client.change_task(id, "cancel")
     except ServerRefused as refusal:
-        if refusal.problem.get("code") != "task_conflict":
+        if refusal.code != "task_conflict":
             raise
         return await client.task(id)  # it had ended by itself
 

@@ -12,7 +12,6 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from service.cli.client import Position
 from service.cli.language import say
 from service.cli.output import GAP, clock
 from service.cli.results import ResultTable
@@ -31,6 +30,7 @@ from service.cli.task_text import (
     size_text,
     status_text,
 )
+from service.client import Position
 
 _TITLE_WIDTH_MIN = 16
 _LABEL_WIDTH = 10

@@ -9,7 +9,7 @@ from typing import Any
 import click
 from rich.text import Text
 
-from service.cli.client import Client, ClientError, Position, ServerRefused
+from service.cli.arguments import complete_task
 from service.cli.command import over_api
 from service.cli.language import say
 from service.cli.output import Output
@@ -17,6 +17,8 @@ from service.cli.status import DONE, REFUSED
 from service.cli.task_table import TaskView, id_lengths, task_lines, task_table
 from service.cli.task_text import name_of, status_text
 from service.cli.watch import watch
+from service.client import Client, ClientError, Position, ServerRefused
+from service.client.shapes import Task, Tasks
 from service.model.task import TaskKind, TaskStatus
 
 _LISTED = 20
@@ -91,7 +93,7 @@ async def tasks(
         answer = await _listed(client, limit, kinds=kinds, statuses=statuses)
         return TaskView(
             Position(str(plugins["epoch"]), str(plugins["seq"])),
-            answer["tasks"],
+            map(dict, answer["tasks"]),
             lambda task: (
                 (not kinds or task.get("kind") in kinds) and (not statuses or task.get("status") in statuses)
             ),
@@ -102,7 +104,7 @@ async def tasks(
 
 
 @tasks.command(help=say("显示一个任务的全部信息", "Show all that is known of a task."))
-@click.argument("id", metavar="ID")
+@click.argument("id", metavar="ID", shell_complete=complete_task)
 @over_api
 async def show(client: Client, output: Output, *, id: str) -> None:
     """One task, with its results and errors."""
@@ -119,7 +121,7 @@ def _command(verb: str, help: str) -> None:
     """Makes the command that does `verb` with tasks."""
 
     @tasks.command(verb, help=help)
-    @click.argument("ids", metavar="ID...", nargs=-1, required=True)
+    @click.argument("ids", metavar="ID...", nargs=-1, required=True, shell_complete=complete_task)
     @over_api
     async def change(client: Client, output: Output, *, ids: tuple[str, ...]) -> int:
         whole = await _resolved(client, ids)
@@ -149,23 +151,23 @@ _command("resume", say("继续已暂停的下载", "Go on with downloads that ar
 _command("retry", say("重试失败或已取消的任务", "Try tasks again that failed or were cancelled."))
 
 
-async def _attempt(request: Coroutine[Any, Any, dict[str, Any]]) -> dict[str, Any] | ClientError:
+async def _attempt(request: Coroutine[Any, Any, Task]) -> Task | ClientError:
     try:
         return await request
     except ClientError as error:
         return error
 
 
-async def _listed(client: Client, limit: int, **wanted: Iterable[str]) -> dict[str, Any]:
+async def _listed(client: Client, limit: int, **wanted: Iterable[str]) -> Tasks:
     """The newest tasks, also where they are more than the server gives at once."""
-    found: list[dict[str, Any]] = []
+    found: list[Task] = []
     cursor = ""
     while True:
         answer = await client.tasks(limit=min(limit - len(found), _PAGE), cursor=cursor, **wanted)
         found += answer["tasks"]
         cursor = answer.get("next_cursor") or ""
         if not cursor or len(found) >= limit:
-            return answer | {"tasks": found}
+            return {**answer, "tasks": found}
 
 
 async def _resolved(client: Client, ids: Iterable[str]) -> list[str]:

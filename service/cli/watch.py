@@ -11,7 +11,11 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from service.cli.client import (
+from service.cli.events import event_line
+from service.cli.language import say
+from service.cli.output import PLUGIN_TYPES, Output, is_terminal, plugin_table
+from service.cli.remedies import words_of_failure
+from service.client import (
     RECONNECT_MIN_S,
     Client,
     Connected,
@@ -19,9 +23,6 @@ from service.cli.client import (
     Position,
     ServerUnreachable,
 )
-from service.cli.events import event_line
-from service.cli.language import say
-from service.cli.output import PLUGIN_TYPES, Output, is_terminal, plugin_table
 
 _FEED_LINES = 8
 
@@ -111,7 +112,7 @@ async def _fetch_again(fetch: Callable[[], Awaitable[Listed]], shown: _Screen) -
         try:
             return await fetch()
         except ServerUnreachable as error:
-            shown.status(str(error))
+            shown.status(words_of_failure(error))
             await asyncio.sleep(RECONNECT_MIN_S)
 
 

@@ -184,10 +184,11 @@ class Database:
     def _report(self, aside: Path) -> None:
         name = f"{self._path.parent.name}/{self._path.name}"
         self.problem = Text(
-            zh=f"数据库 {name} 已损坏，已移至 {aside.name} 并新建；丢失的是任务记录和插件的来源记录，"
-            "插件与配置不受影响",
+            zh=f"数据库 {name} 已损坏，已移至 {aside.name} 并新建；丢失的是任务记录、插件的来源记录、"
+            "保留的插件版本和更改记录（因此无法回退或撤销），插件与配置不受影响",
             en=f"The database {name} was damaged; it was moved to {aside.name} and a new one made. The list "
-            "of tasks and where plugins came from are lost, the plugins and their configuration are not",
+            "of tasks, where plugins came from, their revisions and the list of changes are lost, so nothing from "
+            "before can be gone back to; the plugins and their configuration are untouched",
         )
         log.error("database.damaged", problem=self.problem.en)
 

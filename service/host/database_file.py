@@ -116,6 +116,14 @@ def _open(path: Path) -> sqlite3.Connection:
         connection.execute("SELECT file, origin FROM origins LIMIT 1").fetchall()
         connection.execute("SELECT seq, id, status, task, checkpoint FROM tasks LIMIT 1").fetchall()
         connection.execute("SELECT task, number, results FROM task_results LIMIT 1").fetchall()
+        connection.execute(
+            "SELECT seq, identity, unit, revision, saved_ns, retired FROM revisions LIMIT 1"
+        ).fetchall()
+        connection.execute("SELECT revision, path, part, sha256 FROM revision_files LIMIT 1").fetchall()
+        connection.execute(
+            "SELECT seq, id, changeset, undoable, undoes, undone_by FROM changes LIMIT 1"
+        ).fetchall()
+        connection.execute("SELECT change, kind, key FROM change_needs LIMIT 1").fetchall()
     except BaseException:
         with contextlib.suppress(sqlite3.Error):
             connection.close()

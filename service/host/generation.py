@@ -6,14 +6,14 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import structlog
 
 from service.host.files.sources import Snapshot
 from service.host.workers.worker_process import WorkerProcess
-from service.model.plugin import Manifest
+from service.model.plugin import Manifest, Stage
 from service.model.states import GENERATION_TRANSITIONS, GenerationState
 from service.model.text import Text
 from service.wire import messages
@@ -33,6 +33,9 @@ class Generation:
         manifest: what the worker said of the plugin.
         worker: the process.
         load_ms: how long the load took.
+
+    Attributes:
+        stage_ms: how long each stage took; contract and configuration count with the import.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class Generation:
         self.manifest = manifest
         self.worker = worker
         self.load_ms = load_ms
+        self.stage_ms: Mapping[Stage, float] = {}
         self.imports: frozenset[str] = frozenset()
         self.asked: dict[str, Any] | None = None
         self.leases = 0

@@ -1,6 +1,6 @@
 """The parts that make files run, put together: eyes, watcher, reconciler, loader, workers.
 
-watcher ─► eyes ─► reconciler ─► loader ─► nursery
+watcher ─► eyes ─► reconciler ─► loader ─► templates
                         │
                         └─► registry, retirement
 """
@@ -17,10 +17,13 @@ from typing import Any
 import structlog
 
 from service.host.configuration.config_store import ConfigStore
+from service.host.dependencies.environments import Environments
 from service.host.files.eyes import Eyes
-from service.host.files.sources import SourceFile
+from service.host.files.sources import SourceFile, source_file
 from service.host.files.tree import SourceTree
 from service.host.files.watcher import Watcher
+from service.host.history.history import History
+from service.host.history.record import RevisionRecord
 from service.host.loader import Loader, LoadLimits
 from service.host.operations import Operations
 from service.host.plugin_logs import LogRecord, PluginLogs
@@ -31,6 +34,7 @@ from service.host.store import Store
 from service.host.workers.census import Census
 from service.host.workers.output import OutputLines
 from service.host.workers.processes import Nursery
+from service.host.workers.templates import Templates
 from service.live.event_log import EventLog
 from service.model.events import LogLine
 from service.model.plugin import Origin
@@ -51,6 +55,8 @@ class KernelLimits:
     reconciler: ReconcilerLimits
     worker: dict[str, Any]
     downloads_dir: Path
+    dependencies_s: float
+    allow_builds: bool
     processes: int
     frame_bytes: int
     plugin_file_bytes: int
@@ -69,6 +75,7 @@ class Kernel:
         events: where changes are published.
         config: the stored configuration.
         store: what is remembered of plugins.
+        history: what served, and what was changed.
         logs: takes what plugins print.
         limits: from the settings.
         bundled: by file relative to home, where the original of a bundled plugin lies, to know its copy by.
@@ -81,6 +88,7 @@ class Kernel:
         events: EventLog,
         config: ConfigStore,
         store: Store,
+        history: History,
         logs: PluginLogs,
         limits: KernelLimits,
         bundled: Mapping[str, Path] | None = None,
@@ -94,9 +102,17 @@ class Kernel:
         self.workers_problem: Text | None = Text(zh="正在启动", en="starting")
         self.tree = SourceTree()
         self.registry = Registry(events, call_s=limits.call_s)
-        self.nursery = Nursery(limits.worker, spares=limits.spares, frame_bytes=limits.frame_bytes)
-        self.census = Census(self.nursery.workers, limits.processes)
-        self.loader = Loader(self.nursery, home, limits.load, limits.downloads_dir)
+        self.templates = Templates(
+            Nursery(limits.worker, spares=limits.spares, frame_bytes=limits.frame_bytes)
+        )
+        self.census = Census(self.templates.workers, limits.processes)
+        self.environments = Environments(
+            home / "data" / "envs",
+            timeout_s=limits.dependencies_s,
+            allow_builds=limits.allow_builds,
+            on_removed=self._forget_template,
+        )
+        self.loader = Loader(self.templates, self.environments, home, limits.load, limits.downloads_dir)
         self.retirement = Retirement(events, settle_s=limits.call_s, stop_s=limits.stop_s)
         self.reconciler = Reconciler(
             self.registry,
@@ -106,6 +122,7 @@ class Kernel:
             config,
             output=self.output,
             remember=store.remember_manifest,
+            record=RevisionRecord(history.revisions, self.tree),
             limits=limits.reconciler,
         )
         self._loop = asyncio.get_running_loop()
@@ -114,7 +131,15 @@ class Kernel:
             self.eyes, home / "config" / "plugins.json", self._config_changed, scan_s=limits.scan_s
         )
         self.operations = Operations(
-            self.registry, self.reconciler, self.tree, self.eyes, self.loader, config, store, events
+            self.registry,
+            self.reconciler,
+            self.tree,
+            self.eyes,
+            self.loader,
+            config,
+            history,
+            events,
+            tell_files=self.tell_files,
         )
         self._rereading: asyncio.Task[None] | None = None
         self._reread_again = False
@@ -123,10 +148,14 @@ class Kernel:
         """Start the workers' template, look at the files and watch them."""
         self.census.start()
         try:
+            await self.environments.start()
+            await asyncio.to_thread(_make, self._limits.downloads_dir)
             bundled = await asyncio.to_thread(_origins_of, self._bundled)
             self.reconciler.know(await self._store.manifests(), {**bundled, **await self._store.origins()})
-            await asyncio.gather(self.nursery.start(), self._look())
+            await asyncio.gather(self.templates.start(), self._look())
             self.workers_problem = None
+            await self.reconciler.first_round()
+            self.environments.settled()
         except (OSError, TimeoutError) as error:
             self.workers_problem = Text(
                 zh=f"插件进程无法启动：{error}", en=f"Workers cannot be started: {error}"
@@ -150,8 +179,17 @@ class Kernel:
                 self.retirement.begin(plugin, generation)
         await self.retirement.close(max(0.0, seconds - _LAST_WORDS_SECONDS))
         await self.operations.close()
-        await self.nursery.close()
+        await self.environments.close()
+        await self.templates.close()
         await self.census.close()
+
+    def tell_files(self, files: Mapping[str, bytes | None]) -> None:
+        """Have the tree know what files are about to hold, so that their appearing is no news to the watcher."""
+        for path, content in files.items():
+            self.tree.apply(path, None if content is None else source_file(content))
+
+    async def _forget_template(self, site: Path) -> None:
+        self.templates.forget(site)
 
     def output(self, plugin: Plugin, number: int) -> Callable[[bytes], None]:
         """What takes the output of one generation."""
@@ -191,6 +229,14 @@ class Kernel:
             changed = await self._config.reread()
             if changed:
                 await self.operations.apply_config(changed)
+
+
+def _make(folder: Path) -> None:
+    """Have a folder be there; where it cannot be made, what wants to write into it says so better."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        log.warning("kernel.folder_not_made", folder=str(folder), reason=str(error))
 
 
 def _origins_of(bundled: Mapping[str, Path]) -> dict[str, Origin]:

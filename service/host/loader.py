@@ -3,63 +3,67 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from service.errors import LoadFailed
-from service.host.configuration.config_schema import fields_from_json_schema
+from service.host.conversation import Conversation, LoadLimits, Outline, imports_of, load_failed
 from service.host.dependencies import declaration
+from service.host.dependencies.declaration import Declared
+from service.host.dependencies.environments import Environments
+from service.host.dependencies.leases import Lease
 from service.host.files.flaws import describe_flaw
 from service.host.files.sources import Snapshot, SourceFlawed
-from service.host.generation import END_SECONDS, Generation, describe_exit
-from service.host.workers.channel import ChannelClosed
-from service.host.workers.processes import Nursery
-from service.host.workers.worker_messages import Failed, Hello
-from service.host.workers.worker_messages import Stage as StageBegun
+from service.host.generation import END_SECONDS, Generation
+from service.host.workers.templates import SERVER_SITE, Templates
 from service.host.workers.worker_process import WorkerProcess
-from service.model.identity import is_valid_name
-from service.model.plugin import LoadError, Manifest, Stage
+from service.model.events import InstallProgress
+from service.model.identity import Identity
+from service.model.plugin import LoadError, Stage
+from service.model.states import GenerationState
 from service.model.text import Text
-from service.wire import messages
+from service.worker.compat.signs import imports_base_plugin
 
-# The worker keeps the limits itself and can say where the plugin stands; this is for one that cannot.
-_GRACE_SECONDS = 1.5
-# A load is of low priority only while it is short: a long one would starve beside busy plugins.
-_LOW_PRIORITY_SECONDS = 0.015
+__all__ = ["LoadLimits", "Loader", "Outline", "flawed", "imports_of"]
+
 _LONG_LOAD_SECONDS = 1.0
 _PARALLEL_LOADS = 8
-
-
-@dataclass(frozen=True, slots=True)
-class LoadLimits:
-    """Seconds that the stages of a load may take."""
-
-    load_s: float
-    start_s: float
-    self_check_s: float
 
 
 class Loader:
     """Loads plugins into workers.
 
     Args:
-        nursery: gives the workers.
+        templates: gives the workers.
+        environments: gives what plugins depend on.
         home: the server's home folder.
         limits: the deadlines.
         downloads_dir: where plugins download to.
+        stall_s: seconds that a plugin's event loop may stand still before its log tells what holds it up, see
+            `service.worker.stalls`; nobody looks where it is not given.
     """
 
-    def __init__(self, nursery: Nursery, home: Path, limits: LoadLimits, downloads_dir: Path) -> None:
-        self._nursery = nursery
+    def __init__(
+        self,
+        templates: Templates,
+        environments: Environments,
+        home: Path,
+        limits: LoadLimits,
+        downloads_dir: Path,
+        *,
+        stall_s: float | None = None,
+    ) -> None:
+        self._templates = templates
+        self._environments = environments
         self._home = home
-        self._downloads_dir = downloads_dir
-        self._limits = limits
+        self._conversation = Conversation(home, limits, downloads_dir, stall_s)
         self._places = asyncio.Semaphore(_PARALLEL_LOADS)
+
+    @property
+    def home(self) -> Path:
+        """The home folder."""
+        return self._home
 
     @property
     def plugins_dir(self) -> Path:
@@ -68,7 +72,7 @@ class Loader:
 
     def data_dir(self, plugin_type: str, short_name: str) -> Path:
         """The folder that is a plugin's own."""
-        return self._home / "data" / "plugins" / plugin_type / short_name
+        return self._conversation.data_dir(plugin_type, short_name)
 
     async def load(
         self,
@@ -76,6 +80,7 @@ class Loader:
         config: Mapping[str, Any],
         number: int,
         on_output: Callable[[bytes], None],
+        on_progress: Callable[[InstallProgress], None] | None = None,
     ) -> Generation:
         """Load one generation; on any failure nothing of it is left.
 
@@ -84,201 +89,169 @@ class Loader:
             config: the stored configuration.
             number: the generation's number.
             on_output: takes what it prints.
+            on_progress: told how far its dependencies are, where any are to be installed.
 
         Raises:
             LoadFailed: at which stage, where and why.
         """
-        asked = await self._check_dependencies(snapshot, number)
-        async with _Place(self._places):
-            try:
-                worker = await self._nursery.acquire()
-            except OSError as error:  # no descriptors, no processes, or nothing in time
-                raise self._failed(
-                    snapshot,
-                    number,
-                    Stage.IMPORT,
-                    "worker_unavailable",
-                    Text(
-                        zh=f"无法启动插件进程（{error}），请检查内存与进程数上限",
-                        en=f"No worker process could be started ({error}); check memory and process limits",
-                    ),
-                ) from error
-            worker.send_output_to(on_output)
-            try:
-                generation = await self._load_in(worker, snapshot, config, number)
-                generation.asked = asked
-                return generation
-            except LoadFailed:
-                worker.kill()
-                # What it held, a port or a lock, shall be free for whoever comes next.
-                await asyncio.wait((worker.exited,), timeout=END_SECONDS)
-                raise
-            except BaseException:
-                worker.kill()
-                raise
+        declared = await self._declared(snapshot, number)
+        lease = await self._lease(snapshot, number, declared, on_progress)
+        try:
+            return await self._load(snapshot, config, number, on_output, declared, lease)
+        except BaseException:
+            if lease is not None:
+                lease.release(in_vain=True)
+            raise
 
-    async def _check_dependencies(self, snapshot: Snapshot, number: int) -> dict[str, Any] | None:
-        """Whether all that the plugin declares is there; and what it asks for."""
-        if b"# /// script" not in snapshot.source and snapshot.requirements is None:
+    async def prepare(
+        self,
+        snapshot: Snapshot,
+        number: int,
+        on_progress: Callable[[InstallProgress], None] | None = None,
+    ) -> Lease | None:
+        """Have what a plugin depends on there, for a `load` that is to come; nothing of it is run.
+
+        Returns:
+            what keeps it there until it is given back; `None` where the plugin needs nothing.
+
+        Raises:
+            LoadFailed: it cannot be had.
+        """
+        declared = await self._declared(snapshot, number)
+        return await self._lease(snapshot, number, declared, on_progress)
+
+    async def _lease(
+        self,
+        snapshot: Snapshot,
+        number: int,
+        declared: Declared | None,
+        on_progress: Callable[[InstallProgress], None] | None,
+    ) -> Lease | None:
+        if declared is None:
             return None
-        file = f"plugins/{snapshot.unit.main_file}"
-        declared = await asyncio.to_thread(
+        return await self._environments.acquire(
+            declared,
+            user=f"{snapshot.unit.type.value}/{snapshot.unit.short_name}",
+            file=f"plugins/{snapshot.unit.main_file}",
+            generation=number,
+            on_progress=on_progress or (lambda progress: None),
+        )
+
+    async def _load(
+        self,
+        snapshot: Snapshot,
+        config: Mapping[str, Any],
+        number: int,
+        on_output: Callable[[bytes], None],
+        declared: Declared | None,
+        lease: Lease | None,
+    ) -> Generation:
+        site = SERVER_SITE if declared is not None else None
+        if lease is not None:
+            site = lease.set.path
+            self._templates.learn(site, self._environments.modules(site.name))
+        async with _Place(self._places):
+            worker = await self._worker(snapshot, number, site)
+            try:
+                generation = await self._attempt(worker, snapshot, config, number, on_output, site)
+            except LoadFailed as failure:
+                if site is None or not (worker.is_preloaded and _may_be_of_the_fork(failure.error)):
+                    raise
+                # One that was lost with its template tells nothing of it.
+                was_lost = worker.exited.done() and worker.exited.result() is None
+                worker = await self._worker(snapshot, number, site, cold=True)
+                generation = await self._attempt(worker, snapshot, config, number, on_output, site)
+                if not was_lost:
+                    self._templates.distrust(site, f"a plugin only loads without it ({failure.error.code})")
+        if lease is not None:
+            lease.user = str(Identity(snapshot.unit.type, generation.manifest.name))
+            # What the plugin runs on stays as long as its process does.
+            worker.exited.add_done_callback(
+                lambda _: lease.release(in_vain=generation.state is GenerationState.READY)
+            )
+        generation.asked = declared.plugbay if declared is not None else None
+        return generation
+
+    async def _worker(
+        self, snapshot: Snapshot, number: int, site: Path | None, *, cold: bool = False
+    ) -> WorkerProcess:
+        try:
+            return await self._templates.acquire(site, cold=cold)
+        except OSError as error:  # no descriptors, no processes, or nothing in time
+            raise load_failed(
+                snapshot,
+                number,
+                Stage.IMPORT,
+                "worker_unavailable",
+                Text(
+                    zh=f"无法启动插件进程（{error}），请检查内存与进程数上限",
+                    en=f"No worker process could be started ({error}); check memory and process limits",
+                ),
+            ) from error
+
+    async def _attempt(
+        self,
+        worker: WorkerProcess,
+        snapshot: Snapshot,
+        config: Mapping[str, Any],
+        number: int,
+        on_output: Callable[[bytes], None],
+        site: Path | None,
+    ) -> Generation:
+        worker.send_output_to(on_output)
+        try:
+            generation, third_party = await self._conversation.load(worker, snapshot, config, number, site)
+            if site is not None and self._templates.learn(site, third_party):
+                await self._remember_modules(site)
+            return generation
+        except LoadFailed:
+            worker.kill()
+            # What it held, a port or a lock, shall be free for whoever comes next.
+            await asyncio.wait((worker.exited,), timeout=END_SECONDS)
+            raise
+        except BaseException:
+            worker.kill()
+            raise
+
+    async def outline(self, snapshot: Snapshot) -> Outline:
+        """What a plugin says of itself as far as its text tells; nothing of it is run.
+
+        Raises:
+            LoadFailed: it cannot be parsed, or there is no worker to do that.
+        """
+        worker = await self._worker(snapshot, 0, None)
+        try:
+            return await self._conversation.outline(worker, snapshot)
+        finally:
+            worker.kill()
+
+    async def _declared(self, snapshot: Snapshot, number: int) -> Declared | None:
+        """What the plugin declares, `None` where that is nothing."""
+        text = snapshot.source
+        if b"# /// script" not in text and snapshot.requirements is None and not imports_base_plugin(text):
+            return None
+        return await asyncio.to_thread(
             declaration.declared,
-            snapshot.source,
+            text,
             snapshot.requirements,
-            file=file,
+            file=f"plugins/{snapshot.unit.main_file}",
             requirements_file=f"plugins/{snapshot.requirements_path}",
             generation=number,
         )
-        await asyncio.to_thread(declaration.require_satisfied, declared, file=file, generation=number)
-        return declared.plugbay
 
-    async def _load_in(
-        self, worker: WorkerProcess, snapshot: Snapshot, config: Mapping[str, Any], number: int
-    ) -> Generation:
-        began = time.perf_counter()
-        worker.channel.send(*self._load_message(snapshot, config, number))
-        loop = asyncio.get_running_loop()
-        boost = loop.call_later(_LOW_PRIORITY_SECONDS, worker.set_normal_priority)
-        stage = Stage.IMPORT
-        try:
-            while True:
-                seconds = getattr(self._limits, _LIMIT_OF[stage])
-                async with asyncio.timeout(seconds + _GRACE_SECONDS):
-                    message, body = await worker.channel.loading()
-                if isinstance(message, StageBegun):
-                    if message.stage not in _LIMIT_OF or message.stage == stage:
-                        raise ValueError(f"stage {message.stage}")
-                    stage = Stage(message.stage)
-                elif isinstance(message, Failed):
-                    raise LoadFailed(self._reported(body, number)) from _Imports(message.imports)
-                else:
-                    manifest = self._manifest(snapshot, message, body)
-                    load_ms = (time.perf_counter() - began) * 1000
-                    generation = Generation(number, snapshot, manifest, worker, load_ms)
-                    generation.imports = frozenset(worker.channel.imports or message.modules)
-                    return generation
-        except TimeoutError:
-            raise self._failed(
-                snapshot,
-                number,
-                stage,
-                f"{stage}_timeout",
-                Text(
-                    zh=f"{stage} 阶段在 {seconds:g} 秒内没有结束",
-                    en=f"The {stage} stage did not end within {seconds:g} s",
-                ),
-            ) from None
-        except ChannelClosed as closed:
-            how = describe_exit(closed.status, closed.ended_for)
-            if worker.closed_its_channel or closed.status == messages.CHANNEL_LOST << 8:
-                how = Text(zh="它关闭了与服务器的连接", en="it closed its connection to the server")
-            raise self._failed(
-                snapshot,
-                number,
-                stage,
-                "worker_exited",
-                Text(
-                    zh=f"插件进程在 {stage} 阶段结束（{how.zh}）：请检查 os._exit、关闭描述符、内存用量或原生扩展，"
-                    "详情见插件日志",
-                    en=f"The plugin's process ended at the {stage} stage ({how.en}): look for os._exit, closed "
-                    "descriptors, memory use or a native extension; its log may say more",
-                ),
-            ) from None
-        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-            raise self._failed(
-                snapshot,
-                number,
-                stage,
-                "manifest_invalid",
-                Text(
-                    zh=f"插件给出的描述不可用：{error}",
-                    en=f"What the plugin says of itself cannot be used: {error}",
-                ),
-            ) from error
-        finally:
-            boost.cancel()
-
-    def _load_message(
-        self, snapshot: Snapshot, config: Mapping[str, Any], number: int
-    ) -> tuple[dict[str, Any], bytes]:
-        unit = snapshot.unit
-        root = self.plugins_dir
-        header = {
-            "t": messages.LOAD,
-            "protocol": messages.PROTOCOL,
-            "type": unit.type.value,
-            "module": unit.module,
-            "file": str(root / unit.main_file),
-            "root": str(root),
-            "home": str(self._home),
-            "generation": number,
-            "config": {key: value for key, value in config.items() if not key.startswith("_")},
-            "data_dir": str(self.data_dir(unit.type.value, unit.short_name)),
-            "downloads_dir": str(self._downloads_dir),
-            "modules": [
-                {
-                    "name": one.name,
-                    "path": str(root / one.path),
-                    "package": one.is_package,
-                    "size": len(one.content),
-                }
-                for one in snapshot.modules
-            ],
-        }
-        return header, b"".join(one.content for one in snapshot.modules)
-
-    def _manifest(self, snapshot: Snapshot, hello: Hello, body: bytes) -> Manifest:
-        if hello.protocol != messages.PROTOCOL:
-            raise ValueError(f"protocol {hello.protocol} instead of {messages.PROTOCOL}")
-        manifest = msgspec.json.decode(body, type=Manifest)
-        if manifest.type is not snapshot.unit.type:
-            raise ValueError(f"type {manifest.type}")
-        if not is_valid_name(manifest.name):
-            raise ValueError(f"name {manifest.name[:80]!r}")
-        if manifest.config_json_schema is not None:
-            fields = fields_from_json_schema(manifest.config_json_schema)
-            manifest = msgspec.structs.replace(manifest, config_schema=fields)
-        return manifest
-
-    def _reported(self, body: bytes, number: int) -> LoadError:
-        error = msgspec.json.decode(body, type=LoadError)
-        return msgspec.structs.replace(error, generation=number)
-
-    def _failed(self, snapshot: Snapshot, number: int, stage: Stage, code: str, text: Text) -> LoadFailed:
-        return LoadFailed(
-            LoadError(
-                stage=stage,
-                code=code,
-                type="",
-                message=text.zh,
-                file=f"plugins/{snapshot.unit.main_file}",
-                line=None,
-                column=None,
-                traceback=None,
-                generation=number,
-                messages=text,
-            )
-        )
+    async def _remember_modules(self, site: Path) -> None:
+        if site != SERVER_SITE:
+            await self._environments.remember_modules(site.name, self._templates.modules(site))
 
 
-_LIMIT_OF = {Stage.IMPORT: "load_s", Stage.START: "start_s", Stage.SELF_CHECK: "self_check_s"}
+def _may_be_of_the_fork(error: LoadError) -> bool:
+    """Whether a plugin that failed where its libraries had been imported before may load where they are not."""
+    if error.stage is Stage.IMPORT:
+        return error.type not in ("SyntaxError", "IndentationError", "TabError")
+    return error.code in ("worker_exited", f"{error.stage}_timeout")
 
 
-class _Imports(Exception):
-    """Carries the modules that a failed load named, for `imports_of`."""
-
-    def __init__(self, modules: list[str]) -> None:
-        super().__init__()
-        self.modules = frozenset(modules)
-
-
-def imports_of(failure: LoadFailed) -> frozenset[str] | None:
-    """The plugin-side modules that a failed load named, as far as the worker came to say so."""
-    return failure.__cause__.modules if isinstance(failure.__cause__, _Imports) else None
-
-
-def flawed(flaw: SourceFlawed, number: int, max_bytes: int) -> LoadFailed:
+def flawed(flaw: SourceFlawed, number: int | None, max_bytes: int) -> LoadFailed:
     """The error of a plugin whose path holds no text that could be loaded."""
     text = describe_flaw(flaw, max_bytes)
     return LoadFailed(

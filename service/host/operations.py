@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import msgspec
+import structlog
 
 from service.errors import ConfigInvalid, PlugbayError, PluginDisabled, PluginNotFound, PluginUnavailable
 from service.host.configuration import config_file, config_schema
 from service.host.configuration.config_store import ConfigStore
 from service.host.files.eyes import Eyes
 from service.host.files.tree import SourceTree
+from service.host.history.changeset import Wanted
+from service.host.history.history import History
 from service.host.loader import Loader
 from service.host.reconciling.desks import Change, Outcome
 from service.host.reconciling.reconciler import Reconciler
 from service.host.registry import Plugin, Registry
-from service.host.store import Store
 from service.live.event_log import EventLog
 from service.model.events import Cause, ConfigImported, RegistryReloaded
 from service.model.plugin import LoadError, Manifest, PluginView
 from service.model.states import PluginState
 from service.model.text import Text
+
+log = structlog.get_logger(__name__)
 
 # A load has deadlines of its own, and drains and grace come on top; this is for what should not happen.
 _PATIENCE_SECONDS = 90.0
@@ -58,12 +60,6 @@ class PutConfig:
     error: LoadError | None
 
 
-class FilesNotDeleted(PlugbayError):
-    """The plugin's files could not be deleted; nothing was changed."""
-
-    code = "files_not_deleted"
-
-
 class Operations:
     """See the module."""
 
@@ -75,8 +71,10 @@ class Operations:
         eyes: Eyes,
         loader: Loader,
         config: ConfigStore,
-        store: Store,
+        history: History,
         events: EventLog,
+        *,
+        tell_files: Callable[[Mapping[str, bytes | None]], None],
     ) -> None:
         self._registry = registry
         self._reconciler = reconciler
@@ -84,8 +82,9 @@ class Operations:
         self._eyes = eyes
         self._loader = loader
         self._config = config
-        self._store = store
+        self._journal = history.journal
         self._events = events
+        self._tell_files = tell_files
         self._purges: set[asyncio.Task[None]] = set()
 
     async def close(self) -> None:
@@ -134,49 +133,47 @@ class Operations:
             how many calls are still running.
 
         Raises:
-            FilesNotDeleted
+            ChangeNotSaved, ConfigNotSaved: nothing was changed.
         """
         if plugin.removed:
             raise PluginNotFound(plugin.identity.type.value, plugin.identity.name)
-        paths = await self._delete(plugin)
-        await self._config.forget(plugin.identity.config_key)
-        await self._store.set_origin(plugin.file, None)
-        running = (plugin.serving.leases if plugin.serving else 0) + sum(
-            one.leases for one in plugin.draining
+        beside = self._tree.files_of(plugin.unit, [plugin.identity.name])
+        folder = self._loader.data_dir(plugin.unit.type.value, plugin.unit.short_name)
+        wanted = Wanted(
+            files=await self._journal.files_of(plugin.unit.path, beside),
+            config={plugin.identity.config_key: None},
+            origins={plugin.file: None},
+            folders={str(folder.relative_to(self._loader.home)): None} if purge else {},
         )
-        self._reconciler.forget_origin(plugin.file)
-        # Something may have been put there again meanwhile.
-        await asyncio.to_thread(self._look_at, paths)
-        await self._done(plugin, self._reconciler.request(plugin, Change(Cause.API)))
-        if purge:
-            self._purge(plugin)
+        version = plugin.manifest.version if plugin.manifest is not None else ""
+        async with self._journal.performed(
+            "delete",
+            str(plugin.identity),
+            wanted,
+            summary={"version": version},
+            on_files=self._tell_files,
+            # Calls that run may still be using it.
+            folders_later=True,
+        ) as performed:
+            running = (plugin.serving.leases if plugin.serving else 0) + sum(
+                one.leases for one in plugin.draining
+            )
+            self._reconciler.set_origin(plugin.file, None)
+            # Something may have been put there again meanwhile.
+            await asyncio.to_thread(self._look_at, beside)
+            await self._done(plugin, self._reconciler.request(plugin, Change(Cause.API)))
+        if purge and performed.id is not None:
+            self._purge(plugin, performed.id)
         return running
-
-    async def remove_files(self, plugin: Plugin) -> None:
-        """Delete the files of a plugin whose place another file has taken.
-
-        Raises:
-            FilesNotDeleted
-        """
-        for path in await self._delete(plugin):
-            self._tree.apply(path, None)
-
-    async def _delete(self, plugin: Plugin) -> list[str]:
-        paths = self._tree.files_of(plugin.unit, [plugin.identity.name])
-        try:
-            await asyncio.to_thread(self._delete_files, plugin.unit.path, paths)
-        except OSError as error:
-            raise FilesNotDeleted(
-                Text(
-                    zh=f"无法删除 {plugin.file}：{error.strerror}，请检查权限",
-                    en=f"{plugin.file} cannot be deleted: {error.strerror}; check its permissions",
-                )
-            ) from error
-        return paths
 
     async def set_enabled(self, plugin: Plugin, enabled: bool) -> PluginView:
         """Switch a plugin on or off, for good."""
-        await self._config.set_enabled(plugin.identity.config_key, enabled)
+        key = plugin.identity.config_key
+        wanted = Wanted(config={key: lambda entry: _switched(entry, enabled)})
+        async with self._journal.performed(
+            "toggle", str(plugin.identity), wanted, summary={"enabled": enabled}
+        ):
+            pass
         change = Change(Cause.API, kind="enabled" if enabled else "loaded")
         outcome = await self._done(plugin, self._reconciler.request(plugin, change))
         return outcome.plugin or plugin.view()
@@ -196,7 +193,10 @@ class Operations:
         manifest = _manifest_of(plugin)
         key = plugin.identity.config_key
         checked = await config_schema.check(manifest, values, self._config.values(key))
-        changed = await self._config.put(key, checked.values)
+        wanted = Wanted(config={key: lambda entry: {**checked.values, **_own(entry)}})
+        async with self._journal.performed("config", str(plugin.identity), wanted) as performed:
+            pass
+        changed = performed.id is not None
         if changed and plugin.enabled:
             change = Change(Cause.CONFIG, kind="configured", force=True)
             await self._done(plugin, self._reconciler.request(plugin, change))
@@ -218,8 +218,11 @@ class Operations:
         Raises:
             ConfigInvalid: an entry does not fit; all that is wrong is in it.
         """
-        changed = await self._config.replace_all(await self._fitting(entries))
-        count = await self.apply_config(changed)
+        fitting = await self._fitting(entries)
+        wanted = Wanted(config={key: dict(entry) for key, entry in fitting.items()})
+        async with self._journal.performed("import", None, wanted) as performed:
+            pass
+        count = await self.apply_config(set(performed.changeset.config))
         self._events.publish(ConfigImported(reloaded_count=count))
         return count
 
@@ -300,29 +303,31 @@ class Operations:
         for path in paths:
             self._eyes.look_at(path, may_be_open=False)
 
-    def _delete_files(self, unit_path: str, paths: list[str]) -> None:
-        root = self._loader.plugins_dir
-        target = root / unit_path
-        # A link is deleted itself, never what it leads to.
-        if target.is_dir() and not target.is_symlink():
-            # Without its main file it is no plugin any more: what goes after that changes nothing, and nothing loads.
-            (target / "__init__.py").unlink(missing_ok=True)
-            shutil.rmtree(target)
-        else:
-            target.unlink(missing_ok=True)
-        for path in paths:
-            (root / path).unlink(missing_ok=True)
-
-    def _purge(self, plugin: Plugin) -> None:
-        folder = self._loader.data_dir(plugin.unit.type.value, plugin.unit.short_name)
-        task = asyncio.create_task(self._purge_when_idle(plugin, folder), name=f"purge {plugin.identity}")
+    def _purge(self, plugin: Plugin, change: str) -> None:
+        task = asyncio.create_task(self._purge_when_idle(plugin, change), name=f"purge {plugin.identity}")
         self._purges.add(task)
         task.add_done_callback(self._purges.discard)
 
-    async def _purge_when_idle(self, plugin: Plugin, folder: Path) -> None:
+    async def _purge_when_idle(self, plugin: Plugin, change: str) -> None:
+        """Take its data folder away when nothing uses it any more; what is not done by the end, the next start does."""
         while plugin.draining:
             await plugin.wait_for_change(_PATIENCE_SECONDS)
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        try:
+            await self._journal.finish(change)
+        except PlugbayError as error:
+            log.warning("plugin.not_purged", plugin=str(plugin.identity), reason=str(error))
+
+
+def _own(entry: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What the server itself keeps in an entry."""
+    return {name: value for name, value in (entry or {}).items() if name.startswith("_")}
+
+
+def _switched(entry: Mapping[str, Any] | None, enabled: bool) -> dict[str, Any] | None:
+    """The entry of a plugin that is switched on or off; being on is what is so where nothing is said."""
+    if (entry or {}).get("_enabled", True) is enabled:
+        return dict(entry) if entry is not None else None
+    return {**(entry or {}), "_enabled": enabled}
 
 
 def _manifest_of(plugin: Plugin) -> Manifest:

@@ -14,7 +14,14 @@ from service.errors import PluginDisabled, PluginNotFound, PluginUnavailable
 from service.host.files.sources import Unit
 from service.host.generation import Generation
 from service.live.event_log import EventLog
-from service.model.events import Cause, PluginChange, PluginChanged, Timings
+from service.model.events import (
+    Cause,
+    InstallProgress,
+    PluginChange,
+    PluginChanged,
+    PluginInstalling,
+    Timings,
+)
 from service.model.identity import Identity, PluginType
 from service.model.plugin import Draining, LoadError, Manifest, Origin, Permissions, PluginView
 from service.model.states import GenerationState, PluginState
@@ -333,13 +340,20 @@ class Registry:
         level = (
             log.warning if change in ("failed", "crashed") else log.debug if change == "loading" else log.info
         )
-        level(
-            f"plugin.{change}",
-            plugin=view.id,
-            generation=view.generation,
-            cause=cause.value,
-            ms=round(timings.total_ms, 1) if timings else None,
-            error=f"{view.error.file}:{view.error.line}: {view.error.message}" if view.error else None,
+        told: dict[str, Any] = {"generation": view.generation, "cause": cause.value}
+        if timings is not None:
+            told["ms"] = round(timings.total_ms, 1)
+        if (error := view.error) is not None:
+            place = ":".join(str(part) for part in (error.file, error.line) if part is not None)
+            told["error"] = f"{place}: {error.text.en}"
+        if view.state is PluginState.DEGRADED:
+            told["serves"] = "older code"
+        level(f"plugin.{change}", plugin=view.id, **told)
+
+    def installing(self, plugin: Plugin, progress: InstallProgress) -> None:
+        """Tell everybody how far a plugin's dependencies are."""
+        self._events.publish(
+            PluginInstalling(id=str(plugin.identity), stage="dependencies", url=None, progress=progress)
         )
 
     @contextmanager

@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from service.live.framing import Framing
 from service.live.outbox import Outbox
 from service.live.subscription import Subscription
 from service.live.topics import Topics
 
 
 class Group:
-    """Clients that asked for exactly the same: an event is matched once for all of them."""
+    """Clients that asked for exactly the same over the same kind of transport: an event is matched, and made into
+    bytes, once for all of them.
+    """
 
-    __slots__ = ("clients", "topics")
+    __slots__ = ("clients", "framing", "topics")
 
-    def __init__(self, topics: Topics) -> None:
+    def __init__(self, topics: Topics, framing: Framing) -> None:
         self.topics = topics
+        self.framing = framing
         self.clients: dict[Client, None] = {}
 
 
@@ -29,6 +33,7 @@ class Client:
     Args:
         transport: where frames are written; its write limits are the hub's.
         drain: returns when the transport takes more after it was full.
+        framing: how what is written looks.
         outbox: what the client still has to get.
         position: the entry up to which the client has been served.
         address: where it comes from, None where that is not counted.
@@ -44,6 +49,7 @@ class Client:
         "detached",
         "drain",
         "drain_task",
+        "framing",
         "group",
         "live",
         "outbox",
@@ -60,6 +66,7 @@ class Client:
         self,
         transport: asyncio.Transport,
         drain: Callable[[], Awaitable[None]],
+        framing: Framing,
         outbox: Outbox,
         position: int,
         address: str | None,
@@ -68,6 +75,7 @@ class Client:
         self.write = transport.write
         self.buffered = transport.get_write_buffer_size
         self.drain = drain
+        self.framing = framing
         self.outbox = outbox
         self.position = position
         self.address = address

@@ -66,7 +66,7 @@ class EventLog:
         self._dead = 0
         self._bytes = 0
         self._listeners: list[Listener] = []
-        self._heartbeats = 0
+        self._notes = 0
 
     @property
     def tail(self) -> int:
@@ -123,17 +123,24 @@ class EventLog:
 
     def heartbeat(self, seq: int) -> bytes:
         """The payload of a heartbeat that says: everything up to `seq` has been sent. It is in no log."""
-        self._heartbeats += 1
+        return self.note("plugbay.heartbeat", "heartbeat", seq, {})
+
+    def note(self, type: str, subject: str, seq: int | None, data: Any) -> bytes:
+        """The payload of what is said to one client about its stream; it is in no log and uses up no seq.
+
+        `seq` is how far the client has been served, None where that is not to be told.
+        """
+        self._notes += 1
         return _ENCODER.encode(
             _Envelope(
-                id=f"{self.epoch}-{seq}-beat{self._heartbeats}",
+                id=f"{self.epoch}-{self.head if seq is None else seq}-note{self._notes}",
                 source=self._source,
-                type="plugbay.heartbeat",
-                subject="heartbeat",
+                type=type,
+                subject=subject,
                 time=_now(),
                 epoch=self.epoch,
-                seq=str(seq),
-                data={},
+                seq=msgspec.UNSET if seq is None else str(seq),
+                data=data,
             )
         )
 

@@ -21,7 +21,7 @@ from service.live.backlog import Backlog
 from service.live.beats import Beats
 from service.live.client import Client, Group
 from service.live.event_log import Entry, EventLog
-from service.live.frames import close_frame, ping_frame, text_frame
+from service.live.framing import Framing
 from service.live.limits import LiveLimits
 from service.live.outbox import Hold, Replay, ReplayLost
 from service.live.topics import topics_of
@@ -55,7 +55,7 @@ class Feeder:
         self._log = log
         self._close_s = limits.close_s
         self._on_beat = on_beat
-        self._groups: dict[frozenset[str], Group] = {}
+        self._groups: dict[tuple[frozenset[str], Framing], Group] = {}
         self._backlog = Backlog(
             max_events=log.max_events, max_bytes=log.max_bytes, taken=log.position, taken_seq=log.head
         )
@@ -149,14 +149,20 @@ class Feeder:
         client.position = self._log.position
         patterns = client.subscription.patterns
         if patterns and not client.closing:
-            group = self._groups.get(patterns)
+            key = (patterns, client.framing)
+            group = self._groups.get(key)
             if group is None:
-                group = self._groups[patterns] = Group(topics_of(patterns))
+                group = self._groups[key] = Group(topics_of(patterns), client.framing)
             group.clients[client] = None
             client.group = group
 
+    def say_goodbye(self, client: Client, code: int, reason: str) -> None:
+        """End a client's connection, saying why."""
+        if not client.closing:
+            self.close_client(client, client.framing.goodbye(code, reason))
+
     def close_client(self, client: Client, frame: bytes) -> None:
-        """Say goodbye with a close frame; where no answer comes in `close_s`, the connection is cut."""
+        """Say goodbye with a last frame; where no answer comes in `close_s`, the connection is cut."""
         if not client.closing:
             self.fence(client)
             if not client.transport.is_closing():
@@ -192,7 +198,7 @@ class Feeder:
         last = batch[-1].position
         for group in list(self._groups.values()):
             matched = [entry for entry in batch if group.topics.matches(entry.subject)]
-            data = b"".join([entry.frame for entry in matched])
+            data = b"".join(map(group.framing.event, matched))
             for number, client in enumerate(list(group.clients)):
                 if number % _CLIENTS_PER_LOOK == 0 and perf_counter() - self._step_began > STEP_S:
                     await self._breathe()
@@ -215,7 +221,7 @@ class Feeder:
             return
         if position != first:
             matched = [entry for entry in matched if entry.position > position]
-            data = b"".join([entry.frame for entry in matched])
+            data = b"".join(map(client.framing.event, matched))
         if client.live:
             if client.transport.is_closing():
                 self.fence(client)
@@ -234,7 +240,7 @@ class Feeder:
             client.group = None
             del group.clients[client]
             if not group.clients:
-                del self._groups[group.topics.patterns]
+                del self._groups[group.topics.patterns, group.framing]
 
     # Clients that are behind
 
@@ -305,7 +311,7 @@ class Feeder:
             client.room.set_result(None)
 
     def _drop_slow(self, client: Client) -> None:
-        self.close_client(client, close_frame(SLOW_CONSUMER, "slow consumer; reconnect"))
+        self.say_goodbye(client, SLOW_CONSUMER, "slow consumer; reconnect")
 
     def _cut_failed(self, client: Client) -> None:
         _log.exception("a client could not be served")
@@ -330,11 +336,17 @@ class Feeder:
     def _ping(self, client: Client) -> None:
         if client.transport.is_closing():
             self.fence(client)
-        elif client.pinged:
-            self.close_client(client, close_frame(NO_ANSWER, "no answer to ping; reconnect"))
-        else:
+            return
+        ping = client.framing.ping()
+        if client.pinged:
+            missed = "no answer to ping" if ping else "nothing is read"
+            self.say_goodbye(client, NO_ANSWER, f"{missed}; reconnect")
+        elif ping:
             client.pinged = True
-            client.write(ping_frame())
+            client.write(ping)
+        else:
+            # Who cannot answer shows by taking bytes that it is there.
+            client.pinged = client.blocked
 
     def _heartbeat(self, client: Client) -> None:
         """Never ahead of the events: its seq is one up to which the client has everything, so it may resume there."""
@@ -344,12 +356,15 @@ class Feeder:
         if not client.live:
             client.beat_due = True
         elif not self._backlog:
-            client.write(text_frame(self._log.heartbeat(self._log.head)))
+            self._write_heartbeat(client, self._log.head)
         elif client.position <= self._backlog.taken:
-            client.write(text_frame(self._log.heartbeat(self._backlog.taken_seq)))
+            self._write_heartbeat(client, self._backlog.taken_seq)
         else:
             # It was answered with a position that no round has come to; the next ones do.
             self._owed.append(client)
+
+    def _write_heartbeat(self, client: Client, seq: int) -> None:
+        client.write(client.framing.message(self._log.heartbeat(seq)))
 
     async def _breathe(self) -> None:
         await asyncio.sleep(0)

@@ -10,7 +10,7 @@ import msgspec
 from service.live.client import Client
 from service.live.event_log import EventLog
 from service.live.feeder import WATER_BYTES, Feeder
-from service.live.frames import close_frame
+from service.live.framing import WEB_SOCKET, Framing
 from service.live.heap import Heap
 from service.live.limits import LiveLimits
 from service.live.outbox import Hold, Outbox, Replay
@@ -94,7 +94,11 @@ class Hub:
             raise TooManyClients
 
     def attach(
-        self, transport: asyncio.Transport, drain: Callable[[], Awaitable[None]], address: str | None
+        self,
+        transport: asyncio.Transport,
+        drain: Callable[[], Awaitable[None]],
+        address: str | None,
+        framing: Framing = WEB_SOCKET,
     ) -> Client:
         """Take in a client. From here to `detach` only the hub writes to its transport.
 
@@ -102,11 +106,17 @@ class Hub:
             transport: the client's connection.
             drain: returns when the transport takes more after it was full.
             address: as for `check_room`, which comes first.
+            framing: what kind of connection it is.
         """
         transport.set_write_buffer_limits(high=WATER_BYTES)
         limits = self.limits
-        outbox = Outbox(self._log, max_events=limits.client_queue, max_bytes=limits.client_queue_bytes)
-        client = Client(transport, drain, outbox, self._log.position, address)
+        outbox = Outbox(
+            self._log,
+            max_events=limits.client_queue,
+            max_bytes=limits.client_queue_bytes,
+            framing=framing,
+        )
+        client = Client(transport, drain, framing, outbox, self._log.position, address)
         self._clients[client] = None
         if address is not None:
             self._addresses[address] = self._addresses.get(address, 0) + 1
@@ -137,7 +147,7 @@ class Hub:
         self._feeder.wake.set()
 
     def close_client(self, client: Client, frame: bytes) -> None:
-        """Say goodbye with a close frame; where no answer comes in `close_s`, the connection is cut."""
+        """Say goodbye with a last frame; where no answer comes in `close_s`, the connection is cut."""
         self._feeder.close_client(client, frame)
 
     def fence(self, client: Client) -> None:
@@ -173,6 +183,8 @@ class Hub:
         patterns: Iterable[str],
         since: tuple[str, int] | None,
         answer: Callable[[Subscribed], bytes],
+        *,
+        else_from_now: bool = False,
     ) -> None:
         """Add topics to a client's own, from a position on.
 
@@ -185,6 +197,8 @@ class Hub:
             patterns: as `check_pattern` accepts them.
             since: epoch and seq that the client has come to; None for now.
             answer: makes the frame of the answer; an empty one for none.
+            else_from_now: add the topics from now on where the position cannot be resumed from. It is for those who
+                have no way to ask again: they fetch a snapshot meanwhile, and drop what it knows already.
 
         Raises:
             TopicInvalid: the client has too many topics.
@@ -193,6 +207,7 @@ class Hub:
         client.subscription.check_room(patterns)
         log = self._log
         replayed = 0
+        recovered = True
         replay: Replay | None = None
         if since is not None:
             epoch, seq = since
@@ -204,16 +219,18 @@ class Hub:
                 cursor += len(entries)
                 await self.turns.take()
             if not log.resumable(epoch, seq):
-                self.send(client, answer(Subscribed(log.epoch, str(log.head), False, 0)))
-                return
-            if replayed:
+                if not else_from_now:
+                    self.send(client, answer(Subscribed(log.epoch, str(log.head), False, 0)))
+                    return
+                recovered, replayed, since = False, 0, None
+            elif replayed:
                 replay = Replay(seq, log.head, is_missing)
         # From here on nothing is awaited: the answer, the replay and what comes later join without a seam.
         if client.closing:
             return
         client.subscription.add(patterns, log.head if since is None else since[1])
         self._feeder.regroup(client)
-        self.send(client, answer(Subscribed(log.epoch, str(log.head), True, replayed)))
+        self.send(client, answer(Subscribed(log.epoch, str(log.head), recovered, replayed)))
         if replay is not None:
             self._feeder.replay(client, replay)
 
@@ -279,4 +296,4 @@ class Hub:
         self._heap.beat(len(self._clients))
 
     def _say_goodbye(self, client: Client) -> None:
-        self._feeder.close_client(client, close_frame(GOING_AWAY, "server is shutting down; reconnect"))
+        self._feeder.say_goodbye(client, GOING_AWAY, "server is shutting down; reconnect")

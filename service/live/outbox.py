@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
 from service.live.event_log import Entry, EventLog
+from service.live.framing import WEB_SOCKET, Framing
 
 # An event can be in here with a key of its own (all events of that key are one) or under a running number.
 _Key = str | int
@@ -47,12 +48,26 @@ class Outbox:
         log: where replays read.
         max_events: events that may wait.
         max_bytes: the same in bytes.
+        framing: how what is given out looks.
     """
 
-    __slots__ = ("_bytes", "_events", "_log", "_max_bytes", "_max_events", "_number", "_pieces", "answers")
+    __slots__ = (
+        "_bytes",
+        "_events",
+        "_framing",
+        "_log",
+        "_max_bytes",
+        "_max_events",
+        "_number",
+        "_pieces",
+        "answers",
+    )
 
-    def __init__(self, log: EventLog, *, max_events: int, max_bytes: int) -> None:
+    def __init__(
+        self, log: EventLog, *, max_events: int, max_bytes: int, framing: Framing = WEB_SOCKET
+    ) -> None:
         self._log = log
+        self._framing = framing
         self._max_events = max_events
         self._max_bytes = max_bytes
         self._pieces: OrderedDict[_Key, Entry | Replay | Hold | bytes] = OrderedDict()
@@ -132,8 +147,8 @@ class Outbox:
                 if piece.cursor < piece.end:
                     break
             elif isinstance(piece, Entry):
-                frames.append(piece.frame)
-                size += len(piece.frame)
+                frames.append(self._framing.event(piece))
+                size += len(frames[-1])
                 self._events -= 1
                 self._bytes -= len(piece.frame)
             else:
@@ -156,8 +171,8 @@ class Outbox:
             if size >= max_bytes:
                 break
             if replay.wanted(entry):
-                frames.append(entry.frame)
-                size += len(entry.frame)
+                frames.append(self._framing.event(entry))
+                size += len(frames[-1])
             assert entry.seq is not None
             replay.cursor = entry.seq
         return size

@@ -90,16 +90,27 @@ class PluginChanged(Event, frozen=True, kw_only=True):
         return data
 
 
+class InstallProgress(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the dependencies of a plugin are: `step` is `resolve`, `download` or `install`."""
+
+    step: str
+    packages: list[str] = []
+    done: int | None = None
+    total: int | None = None
+
+
 class PluginInstalling(Event, frozen=True, kw_only=True):
     """An install has come to a stage; `subject` names the plugin as far as it is known.
 
-    Stage `failed` ends one that left nothing; `error` says why.
+    Stage `failed` ends one that left nothing; `error` says why. In stage `dependencies`, `progress` says how far
+    they are.
     """
 
     id: str
     stage: str
     url: str | None
     error: LoadError | None = None
+    progress: InstallProgress | None = None
 
     @property
     def type(self) -> str:
@@ -112,6 +123,8 @@ class PluginInstalling(Event, frozen=True, kw_only=True):
     @property
     def data(self) -> Any:
         told: dict[str, Any] = {"stage": self.stage, "url": self.url}
+        if self.progress is not None:
+            told |= {"progress": self.progress}
         return told if self.error is None else told | {"error": self.error}
 
 

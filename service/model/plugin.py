@@ -83,11 +83,20 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a plugin's file came from: `file` (put there by hand), `url`, `upload` or `bundled`."""
+    """Where a plugin's file came from: `file` (put there by hand), `url`, `upload` or `bundled`.
+
+    Of one that came from an address, `host` is where redirects led to (with the port where that is not the usual one),
+    `etag` and `modified` are what its server said of the file, and `requirements` is the SHA-256 of the requirements
+    file that came with it.
+    """
 
     kind: str
     sha256: str
     url: str | None = None
+    host: str | msgspec.UnsetType = msgspec.UNSET
+    etag: str | msgspec.UnsetType = msgspec.UNSET
+    modified: str | msgspec.UnsetType = msgspec.UNSET
+    requirements: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class Draining(msgspec.Struct, frozen=True):

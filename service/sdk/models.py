@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Literal
+
+FieldType = Literal["text", "password", "number", "boolean", "select", "list"]
 
 
 class _Model:
@@ -67,7 +69,7 @@ class ConfigField(_Model):
 
     name: str
     label: str = ""
-    type: str = "text"
+    type: FieldType = "text"
     default: Any = None
     required: bool = False
     options: list[Any] | None = None

@@ -99,6 +99,10 @@ class LiveTask:
             self.wish = wish
         self.wished.set()
 
+    def wake(self) -> None:
+        """Have whoever waits for another program look at it now."""
+        self.wished.set()
+
     def forget_wish(self) -> None:
         """The wish is done."""
         self.wish = None

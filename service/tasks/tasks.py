@@ -232,6 +232,7 @@ class Tasks:
         if live.task.external_id is not None:
             await self._tell(live, "resume")
             await self._board.change(live, TaskStatus.DOWNLOADING)
+            live.wake()
         else:
             live.forget_wish()
             await self._board.change(live, TaskStatus.PENDING)

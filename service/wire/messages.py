@@ -13,6 +13,7 @@
 
 A call has exactly one `result` or `error`; a call with credit above 0 has any number of `item` before it, and a
 download any number of `note`: of kind `report`, or `checkpoint`, which has a number and is answered with `noted`.
+A `load` that says `outline` runs nothing: `hello` has what the text tells, and the worker ends.
 """
 
 from __future__ import annotations
@@ -40,3 +41,4 @@ STOPPED = "stopped"
 # The exit statuses of a worker besides 0.
 CHANNEL_LOST = 70
 LOAD_FAILED = 71
+OUTLINED = 72

@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from service.sdk import ConfigField, DownloadPlugin, ParserPlugin, Plugin, SearchPlugin
+from service.worker import json_schema
 from service.worker.compat import bases as originals
 from service.worker.faults import ContractBroken
 
@@ -18,7 +19,7 @@ BASES: dict[str, type[Plugin]] = {
 }
 
 # What each type must have and what it may have: the method and the names its call passes.
-_REQUIRED: dict[str, dict[str, int]] = {
+REQUIRED: dict[str, dict[str, int]] = {
     "search": {"search": 1},
     "download": {"download": 1},
     "parser": {"parse_url": 1},
@@ -37,7 +38,10 @@ _OPTIONAL: dict[str, dict[str, int]] = {
     "parser": {"can_parse": 1},
 }
 _LIFECYCLE = {"get_config_schema": 0, "set_config": 1, "start": 0, "stop": 0, "self_check": 0}
-_FIELD_TYPES = ("text", "password", "number", "boolean", "select", "list")
+# How many arguments each method is called with, by type.
+ARITIES = {kind: {**REQUIRED[kind], **_OPTIONAL[kind], **_LIFECYCLE} for kind in REQUIRED}
+INTERFACE_METHODS = {kind: list(ARITIES[kind]) for kind in REQUIRED}
+FIELD_TYPES = ("text", "password", "number", "boolean", "select", "list")
 
 
 def find_class(module: ModuleType, plugin_type: str) -> type[Plugin]:
@@ -112,7 +116,7 @@ def _namesake(module: ModuleType, base: type) -> str | None:
 def _is_abstract_step(one: type, found: list[type], plugin_type: str) -> bool:
     derived = any(other is not one and issubclass(other, one) for other in found)
     return derived and (
-        inspect.isabstract(one) or not all(hasattr(one, name) for name in _REQUIRED[plugin_type])
+        inspect.isabstract(one) or not all(hasattr(one, name) for name in REQUIRED[plugin_type])
     )
 
 
@@ -130,7 +134,7 @@ def check_methods(cls: type[Plugin], plugin_type: str) -> list[str]:
         ContractBroken: one is missing, is not callable or has a signature that the call does not fit.
     """
     base = BASES[plugin_type]
-    for name in _REQUIRED[plugin_type]:
+    for name in REQUIRED[plugin_type]:
         if getattr(cls, name, None) is None:
             raise ContractBroken(
                 "method_missing",
@@ -147,7 +151,7 @@ def check_methods(cls: type[Plugin], plugin_type: str) -> list[str]:
             _line_of(cls),
         )
     present: list[str] = []
-    for name, arity in {**_REQUIRED[plugin_type], **_OPTIONAL[plugin_type], **_LIFECYCLE}.items():
+    for name, arity in ARITIES[plugin_type].items():
         method = getattr(cls, name, None)
         if method is None:
             continue
@@ -256,12 +260,12 @@ def schema_of(plugin: Any) -> tuple[list[dict[str, Any]], dict[str, Any] | None]
     given = plugin.get_config_schema()
     line = getattr(getattr(type(plugin).get_config_schema, "__code__", None), "co_firstlineno", None)
     if isinstance(given, Mapping):
-        return [], dict(given)
+        return [], _json_schema(plugin, given, line)
     if given is None or (isinstance(given, list | tuple) and not given):
-        json_schema = getattr(plugin, "config_schema", None)
-        if isinstance(json_schema, Mapping):
-            return [], dict(json_schema)
-        given = json_schema if isinstance(json_schema, list | tuple) else []
+        own = getattr(plugin, "config_schema", None)
+        if isinstance(own, Mapping):
+            return [], _json_schema(plugin, own, None)
+        given = own if isinstance(own, list | tuple) else []
     if not isinstance(given, list | tuple):
         raise ContractBroken(
             "schema_invalid",
@@ -270,6 +274,21 @@ def schema_of(plugin: Any) -> tuple[list[dict[str, Any]], dict[str, Any] | None]
             line,
         )
     return [_field(item, line) for item in given], None
+
+
+def _json_schema(plugin: Any, schema: Mapping[str, Any], line: int | None) -> dict[str, Any]:
+    if not originals.is_original(type(plugin)):  # nobody read theirs
+        try:
+            json_schema.require_schema(schema)
+        except json_schema.Breach as breach:
+            path = "/".join(breach.path)
+            raise ContractBroken(
+                "schema_invalid",
+                f"config_schema 不是 JSON Schema：{path}：{breach.zh}",
+                f"config_schema is no JSON Schema: {path}: {breach.en}",
+                line,
+            ) from None
+    return dict(schema)
 
 
 def _field(item: Any, line: int | None) -> dict[str, Any]:
@@ -282,8 +301,8 @@ def _field(item: Any, line: int | None) -> dict[str, Any]:
             line,
         )
     kind = dumped.get("type") or "text"
-    if kind not in _FIELD_TYPES:
-        known = ", ".join(_FIELD_TYPES)
+    if kind not in FIELD_TYPES:
+        known = ", ".join(FIELD_TYPES)
         raise ContractBroken(
             "schema_invalid",
             f"配置项 {dumped['name']} 的类型 {kind!r} 不可用，可选：{known}",

@@ -16,11 +16,11 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from service.wire import messages
-from service.worker import contract
+from service.worker import contract, site_folder
 from service.worker.calling import Calls, OwnedTasks, Send
 from service.worker.compat import stand_ins
 from service.worker.faults import ContractBroken, Describer, main_thread_frame
-from service.worker.modules import SnapshotImporter
+from service.worker.modules import SnapshotImporter, quote
 
 # A stage that only waits is ended by its own timeout; the alarm is for one that does not let go of the thread.
 _HEAD_START_SECONDS = 0.5
@@ -108,9 +108,12 @@ class Loading:
         log = logging.getLogger(self._module_name)
         log.setLevel(logging.DEBUG)
         sys.meta_path.insert(0, self._importer)
+        quote(self._importer)
         modules = sys.modules
         try:
             with self._no_silent_exit():
+                if (site := self._header.get("site")) is not None:
+                    site_folder.activate(site)
                 module = import_module(self._module_name)
         except BaseException as error:  # sys.exit at import is a fault of the plugin like any other
             replaced = sys.modules is not modules or __name__ not in modules

@@ -7,6 +7,7 @@ become of the file by then. So names below `plugins` are answered here or not at
 from __future__ import annotations
 
 import ast
+import linecache
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ from importlib.machinery import ModuleSpec
 from importlib.util import decode_source
 from pathlib import Path
 from types import CodeType, ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from service.worker.compat.stand_ins import below_plugins
 
@@ -28,6 +29,26 @@ class SourceModule(NamedTuple):
     path: str
     is_package: bool
     source: bytes
+
+
+_look_up_on_disk = linecache.updatecache
+
+
+def quote(importer: SnapshotImporter | None) -> None:
+    """Have tracebacks quote the snapshot's lines, and not what the files of these names hold by then.
+
+    Args:
+        importer: of the snapshot; none from now on where it is `None`.
+    """
+
+    def updatecache(filename: str, module_globals: dict[str, Any] | None = None) -> list[str]:
+        lines = importer.lines_of(filename) if importer is not None else None
+        if lines is None:
+            return _look_up_on_disk(filename, module_globals)
+        linecache.cache[filename] = (sum(map(len, lines)), None, lines, filename)
+        return lines
+
+    linecache.updatecache = updatecache if importer is not None else _look_up_on_disk
 
 
 class SnapshotImporter:
@@ -95,7 +116,15 @@ class SnapshotImporter:
     def get_code(self, fullname: str) -> CodeType:
         """Compile the module, under the path that it has on the disk."""
         module = self._modules[fullname]
-        return compile(_decoded(module), module.path, "exec", dont_inherit=True)
+        text = _decoded(module)
+        try:
+            return compile(text, module.path, "exec", dont_inherit=True)
+        except SyntaxError as error:
+            # The compiler quotes the file of that name on the disk, which may hold something else.
+            lines = text.splitlines(keepends=True)
+            if error.lineno is not None and 0 < error.lineno <= len(lines):
+                error.text = lines[error.lineno - 1]
+            raise
 
     def get_source(self, fullname: str) -> str | None:
         """The module's text, for tracebacks; `None` where it cannot be decoded."""
@@ -104,6 +133,12 @@ class SnapshotImporter:
             return decode_source(module.source) if module is not None else None
         except (SyntaxError, UnicodeDecodeError):
             return None
+
+    def lines_of(self, path: str) -> list[str] | None:
+        """The lines of the module with this path, `None` where it is none of the snapshot's."""
+        name = next((name for name, module in self._modules.items() if module.path == path), None)
+        text = self.get_source(name) if name is not None else None
+        return text.splitlines(keepends=True) if text is not None else None
 
     def is_package(self, fullname: str) -> bool:
         """Whether the module is a package."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import fcntl
 import gc
@@ -36,9 +37,9 @@ def become_worker(
     """
     status = CHANNEL_LOST
     try:
-        _leave_the_template(template_pid)
+        leave_the_template(template_pid)
         _arrange_descriptors(channel_fd, output_fd)
-        _limit_resources(limits)
+        limit_resources(limits)
         # What a native crash leaves behind is in the plugin's log.
         faulthandler.enable()
         if not idle_scheduling:
@@ -46,6 +47,7 @@ def become_worker(
         if idle_scheduling:
             os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
         log_to_output()
+        _reseed()
         rehearsal.rehearse()
         status = runtime.serve(socket.socket(fileno=_CHANNEL_FD), limits, idle_scheduling=idle_scheduling)
     finally:
@@ -56,7 +58,8 @@ def become_worker(
         os._exit(status)
 
 
-def _leave_the_template(template_pid: int) -> None:
+def leave_the_template(template_pid: int) -> None:
+    """Have a session and signals of one's own, and end with the process that forked this one."""
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGCHLD, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
@@ -68,11 +71,19 @@ def _leave_the_template(template_pid: int) -> None:
         os._exit(0)
 
 
+def _reseed() -> None:
+    """Give numpy's global generator a state of its own; the standard library's has one after every fork."""
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        with contextlib.suppress(Exception):  # it may be another that has the name
+            numpy_random.seed()
+
+
 def _arrange_descriptors(channel_fd: int, output_fd: int) -> None:
     null_fd = os.open(os.devnull, os.O_RDONLY)
     # Out of the way first: what came in may have the numbers that are about to be overwritten.
     first_free = 16
-    channel, output, null = (_duplicate_above(fd, first_free) for fd in (channel_fd, output_fd, null_fd))
+    channel, output, null = (duplicate_above(fd, first_free) for fd in (channel_fd, output_fd, null_fd))
     for source, target in ((null, 0), (output, 1), (output, 2), (channel, _CHANNEL_FD)):
         os.dup2(source, target, inheritable=target != _CHANNEL_FD)
     os.closerange(_CHANNEL_FD + 1, os.sysconf("SC_OPEN_MAX"))
@@ -84,11 +95,13 @@ def _arrange_descriptors(channel_fd: int, output_fd: int) -> None:
         setattr(sys, f"__{name}__", getattr(sys, name))
 
 
-def _duplicate_above(fd: int, lowest: int) -> int:
+def duplicate_above(fd: int, lowest: int) -> int:
+    """The same open file under a number that is `lowest` or more."""
     return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, lowest)
 
 
-def _limit_resources(limits: dict[str, Any]) -> None:
+def limit_resources(limits: dict[str, Any]) -> None:
+    """Keep this process, and what it forks, to `memory_bytes` and `open_files`."""
     gc.enable()
     threading.stack_size(_THREAD_STACK_BYTES)
     for kind, value in (

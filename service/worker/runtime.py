@@ -14,14 +14,18 @@ from typing import Any
 
 from service.wire import messages
 from service.wire.frames import FrameDecoder, encode
-from service.worker import linux
+from service.worker import linux, site_folder
 from service.worker.calling import Calls, OwnedTasks, to_json
 from service.worker.compat import stand_ins
 from service.worker.faults import Describer
 from service.worker.loading import Loading, StageFailed
-from service.worker.modules import SnapshotImporter, SourceModule, named_imports
+from service.worker.modules import SnapshotImporter, SourceModule, named_imports, quote
+from service.worker.outline import outline
+from service.worker.stalls import StallWatch
 
 _STOP_GRACE_SECONDS = 0.5
+# Taken now: what a plugin imports may put others in their place.
+_dumps, _loads = json.dumps, json.loads
 
 
 def serve(channel: socket.socket, limits: dict[str, Any], *, idle_scheduling: bool) -> int:
@@ -44,7 +48,7 @@ def serve(channel: socket.socket, limits: dict[str, Any], *, idle_scheduling: bo
         if not data:
             return 0
         frames = decoder.feed(data)
-    header = json.loads(frames[0][0])
+    header = _loads(frames[0][0])
     worker = Worker(channel, decoder, limits, header, frames[0][1])
     status = worker.load(loop)
     if idle_scheduling:
@@ -101,19 +105,39 @@ class Worker:
         Returns:
             0, or the exit status of a worker whose plugin did not load.
         """
+        if self._header.get("outline"):
+            return self._tell_outline()
         began = time.perf_counter()
+        newest_before = site_folder.newest_module()
         loop.set_task_factory(self._owned.factory)  # type: ignore[arg-type]  # typeshed asks for a generic callable
+        if (stall_s := self._header.get("stall_s")) is not None:
+            StallWatch(loop, self._header["root"], stall_s).start()
         try:
             manifest = self._loading.run(loop)
         except StageFailed as failure:
             return self._report(self._describer.fault(failure.stage, failure.__cause__ or failure))
         load_ms = (time.perf_counter() - began) * 1000
         loaded = self._importer.imported()
-        self._write(
-            {"t": messages.HELLO, "protocol": messages.PROTOCOL, "load_ms": load_ms, "modules": loaded},
-            to_json(manifest),
-        )
+        hello = {
+            "t": messages.HELLO,
+            "protocol": messages.PROTOCOL,
+            "load_ms": load_ms,
+            "modules": loaded,
+            "third_party": site_folder.third_party(newest_before),
+        }
+        self._write(hello, to_json(manifest))
         return 0
+
+    def _tell_outline(self) -> int:
+        module = self._importer.module(self._module_name)
+        assert module is not None
+        try:
+            manifest = outline(module.source, module.path, self._type)
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            return self._report(self._describer.fault("import", error))
+        hello = {"t": messages.HELLO, "protocol": messages.PROTOCOL, "load_ms": 0.0, "modules": []}
+        self._write(hello, to_json(manifest))
+        return messages.OUTLINED
 
     def _report(self, error: dict[str, Any]) -> int:
         imports = named_imports(self._importer, self._module_name)
@@ -175,6 +199,7 @@ class Worker:
         """Take the plugin's code out of the way of imports, in a process that goes on."""
         if self._importer in sys.meta_path:
             sys.meta_path.remove(self._importer)
+        quote(None)
         stand_ins.uninstall()
 
     def receive(self, data: bytes) -> None:
@@ -184,11 +209,11 @@ class Worker:
 
     def take(self, raw: bytes, body: bytes) -> None:
         """Act on one message."""
-        header = json.loads(raw)
+        header = _loads(raw)
         kind = header["t"]
         calls = self._calls
         if kind == messages.CALL:
-            calls.begin(header["id"], header["method"], json.loads(body), header.get("credit", 0))
+            calls.begin(header["id"], header["method"], _loads(body), header.get("credit", 0))
         elif kind == messages.CANCEL:
             calls.cancel(header["id"], header.get("why", "cancel"))
         elif kind == messages.NOTED:
@@ -208,7 +233,7 @@ class Worker:
         os._exit(messages.CHANNEL_LOST)
 
     def _write(self, header: dict[str, Any], body: bytes) -> None:
-        frame = encode(json.dumps(header).encode(), body)
+        frame = encode(_dumps(header).encode(), body)
         if self._transport is not None:
             self._transport.write(frame)
             return

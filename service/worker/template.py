@@ -4,16 +4,20 @@ It runs as `python -P -m service.worker.template FD`, where FD is its end of a S
 packet:
 
     server → template   {"fork": REQUEST, "limits": {…}}  with the worker's socket and its output pipe attached
-    template → server   {"ready": true, "idle_scheduling": BOOL}
+                        {"fork": REQUEST, "limits": {…}, "site": FOLDER}  with the socket of a dependency set's
+                        template attached, see `service.worker.dependency_template`
+    template → server   {"ready": true}
                         {"forked": REQUEST, "pid": PID}   with a pidfd attached
                         {"refused": REQUEST, "reason": TEXT}
                         {"exited": PID, "status": WAIT STATUS}, once the worker and all that it started are gone
 
-It ends with the server: at the end of the stream it kills its workers and whatever descends from them.
+A set's template is to the base template what a worker is. It ends with the server: at the end of the stream it kills
+its workers and whatever descends from them.
 """
 
 from __future__ import annotations
 
+import functools
 import gc
 import importlib
 import json
@@ -24,6 +28,7 @@ import socket
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from service.worker import linux, process
@@ -34,11 +39,12 @@ _PRELOADED = (
     "asyncio abc base64 collections concurrent.futures contextlib copy csv dataclasses datetime email.message enum "
     "functools gzip hashlib hmac html html.parser http.client http.cookiejar inspect io itertools json logging math "
     "pathlib queue random re shutil socket ssl string subprocess tempfile textwrap threading time traceback typing "
-    "urllib.error urllib.parse urllib.request uuid xml.etree.ElementTree zlib service.sdk service.worker.runtime"
+    "urllib.error urllib.parse urllib.request uuid xml.etree.ElementTree zlib service.sdk service.worker.runtime "
+    "service.worker.dependency_template"
 ).split()
 
 _REHEARSALS = 10
-_PACKET_SIZE = 64 * 1024
+PACKET_BYTES = 64 * 1024
 _SWEEP_INTERVAL_MS = 20
 _SWEEP_SECONDS = 2.0
 
@@ -48,14 +54,15 @@ class Template:
 
     Args:
         control: this end of the control socket.
+        idle_scheduling: whether a process of this user may take up SCHED_IDLE and leave it again.
     """
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, *, idle_scheduling: bool) -> None:
         self._control = control
         self._workers: set[int] = set()
         self._exits: list[tuple[int, int]] = []
         self._first_exit = 0.0
-        self._idle_scheduling = False
+        self._idle_scheduling = idle_scheduling
 
     def run(self) -> NoReturn:
         """Serve until the server's end of the socket is closed."""
@@ -66,10 +73,9 @@ class Template:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(wake_writer.fileno(), warn_on_full_buffer=False)
-        self._idle_scheduling = _may_leave_idle_scheduling()
         gc.collect()
         gc.freeze()
-        self._send({"ready": True, "idle_scheduling": self._idle_scheduling})
+        self._send({"ready": True})
         poll = select.poll()
         poll.register(self._control, select.POLLIN)
         poll.register(wake_reader, select.POLLIN)
@@ -83,15 +89,17 @@ class Template:
 
     def _serve_request(self) -> bool:
         try:
-            packet, descriptors, _, _ = socket.recv_fds(self._control, _PACKET_SIZE, 2)
+            packet, descriptors, _, _ = socket.recv_fds(self._control, PACKET_BYTES, 2)
         except ConnectionResetError:  # the server ended with something of ours unread
             return False
         if not packet:
             return False
         request = json.loads(packet)
         template_pid = os.getpid()
+        site = request.get("site")
         try:
-            channel_fd, output_fd = descriptors
+            if len(descriptors) != (2 if site is None else 1):
+                raise ValueError("a request without its descriptors")
             pid = os.fork()
         except (OSError, ValueError) as error:
             # Too many processes, too little memory or no descriptor left: this one is refused, the others live on.
@@ -100,12 +108,13 @@ class Template:
             self._send({"refused": request["fork"], "reason": str(error)})
             return True
         if pid == 0:
-            process.become_worker(
-                channel_fd, output_fd, request["limits"], template_pid, idle_scheduling=self._idle_scheduling
-            )
+            become: Callable[..., NoReturn] = process.become_worker
+            if site is not None:
+                become = _become_dependency_template(site)
+            become(*descriptors, request["limits"], template_pid, idle_scheduling=self._idle_scheduling)
         self._workers.add(pid)
-        os.close(channel_fd)
-        os.close(output_fd)
+        for descriptor in descriptors:
+            os.close(descriptor)
         try:
             pidfd = os.pidfd_open(pid)
         except OSError as error:
@@ -180,6 +189,23 @@ def _may_leave_idle_scheduling() -> bool:
     return os.waitpid(pid, 0)[1] == 0
 
 
+def _become_dependency_template(site: str) -> Callable[..., NoReturn]:
+    from service.worker.dependency_template import become_dependency_template
+
+    return functools.partial(become_dependency_template, site)
+
+
+def serve(control: socket.socket, *, idle_scheduling: bool) -> NoReturn:
+    """Be a template on this socket until the server closes its end, see `Template`."""
+    template = Template(control, idle_scheduling=idle_scheduling)
+    try:
+        template.run()
+    except BaseException:
+        # Whatever it was, no worker and nothing that one started may outlive this process.
+        traceback.print_exc()
+        template.end()
+
+
 def main() -> NoReturn:
     """The program."""
     control = socket.socket(fileno=int(sys.argv[1]))
@@ -189,13 +215,7 @@ def main() -> NoReturn:
         rehearse()
     if len(os.listdir("/proc/self/task")) > 1:
         sys.exit("the template has more than one thread and cannot fork safely")
-    template = Template(control)
-    try:
-        template.run()
-    except BaseException:
-        # Whatever it was, no worker and nothing that one started may outlive this process.
-        traceback.print_exc()
-        template.end()
+    serve(control, idle_scheduling=_may_leave_idle_scheduling())
 
 
 if __name__ == "__main__":

@@ -83,19 +83,22 @@ class ServerProcess:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """That of the tests, without settings and with the checkout to import from."""
+    """That of the tests, without settings and with the checkout to import from.
+
+    No package registry is asked but one of the test's own: give `UV_NO_INDEX="0"` with `UV_DEFAULT_INDEX` then.
+    """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PLUGBAY_")}
-    return kept | {"PYTHONPATH": str(ROOT), "PLUGBAY_LANG": "en"} | more
+    return kept | {"PYTHONPATH": str(ROOT), "PLUGBAY_LANG": "en", "UV_NO_INDEX": "1"} | more
 
 
 @asynccontextmanager
 async def running_server(
-    home: Path, *arguments: str, environ: Mapping[str, str] | None = None
+    home: Path, *arguments: str, environ: Mapping[str, str] | None = None, python: str = sys.executable
 ) -> AsyncIterator[ServerProcess]:
     """Runs a server on a free port with `home`, until left; whatever happens, none of it stays."""
     environ = environment() if environ is None else environ
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
+        python,
         *("-m", "service", "serve", "--home", str(home), "--port", "0", *arguments),
         cwd=home.parent,
         env={**environ, "PLUGBAY_LOGS__FORMAT": "json"},

@@ -319,3 +319,36 @@ async def test_the_example_of_the_readme_works(server: ServerProcess) -> None:
         await server.plugbay("reload", "search/hello")
         found = await get(server, "/api/search/hello?keyword=world")
         assert found["results"][0]["title"] == greeting
+
+
+NEEDY = """\
+from service.sdk import ConfigField, SearchPlugin
+
+class NeedyPlugin(SearchPlugin):
+    name = "needy"
+    version = "1"
+    description = "Needs a key"
+
+    def get_config_schema(self):
+        return [ConfigField(name="key", type="text", required=True)]
+
+    async def self_check(self):
+        if self.config.get("key", "good") != "good":
+            raise ValueError("the key is not good")
+
+    async def search(self, keyword, **kwargs):
+        return []
+"""
+
+
+async def test_what_a_plugin_still_needs_and_what_it_does_not_take_is_said(
+    server: ServerProcess, tmp_path: Path
+) -> None:
+    file = tmp_path / "needy_plugin.py"
+    file.write_text(NEEDY)
+    done = await server.plugbay("install", str(file), "--type", "search")
+    assert done.status == 0 and "plugbay config set search/needy key=…" in done.stdout
+    done = await server.plugbay("config", "set", "search/needy", "key=bad")
+    assert (done.status, "serves on" in done.stdout) == (1, True), done
+    assert "the key is not good" in done.stdout
+    assert (await server.plugbay("config", "set", "search/needy", "key=good")).status == 0

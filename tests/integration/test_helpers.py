@@ -191,8 +191,10 @@ async def test_a_deleted_helper(live: Live) -> None:
 
 
 async def test_a_helper_that_changes_while_its_importer_loads(live: Live) -> None:
+    # The load with the old word takes longer than the change of it is on its way.
     slow = search_plugin(
-        imports="import time\nfrom plugins.search.words import WORD\ntime.sleep(0.3)", expression="WORD"
+        imports="import time\nfrom plugins.search.words import WORD\ntime.sleep(1.2 if WORD == 'one' else 0)",
+        expression="WORD",
     )
     write(live.plugins / "search/words.py", "WORD = 'one'\n")
     write(live.plugins / "search/demo_plugin.py", slow)
@@ -245,7 +247,7 @@ async def test_requirements_of_a_plugin(live: Live) -> None:
     write(live.plugins / "search/demo_requirements.txt", "no-such-thing>=3\n")
     await only(live, "failed search/demo")
     error = (await live.plugin("search/demo"))["error"]
-    assert (error["stage"], error["code"]) == ("dependencies", "dependencies_unsatisfied")
+    assert error["stage"] == "dependencies" and "no-such-thing" in error["message"]
     live.events.clear()
     save(live.plugins / "search/demo_requirements.txt", "msgspec\n")
     await only(live, "reloaded search/demo")

@@ -103,7 +103,7 @@ CASES = [
     Case(
         "asks for what is not there",
         b"# /// script\n# dependencies = ['no-such-thing>=9']\n# ///\n" + GOOD.encode(),
-        "dependencies_unsatisfied",
+        "dependency_not_found",
         "dependencies",
         says="no-such-thing",
     ),

@@ -17,7 +17,11 @@ from service.host.dependencies import declaration
 
 SERVICE = Path(__file__).parents[2] / "service"
 ROOT = SERVICE.parent
-BESIDE_PLUGINS = sorted(path for name in ("worker", "wire", "sdk") for path in (SERVICE / name).rglob("*.py"))
+# It runs in the tests of authors, where pytest is; the rest of `service.sdk.testing` needs no more than a plugin does.
+OF_PYTEST = SERVICE / "sdk/testing/__init__.py"
+BESIDE_PLUGINS = sorted(
+    path for name in ("worker", "wire", "sdk") for path in (SERVICE / name).rglob("*.py") if path != OF_PYTEST
+)
 
 
 def imports(path: Path) -> Iterator[str]:

@@ -63,6 +63,14 @@ def test_lists_in_the_environment_are_separated_by_commas(tmp_path: Path) -> Non
     assert load_settings(tmp_path, {"PLUGBAY_INSTALL__ALLOWED_HOSTS": ""}).install.allowed_hosts == []
 
 
+def test_a_switch_in_the_environment_is_true_or_false(tmp_path: Path) -> None:
+    name = "PLUGBAY_DEPENDENCIES__ALLOW_BUILDS"
+    assert load_settings(tmp_path, {name: "True"}).dependencies.allow_builds is True
+    assert load_settings(tmp_path, {name: "false"}).dependencies.allow_builds is False
+    with pytest.raises(SettingsError, match="true or false"):
+        load_settings(tmp_path, {name: "1"})
+
+
 def test_an_empty_token_in_the_environment_is_none(tmp_path: Path) -> None:
     assert load_settings(tmp_path, {"PLUGBAY_SERVER__TOKEN": ""}).server.token is None
 

@@ -1,7 +1,7 @@
 """The stored configuration of all plugins: what `config/plugins.json` says, as long as it can be understood.
 
     by hand ──► file ──► reread() ──► entries ──► plugins        a bad file: `problem`, entries stay
-    API     ──► put(), … ──► file, then entries                  a failed write: entries stay
+    API     ──► restore_all() ──► file, then entries             a failed write: entries stay
 
 The newest content that was good is also kept in `plugins.json.good`, so that a file that got corrupt while the
 server was down costs nobody's settings: a disabled plugin does not come back to life for want of a brace.
@@ -18,7 +18,7 @@ from typing import Any
 
 import structlog
 
-from service.errors import ConfigInvalid, PlugbayError
+from service.errors import PlugbayError
 from service.host import atomic
 from service.host.configuration import config_file
 from service.host.configuration.config_file import Entries, Reading
@@ -85,87 +85,37 @@ class ConfigStore:
         """Everything, a copy, passwords included."""
         return copy.deepcopy(self._entries)
 
-    async def put(self, key: str, values: Mapping[str, Any]) -> bool:
-        """Replace the plugin's own values; those that begin with `_` stay as they are.
-
-        Returns:
-            whether they are others now.
-
-        Raises:
-            ConfigNotSaved: the file could not be written; nothing was changed.
-        """
-
-        def change(entries: Entries) -> None:
-            kept = {name: value for name, value in entries.get(key, {}).items() if name.startswith("_")}
-            entries[key] = {**_plain(values), **kept}
-
-        return key in await self._change(change)
-
-    async def set_enabled(self, key: str, enabled: bool) -> None:
-        """Switch the plugin on or off. Raises as `put` does."""
-
-        def change(entries: Entries) -> None:
-            if entries.get(key, {}).get("_enabled", True) is not enabled:
-                entries.setdefault(key, {})["_enabled"] = enabled
-
-        await self._change(change)
-
-    async def set_granted(self, key: str, granted: Mapping[str, Any] | None) -> None:
-        """Store what the plugin may do, or that nothing was granted. Raises as `put` does."""
-
-        def change(entries: Entries) -> None:
-            if granted is not None:
-                entries.setdefault(key, {})["_granted"] = dict(granted)
-            elif key in entries:
-                entries[key].pop("_granted", None)
-
-        await self._change(change)
-
-    async def forget(self, key: str) -> dict[str, Any] | None:
-        """Remove the entry and return what it was, None where there was none. Raises as `put` does."""
-        removed: dict[str, Any] | None = None
-
-        def change(entries: Entries) -> None:
-            nonlocal removed
-            removed = entries.pop(key, None)
-
-        await self._change(change)
-        return removed
-
-    async def restore(self, key: str, entry: Mapping[str, Any] | None) -> None:
-        """Put a whole entry back as `entry` or `forget` gave it; None removes it. Raises as `put` does."""
-
-        def change(entries: Entries) -> None:
-            if entry is None:
-                entries.pop(key, None)
-            else:
-                entries[key] = dict(entry)
-
-        await self._change(change)
-
-    async def replace_all(self, entries: Mapping[str, Mapping[str, Any]]) -> set[str]:
-        """Take over an import: each entry in it replaces the stored one whole, all others stay.
+    async def restore_all(self, entries: Mapping[str, Mapping[str, Any] | None]) -> set[str]:
+        """Put whole entries in their place, many in one write; None removes one.
 
         Returns:
             The keys whose entry is now another.
 
         Raises:
-            ConfigInvalid: an entry is no object, or `_enabled` or `_granted` has a wrong type.
             ConfigNotSaved: the file could not be written; nothing was changed.
         """
-        errors = []
-        for key, entry in entries.items():
-            wrong = config_file.entry_problem(entry)
-            if wrong is not None:
-                whole = Text(zh=f"“{key}” {wrong.zh}", en=f'"{key}" {wrong.en}')
-                errors.append({"field": key, "message": whole})
-        if errors:
-            raise ConfigInvalid(errors)
 
         def change(stored: Entries) -> None:
-            stored.update({key: dict(entry) for key, entry in entries.items()})
+            for key, entry in entries.items():
+                if entry is None:
+                    stored.pop(key, None)
+                else:
+                    stored[key] = copy.deepcopy(dict(entry))
 
         return await self._change(change)
+
+    async def refresh(self) -> None:
+        """Take in an edit by hand that nobody has told of yet; `reread` still tells of it.
+
+        Raises:
+            ConfigNotSaved: what is there cannot be understood, nor kept aside.
+        """
+        async with self._lock:
+            await self._take_in_edits()
+
+    def has(self, key: str) -> bool:
+        """Whether anything is stored under `key`."""
+        return key in self._entries
 
     async def reread(self) -> set[str]:
         """Look at the file again after it changed.

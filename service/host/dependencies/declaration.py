@@ -6,10 +6,15 @@ server's environment counts at once, so nothing here remembers longer than the e
 
 from __future__ import annotations
 
+import difflib
+import itertools
+import platform
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import InvalidVersion, Version
 
 from service.errors import LoadFailed
 from service.host.dependencies import requirements as reqs
@@ -17,7 +22,14 @@ from service.host.dependencies import script_metadata
 from service.host.dependencies.installed import Finding, check
 from service.model.plugin import LoadError, Stage
 from service.model.text import Text
+from service.sdk import INTERFACE_VERSION
 from service.worker.compat.signs import imports_base_plugin
+
+_KEYS = ("dependencies", "requires-python", "tool")
+_PLUGBAY_KEYS = ("min_interface", "network", "read", "write")
+_NEAR = 0.75
+_MAX_NOTES = 20
+_MAX_KEY_CHARS = 60
 
 
 class Declared(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +82,15 @@ def declared(
         found |= _checked(reqs.lines_of(requirements or b""))
     except reqs.BadRequirement as error:
         raise failed(error.code, error.text, requirements_file or file, error.line, generation) from None
-    notes = []
+    notes = _notes_on_keys(block)
+    if scan.misspelt_line is not None:
+        notes.append(
+            Text(
+                zh=f"第 {scan.misspelt_line} 行：这不是 # /// script 块的开头，此块不起作用；请写作 # /// script",
+                en=f"line {scan.misspelt_line}: this begins no # /// script block, so what it declares counts for "
+                "nothing; write it as # /// script",
+            )
+        )
     if scan.unclosed_line is not None:
         notes.append(
             Text(
@@ -94,46 +114,54 @@ def examine(declaration: Declared) -> list[Finding]:
     return check(declaration.requires_python, declaration.dependencies)
 
 
-def unsatisfied(declaration: Declared) -> list[str]:
-    """Those that the server's environment does not satisfy, each with what is installed. Reads the disk."""
-    return [str(finding) for finding in examine(declaration) if not finding.satisfied]
-
-
-def require_satisfied(
+def require_suitable(
     declaration: Declared, *, file: str | None = None, generation: int | None = None
 ) -> None:
-    """Do nothing where everything declared is there. Reads the disk.
+    """Do nothing where this Python and this version of the plugin interface are what the plugin was written for.
 
     Raises:
-        LoadFailed: at stage `dependencies`, `dependencies_unsatisfied`, naming each and what is installed.
+        LoadFailed: at stage `dependencies`: `python_unsuitable` or `interface_too_old`.
     """
-    if not declaration.dependencies and declaration.requires_python is None:
-        return
-    findings = [f for f in examine(declaration) if not f.satisfied]
-    if not findings:
-        return
-    zh = "、".join(
-        f"{f.requirement}（{f'已安装 {f.installed}' if f.installed else '未安装'}）" for f in findings
-    )
-    en = ", ".join(
-        f"{f.requirement} ({f'{f.installed} installed' if f.installed else 'not installed'})"
-        for f in findings
-    )
-    raise failed(
-        "dependencies_unsatisfied",
-        Text(
-            zh=f"依赖不满足（括号内为已安装的版本）：{zh}；请在服务器的 Python 环境中安装后重新加载",
-            en=f"Dependencies are not satisfied (what is installed in brackets): {en}; "
-            "install them into the server's environment, then reload",
-        ),
-        file,
-        None,
-        generation,
-    )
+    wanted, running = declaration.requires_python, platform.python_version()
+    if wanted is not None and not SpecifierSet(wanted).contains(running, prereleases=True):
+        raise failed(
+            "python_unsuitable",
+            Text(
+                zh=f"插件要求 Python {wanted}，服务器运行的是 {running}；请改用合适的 Python 运行服务器，"
+                "或放宽插件的 requires-python",
+                en=f"The plugin requires Python {wanted} and the server runs on {running}; run it on a Python that "
+                "suits, or relax the plugin's requires-python",
+            ),
+            file,
+            None,
+            generation,
+        )
+    least = declaration.plugbay.get("min_interface")
+    if least is not None and Version(str(least)) > Version(str(INTERFACE_VERSION)):
+        raise failed(
+            "interface_too_old",
+            Text(
+                zh=f"插件要求插件接口 {least} 或更高，本服务器提供的是 {INTERFACE_VERSION}；请升级 Plugbay，"
+                "或降低 min_interface",
+                en=f"The plugin needs version {least} of the plugin interface or newer, and this server offers "
+                f"{INTERFACE_VERSION}; upgrade Plugbay, or lower min_interface",
+            ),
+            file,
+            None,
+            generation,
+        )
 
 
-def failed(code: str, text: Text, file: str | None, line: int | None, generation: int | None) -> LoadFailed:
-    """The load error of stage `dependencies`."""
+def failed(
+    code: str,
+    text: Text,
+    file: str | None,
+    line: int | None,
+    generation: int | None,
+    *,
+    traceback: str | None = None,
+) -> LoadFailed:
+    """The load error of stage `dependencies`. `traceback` is what the installer said, whole."""
     return LoadFailed(
         LoadError(
             stage=Stage.DEPENDENCIES,
@@ -143,7 +171,7 @@ def failed(code: str, text: Text, file: str | None, line: int | None, generation
             file=file,
             line=line,
             column=None,
-            traceback=None,
+            traceback=traceback,
             generation=generation,
             messages=text,
         )
@@ -182,9 +210,48 @@ def _check_block(block: script_metadata.Block) -> None:
     for key in ("read", "write"):
         if not _is_folders(plugbay.get(key, [])):
             raise _wrong(block, key, "文件夹数组", "an array of folders")
-    interface = plugbay.get("min_interface", 1)
-    if type(interface) is not int and not isinstance(interface, str):
+    if not _is_version(plugbay.get("min_interface", 1)):
         raise _wrong(block, "min_interface", "版本号", "a version")
+
+
+def _notes_on_keys(block: script_metadata.Block) -> list[Text]:
+    """One for each key that nobody reads; `[tool.plugbay]` may have others, so there only for what is nearly ours."""
+    tools = block.data.get("tool", {})
+    notes = [
+        _unknown_key(block, key, _KEYS, "# /// script")
+        for key in itertools.islice(block.data, _MAX_NOTES)
+        if key not in _KEYS
+    ]
+    for table, keys, known in (
+        ("[tool]", tools, ("plugbay",)),
+        ("[tool.plugbay]", tools.get("plugbay", {}), _PLUGBAY_KEYS),
+    ):
+        notes += [
+            _unknown_key(block, key, known, table)
+            for key in itertools.islice(keys, _MAX_NOTES)
+            if key not in known and _near(key, known)
+        ]
+    return notes
+
+
+def _near(key: str, known: Sequence[str]) -> str | None:
+    shapes = {one.replace("_", "-"): one for one in known}
+    shape = key[:_MAX_KEY_CHARS].lower().replace("_", "-")
+    near = difflib.get_close_matches(shape, shapes, 1, _NEAR)
+    return shapes[near[0]] if near else None
+
+
+def _unknown_key(block: script_metadata.Block, key: str, known: Sequence[str], table: str) -> Text:
+    line = block.line_of(key)
+    shown = key[:_MAX_KEY_CHARS].replace(";", " ").replace("；", " ")
+    near = _near(key, known)
+    names = ", ".join(known)
+    return Text(
+        zh=f"第 {line} 行：{table} 中没有键 {shown}，它不起作用；"
+        + (f"是否想写 {near}？" if near else f"可用的键有 {names}"),
+        en=f"line {line}: {table} knows no key {shown}, which counts for nothing; "
+        + (f"did you mean {near}?" if near else f"it knows {names}"),
+    )
 
 
 def _wrong(block: script_metadata.Block, key: str, zh: str, en: str) -> script_metadata.BadBlock:
@@ -195,6 +262,16 @@ def _wrong(block: script_metadata.Block, key: str, zh: str, en: str) -> script_m
         ),
         block.line_of(key),
     )
+
+
+def _is_version(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return False
+    try:
+        Version(str(value))
+    except (InvalidVersion, ValueError):  # such as inf, or an integer of too many digits
+        return False
+    return True
 
 
 def _is_network(value: object) -> bool:

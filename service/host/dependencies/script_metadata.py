@@ -6,6 +6,8 @@ proportion to their number, and touches nothing but the block.
 
 from __future__ import annotations
 
+import difflib
+import itertools
 import re
 import tomllib
 from dataclasses import dataclass
@@ -24,6 +26,11 @@ _START = re.compile(
 # Possessive, so that a long run of comments is passed once and never again.
 _RUN = re.compile(rb"(?:#(?: [^\r\n]*+)?+(?:\r\n|\r|\n|\Z))*+")
 _END = re.compile(rb"(?:\A|(?<=[\r\n]))# ///(?=[\r\n]|\Z)")
+# A line that may have been meant to begin the block; what stands between its marks is short.
+_MEANT = re.compile(rb"(?m)^(#[ \t]{0,4}/{2,4}[ \t]{0,4}([A-Za-z]{4,9})[ \t]{0,4})\r?$")
+_START_LINE = b"# /// script"
+_WORD = "script"
+_NEAR = 0.7
 _LINE_BREAK = re.compile(rb"\r\n|\r|\n")
 _TOML_PLACE = re.compile(r"\(at line (\d+), column (\d+)\)")
 
@@ -57,10 +64,17 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """The block of a file, if any, and the line of a block that is never closed, which PEP 723 says to ignore."""
+    """The block of a file, if any, and what PEP 723 says to ignore.
+
+    Attributes:
+        block: the block.
+        unclosed_line: that of a block that is never closed.
+        misspelt_line: where there is no block, that of a line that is nearly one that begins a block.
+    """
 
     block: Block | None
     unclosed_line: int | None = None
+    misspelt_line: int | None = None
 
 
 def scan(source: bytes) -> Scan:
@@ -116,10 +130,18 @@ def scan(source: bytes) -> Scan:
             1,
         )
     if found is None:
-        return Scan(None, unclosed)
+        return Scan(None, unclosed, _misspelt_line(source) if unclosed is None else None)
     line, content = found
     texts = tuple(_decoded(source, part)[2:] for part in _LINE_BREAK.split(content)[:-1])
     return Scan(Block(_parsed(texts, line), line, texts), unclosed)
+
+
+def _misspelt_line(source: bytes) -> int | None:
+    for meant in itertools.islice(_MEANT.finditer(source), MAX_BLOCKS):
+        word = meant[2].decode("ascii").lower()
+        if meant[1] != _START_LINE and difflib.SequenceMatcher(None, word, _WORD).ratio() >= _NEAR:
+            return _line_number(source, meant.start())
+    return None
 
 
 def _last_end(source: bytes, run: re.Match[bytes]) -> re.Match[bytes] | None:

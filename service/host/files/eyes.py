@@ -43,6 +43,7 @@ class Eyes:
         report: told what was read, on the reading thread; must be quick and must not raise.
 
     Attributes:
+        root, max_bytes: as given.
         linked: what the last look at everything found beyond links.
         on_linked: called on the reading thread when that is another than before, or will be after another look; must
             be quick and must not raise.
@@ -50,7 +51,7 @@ class Eyes:
 
     def __init__(self, root: Path, max_bytes: int, report: Report) -> None:
         self.root = root
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._report = report
         self._lock = threading.Lock()
         self._stamps: dict[str, tuple[int, int, int, int]] = {}
@@ -191,11 +192,11 @@ class Eyes:
                 flaw = Flaw.DIRECTORY
             elif not stat.S_ISREG(status.st_mode):
                 flaw = Flaw.NOT_A_FILE
-            elif status.st_size > self._max_bytes:
+            elif status.st_size > self.max_bytes:
                 flaw, detail = Flaw.TOO_LARGE, str(status.st_size)
             else:
                 try:
-                    content = _read_all(fd, self._max_bytes)
+                    content = _read_all(fd, self.max_bytes)
                 except OSError as error:
                     flaw, detail = Flaw.UNREADABLE, os.strerror(error.errno or 0)
             self._stamps[path] = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)

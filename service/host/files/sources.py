@@ -5,6 +5,8 @@ Nothing here does I/O: `service.host.files.eyes` reads, `service.host.files.tree
 
 from __future__ import annotations
 
+import hashlib
+import time
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -35,6 +37,11 @@ class SourceFile(NamedTuple):
     flaw: Flaw | None
     detail: str
     saved_ns: int
+
+
+def source_file(content: bytes) -> SourceFile:
+    """A file with this content, as it would be read now."""
+    return SourceFile(content, hashlib.sha256(content).hexdigest(), None, "", time.time_ns())
 
 
 class Unit(NamedTuple):

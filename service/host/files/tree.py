@@ -61,8 +61,8 @@ class SourceTree:
         """What is known of a path."""
         return self._files.get(path)
 
-    def with_files(self, files: Mapping[str, SourceFile]) -> SourceTree:
-        """The tree as it would be with these files."""
+    def with_files(self, files: Mapping[str, SourceFile | None]) -> SourceTree:
+        """The tree as it would be with these files, and without those that are `None`."""
         other = SourceTree()
         for path, file in {**self._files, **files}.items():
             other.apply(path, file)
@@ -92,6 +92,14 @@ class SourceTree:
         """The SHA-256 of the plugin's main file, where it could be read."""
         main = self._files.get(unit.main_file)
         return main.sha256 if main is not None and main.flaw is None else None
+
+    def revision_of(self, unit: Unit, names: Iterable[str] = ()) -> str | None:
+        """The revision that the plugin's files are, where they can be read."""
+        own = {path: file for path, file in self._plugins.get(unit.path, {}).items() if file.flaw is None}
+        if unit.main_file not in own:
+            return None
+        requirements_path = self._requirements_path(unit, names)
+        return _digest(own, self._files[requirements_path] if requirements_path else None)
 
     def snapshot(self, unit: Unit, names: Iterable[str] = ()) -> Snapshot:
         """The plugin's code and every helper that it can reach.

@@ -12,9 +12,11 @@ import http
 import os
 import re
 import ssl
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
 from urllib.parse import quote
 
 import aiohttp
@@ -30,6 +32,8 @@ from service.model.text import Text
 
 REQUIREMENTS_MAX_BYTES = 64 * 1024
 
+# HTTP tells whole seconds (RFC 9110, section 8.8.2.2).
+_TIME_STEP = timedelta(seconds=2)
 _REDIRECTS = {301, 302, 303, 307, 308}
 _ABSENT = {403, 404, 410}
 _HEADERS = {
@@ -44,12 +48,15 @@ class Fetched:
     """What an address gave.
 
     `url` is the last of the redirects, without credentials. `filename` is a bare name, empty where none is known.
+    `etag` and `modified` are what the server said of it, to ask later whether it is still the same.
     """
 
     content: bytes
     url: str
     filename: str
     sha256: str
+    etag: str | None = None
+    modified: str | None = None
 
 
 def open_session(resolver: AbstractResolver | None = None) -> aiohttp.ClientSession:
@@ -112,6 +119,47 @@ async def fetch(
     return await asyncio.to_thread(_checked, answer)
 
 
+async def fetch_newer(
+    url: str,
+    *,
+    etag: str | None,
+    modified: str | None,
+    max_bytes: int,
+    timeout_s: float,
+    redirects: int = 5,
+    allowed_hosts: Sequence[str] = (),
+    session: aiohttp.ClientSession | None = None,
+) -> Fetched | None:
+    """Get a plugin's file where it is another than it was.
+
+    Args:
+        url: as for `fetch`, like all that is not named here.
+        etag: what the server said of the file that is there.
+        modified: its `Last-Modified`, likewise.
+
+    Returns:
+        the file, None where the server says that it is the same (RFC 9110, section 13).
+
+    Raises:
+        RequestRefused, FetchFailed, LoadFailed: as `fetch` does.
+    """
+    conditions = {"If-None-Match": etag, "If-Modified-Since": modified}
+    try:
+        answer = await _get(
+            url,
+            max_bytes=max_bytes,
+            timeout_s=timeout_s,
+            redirects=redirects,
+            allowed_hosts=allowed_hosts,
+            session=session,
+            absent={304} if etag or modified else (),
+            headers={name: value for name, value in conditions.items() if value},
+        )
+    except _Absent:
+        return None
+    return await asyncio.to_thread(_checked, answer)
+
+
 async def fetch_requirements(
     url: str,
     *,
@@ -164,6 +212,8 @@ class _Answer:
     content: bytes
     url: URL
     names: list[str]
+    etag: str | None
+    modified: str | None
 
 
 class _Absent(Exception):
@@ -179,12 +229,13 @@ async def _get(
     allowed_hosts: Sequence[str],
     session: aiohttp.ClientSession | None,
     absent: Collection[int] = (),
+    headers: Mapping[str, str] | None = None,
 ) -> _Answer:
     first = target = check_url(url, allowed_hosts)
     try:
         async with asyncio.timeout(timeout_s), _opened(session) as client:
             for _ in range(redirects + 1):
-                async with client.get(target, allow_redirects=False) as response:
+                async with client.get(target, allow_redirects=False, headers=headers) as response:
                     if response.status in _REDIRECTS:
                         target = _next(target, response, allowed_hosts)
                         continue
@@ -195,7 +246,13 @@ async def _get(
                     content = await _body(target, response, max_bytes)
                     disposition = response.content_disposition
                     named = disposition.filename if disposition is not None else None
-                    return _Answer(content, target, [named or "", target.name, first.name])
+                    return _Answer(
+                        content,
+                        target,
+                        [named or "", target.name, first.name],
+                        response.headers.get("ETag"),
+                        _telling_time(response),
+                    )
     except TimeoutError:
         raise FetchFailed(
             Text(
@@ -257,6 +314,17 @@ def _next(target: URL, response: aiohttp.ClientResponse, allowed_hosts: Sequence
     return following
 
 
+def _telling_time(response: aiohttp.ClientResponse) -> str | None:
+    """`Last-Modified`, where it tells one content from the next: not within a second or two of its being asked for."""
+    modified = response.headers.get("Last-Modified")
+    try:
+        asked_at = parsedate_to_datetime(response.headers.get("Date", ""))
+        age = asked_at - parsedate_to_datetime(modified or "")
+    except (ValueError, TypeError):
+        return None
+    return modified if age >= _TIME_STEP else None
+
+
 def _checked(answer: _Answer) -> Fetched:
     fetched = _fetched(answer)
     ensure_text(fetched.content, file=fetched.filename or shown(answer.url))
@@ -270,6 +338,8 @@ def _fetched(answer: _Answer) -> Fetched:
         url=str(without_credentials(answer.url)),
         filename=next((name for name in names if name.endswith(".py")), names[0] if names else ""),
         sha256=hashlib.sha256(answer.content).hexdigest(),
+        etag=answer.etag,
+        modified=answer.modified,
     )
 
 

@@ -1,142 +1,396 @@
-"""The last step of an install: files appear and a plugin serves, or all is as it was."""
+"""Putting a candidate in place, as one transaction: it is loaded first, and then its files appear and it serves.
+
+    load in a worker ─► whose name is it? ─► journal: files, grant, origin ─► it serves ─► recorded
+
+Whatever goes wrong before the journal leaves all as it was, and so does what goes wrong in it.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import shutil
-from collections.abc import AsyncIterator, Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
 
-import structlog
-
-from service.errors import PlugbayError
-from service.host import atomic
-from service.host.files.sources import SourceFile, Unit
+from service.errors import LoadFailed, PlugbayError, PluginExists, PluginNotFound
+from service.host.files.sources import Unit
+from service.host.generation import Generation
+from service.host.history.changeset import Wanted
+from service.host.history.errors import ChangeNotSaved, changed
+from service.host.history.journal import Journal, Performed
+from service.host.history.revisions import Revisions
 from service.host.installing.candidates import Candidate
+from service.host.installing.planning import final_unit, held_by, must_wait, without_leftovers
+from service.host.installing.trial import HeldOutput, NewFolders, Trials
 from service.host.kernel import Kernel
-from service.host.store import Store
+from service.host.reconciling.desks import Change
+from service.host.registry import Plugin
+from service.model.events import Cause, InstallProgress
+from service.model.identity import Identity
+from service.model.plugin import Origin, PluginView, Stage
 from service.model.text import Text
-
-log = structlog.get_logger(__name__)
-
-_HELD_OUTPUT_BYTES = 256 * 1024
 
 
 class NotSaved(PlugbayError):
-    """The plugin loads, but its file could not be written; nothing was changed."""
+    """The plugin loads, but could not be put in place; nothing was changed."""
 
     code = "plugin_not_saved"
 
 
-class Placing:
-    """Puts files in place.
+class NameChanged(PlugbayError):
+    """What was to be a newer one of a plugin is a plugin of another name; nothing was changed."""
 
-    Args:
-        kernel: knows the files.
-        store: remembers origins.
+    code = "name_changed"
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """The plugin as it is now, and whether it serves."""
+
+    plugin: PluginView
+    hot_loaded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """How a candidate is to be put in place.
+
+    Attributes:
+        kind: of the change, for its record: `install`, `update`, `edit`, `rollback` or `undo`.
+        cause: told with the event.
+        replace: whether it may take the place of the plugin that has its name or its file.
+        keep: put it in place though it does not load.
+        grant: give it what it asks for.
+        name: the plugin that it has to be, where that is known before.
+        of: where the plugin lies that is changed; no other one is touched then, and the candidate stays where it says.
+        expected: what files have to hold when they are replaced, see `Wanted.expected`.
+        undoes: the change that this undoes, and `also` what that takes besides the candidate's files.
+        say: told the stage that begins.
+        on_progress: told how far its dependencies are.
     """
 
-    def __init__(self, kernel: Kernel, store: Store) -> None:
-        self._kernel = kernel
-        self._store = store
+    kind: str = "install"
+    cause: Cause = Cause.API
+    replace: bool = True
+    keep: bool = False
+    grant: bool = False
+    name: str | None = None
+    of: Unit | None = None
+    expected: Mapping[str, str | None] = field(default_factory=dict)
+    undoes: str | None = None
+    also: Wanted | None = None
+    say: Callable[[Candidate, str], None] = lambda candidate, stage: None
+    on_progress: Callable[[InstallProgress], None] | None = None
 
-    @contextlib.asynccontextmanager
-    async def placed(self, candidate: Candidate) -> AsyncIterator[None]:
-        """Put a candidate's files in place; should the block raise, they are as they were.
+
+class Placing:
+    """See the module.
+
+    Args:
+        kernel: loads and serves.
+        trials: loads what is not in place yet.
+        journal: makes all of it one change.
+        revisions: keeps what served.
+    """
+
+    def __init__(self, kernel: Kernel, trials: Trials, journal: Journal, revisions: Revisions) -> None:
+        self._kernel = kernel
+        self._trials = trials
+        self._journal = journal
+        self._revisions = revisions
+        self._one_by_one = asyncio.Lock()
+        self._commits: set[asyncio.Task[Any]] = set()
+
+    async def close(self) -> None:
+        """Wait for what is being put in place; calling it twice is safe."""
+        if self._commits:
+            await asyncio.wait(self._commits, timeout=10.0)
+
+    async def put(self, candidate: Candidate, wishes: Wishes) -> Installed:
+        """Have a candidate serve.
 
         Raises:
-            NotSaved: they could not be written.
+            PluginExists, NameChanged, NotSaved, ChangeSuperseded: nothing was changed.
+            LoadFailed: it does not load; with `keep` it is put in place all the same.
         """
-        tree, file = self._kernel.tree, f"plugins/{candidate.unit.path}"
-        files = candidate.files()
-        before = {path: tree.get(path) for path in files}
-        known = (await self._store.origins()).get(file)
-        # The tree knows first: that the files appear on the disk is then no news to the watcher.
-        for path, content in files.items():
-            tree.apply(path, content)
+        candidate = without_leftovers(self._kernel, candidate)
+        if wishes.on_progress is None and (held := self._kernel.registry.at(candidate.unit.path)) is not None:
+            wishes = replace(wishes, on_progress=partial(self._kernel.registry.installing, held))
+        folders = self._trials.folders()
         try:
-            await self._write(candidate.unit, files)
-            await self._store.set_origin(file, candidate.origin)
+            loaded = await self._load(candidate, wishes, folders)
+        except LoadFailed as failure:
+            if must_wait(self._kernel, candidate, failure.error):
+                # What it holds can only be had once the one that it replaces has stopped.
+                return await self._shielded(self._exchange(candidate, wishes))
+            if not wishes.keep or failure.error.stage is Stage.FETCH:
+                await folders.remove()
+                raise
+            return await self._shielded(self._keep(candidate, wishes, folders))
+        except BaseException:
+            await asyncio.shield(folders.remove())
+            raise
+        return await self._shielded(self._place(loaded, wishes, folders))
+
+    def require_free(self, held: Plugin | None, *, replace: bool) -> None:
+        """Do nothing where a place is free or may be taken.
+
+        Raises:
+            PluginExists
+        """
+        if held is not None and not replace:
+            raise PluginExists(str(held.identity), held.file)
+
+    # -- loading -------------------------------------------------------------------------------------------------
+
+    async def _load(self, candidate: Candidate, wishes: Wishes, folders: NewFolders) -> _Loaded:
+        """Load it under the file that it will have, which its name may have a say in."""
+        wishes.say(candidate, "load")
+        output = HeldOutput()
+        await self._purged(candidate)
+        generation = await self._trials.load(candidate, folders, output, wishes.on_progress)
+        try:
+            name = generation.manifest.name
+            _require_name(name, wishes)
+            _, final = self._place_for(candidate, name, wishes)
+        except BaseException:
+            generation.worker.kill()
+            raise
+        if final == candidate.unit:
+            return _Loaded(candidate, generation, output)
+        await generation.end()
+        candidate, output = without_leftovers(self._kernel, candidate.named(final)), HeldOutput()
+        await self._purged(candidate)
+        generation = await self._trials.load(candidate, folders, output, wishes.on_progress)
+        return _Loaded(candidate, generation, output)
+
+    async def _purged(self, candidate: Candidate) -> None:
+        """The data of an earlier plugin of this file, whose last calls still run, is not to be taken for its own.
+
+        Raises:
+            NotSaved: it could not be taken away; it would be later, and what the new one puts there with it.
+        """
+        loader, unit = self._kernel.loader, candidate.unit
+        folder = str(loader.data_dir(unit.type.value, unit.short_name).relative_to(loader.home))
+        for id, folders in self._journal.waiting().items():
+            if folder in folders:
+                try:
+                    await self._journal.finish(id)
+                except ChangeNotSaved as error:
+                    raise NotSaved(error.text) from error
+
+    # -- putting in place ----------------------------------------------------------------------------------------
+
+    async def _place(self, loaded: _Loaded, wishes: Wishes, folders: NewFolders) -> Installed:
+        """Write the files and let the loaded generation serve: from here on it is done or was never begun."""
+        candidate, generation = loaded.candidate, loaded.generation
+        wishes.say(candidate, "install")
+        plugin: Plugin | None = None
+        try:
+            async with self._one_by_one:
+                name = generation.manifest.name
+                held, final = self._place_for(candidate, name, wishes)
+                if final != candidate.unit:
+                    assert held is not None
+                    raise PluginExists(str(held.identity), held.file)
+                self._require_as_loaded(candidate, wishes)
+                if generation.worker.has_ended():
+                    raise NotSaved(
+                        Text(
+                            zh="插件进程在安装完成前退出，请重试",
+                            en="The plugin's process ended before it was installed; try again",
+                        )
+                    )
+                identity = Identity(candidate.unit.type, name)
+                wanted = await self._wanted(candidate, identity, held, wishes, generation.asked)
+                with self._knowing(wanted.origins):
+                    async with self._performed(wishes, identity, wanted, generation.manifest.version):
+                        plugin = self._kernel.reconciler.adopt(
+                            candidate.unit, generation, wishes.cause, candidate.origin
+                        )
+                        await self._revisions.flush()
+        except BaseException:
+            if plugin is not None:
+                # It served already when its record could not be written: what the files hold again comes back.
+                self._kernel.reconciler.request(plugin, Change(wishes.cause, force=True))
+            else:
+                generation.worker.kill()
+            await asyncio.shield(folders.remove())
+            raise
+        loaded.output.release(self._kernel.output(plugin, generation.number))
+        if self._kernel.tree.revision_of(candidate.unit, [name]) != generation.snapshot.revision:
+            # A file beside those that were put in place was saved while they were loaded.
+            self._kernel.reconciler.request(plugin, Change(Cause.FILE))
+        await folders.remove()
+        return Installed(plugin.view(), hot_loaded=plugin.serving is generation)
+
+    def _performed(
+        self, wishes: Wishes, identity: Identity, wanted: Wanted, version: str = ""
+    ) -> AbstractAsyncContextManager[Performed]:
+        return self._journal.performed(
+            wishes.kind,
+            str(identity),
+            wanted,
+            summary={"version": version},
+            on_files=self._kernel.tell_files,
+            undoes=wishes.undoes,
+        )
+
+    async def _wanted(
+        self,
+        candidate: Candidate,
+        identity: Identity,
+        held: Plugin | None,
+        wishes: Wishes,
+        asked: Mapping[str, Any] | None = None,
+    ) -> Wanted:
+        files: dict[str, Any] = dict(candidate.contents)
+        origins: dict[str, Origin | None] = {}
+        config: dict[str, Any] = {}
+        if candidate.origin is not None:
+            origins[f"plugins/{candidate.unit.path}"] = candidate.origin
+        if held is not None and held.unit != candidate.unit:
+            beside = self._kernel.tree.files_of(held.unit, [held.identity.name])
+            files = await self._journal.files_of(held.unit.path, beside) | files
+            origins[held.file] = None
+        if asked and wishes.grant:
+            config[identity.config_key] = lambda entry: {**(entry or {}), "_granted": dict(asked)}
+        also = wishes.also or Wanted()
+        files |= also.files
+        origins |= also.origins
+        config |= also.config
+        return replace(also, files=files, config=config, origins=origins, expected=wishes.expected)
+
+    def _place_for(self, candidate: Candidate, name: str, wishes: Wishes) -> tuple[Plugin | None, Unit]:
+        """The plugin that a candidate of this name takes the place of, and the file that it will have.
+
+        Raises:
+            PluginExists
+            PluginNotFound: the one that was to be changed was deleted meanwhile.
+        """
+        registry = self._kernel.registry
+        if wishes.of is None:
+            held = held_by(self._kernel, candidate, name)
+            self.require_free(held, replace=wishes.replace)
+            return held, final_unit(candidate, name, held)
+        for other in (registry.get(Identity(candidate.unit.type, name)), registry.at(candidate.unit.path)):
+            self.require_free(other, replace=other is None or other.unit == wishes.of)
+        if (held := registry.at(wishes.of.path)) is None:
+            raise PluginNotFound(candidate.unit.type.value, name)
+        return held, candidate.unit
+
+    def _require_as_loaded(self, candidate: Candidate, wishes: Wishes) -> None:
+        """What stays as it is has to be what it was loaded with; the journal looks at what does not.
+
+        Raises:
+            ChangeSuperseded
+        """
+        for path, sha256 in wishes.expected.items():
+            file = self._kernel.tree.get(path)
+            if path not in candidate.contents and (file.sha256 if file is not None else None) != sha256:
+                raise changed(f"plugins/{path}")
+
+    @contextmanager
+    def _knowing(self, origins: Mapping[str, Origin | None]) -> Iterator[None]:
+        """Know of these origins from now on, but not where the block raises."""
+        reconciler = self._kernel.reconciler
+        before = {file: reconciler.installed_origin(file) for file in origins}
+        for file, origin in origins.items():
+            reconciler.set_origin(file, origin)
+        try:
             yield
         except BaseException:
-            await self._undo(before)
-            with contextlib.suppress(PlugbayError):
-                await self._store.set_origin(file, known)
+            for file, origin in before.items():
+                reconciler.set_origin(file, origin)
             raise
 
-    async def _write(self, unit: Unit, files: Mapping[str, SourceFile]) -> None:
-        root = self._kernel.loader.plugins_dir
-        try:
-            for path, file in files.items():
-                await asyncio.to_thread((root / path).parent.mkdir, parents=True, exist_ok=True)
-                await atomic.write(root / path, file.content)
-        except OSError as error:
-            raise NotSaved(
-                Text(
-                    zh=f"无法写入 plugins/{unit.path}：{error.strerror}，请检查磁盘空间与权限",
-                    en=f"plugins/{unit.path} cannot be written: {error.strerror}; check disk space and permissions",
-                )
-            ) from error
-
-    async def _undo(self, before: Mapping[str, SourceFile | None]) -> None:
-        root = self._kernel.loader.plugins_dir
-        for path, file in before.items():
-            self._kernel.tree.apply(path, file)
+    async def _exchange(self, candidate: Candidate, wishes: Wishes) -> Installed:
+        """Replace one that runs alone by files only: the reconciler stops it first, and brings it back on failure."""
+        reconciler, registry = self._kernel.reconciler, self._kernel.registry
+        async with self._one_by_one:
+            before = registry.at(candidate.unit.path)
+            assert before is not None
+            wanted = await self._wanted(candidate, before.identity, before, wishes)
             try:
-                if file is None:
-                    await asyncio.to_thread((root / path).unlink, missing_ok=True)
-                elif file.flaw is None:
-                    await atomic.write(root / path, file.content)
-            except OSError as error:
-                log.error("install.not_undone", path=path, reason=error.strerror)
+                with self._knowing(wanted.origins):
+                    async with self._performed(wishes, before.identity, wanted):
+                        plugin = reconciler.introduce(candidate.unit, candidate.origin)
+                        outcome = await reconciler.request(plugin, Change(wishes.cause, force=True))
+                        if outcome.error is not None:
+                            raise LoadFailed(outcome.error)
+                        if outcome.plugin is not None:
+                            _require_name(outcome.plugin.name, wishes)
+                        await self._revisions.flush()
+            except BaseException:
+                # Its files are as they were before, and so shall be what runs.
+                plugin = registry.at(candidate.unit.path) or before
+                await asyncio.shield(reconciler.request(plugin, Change(wishes.cause)))
+                raise
+        view = (registry.at(candidate.unit.path) or plugin).view()
+        return Installed(view, hot_loaded=True)
+
+    async def _keep(self, candidate: Candidate, wishes: Wishes, folders: NewFolders) -> Installed:
+        """Put a plugin in place that does not load, for editing."""
+        reconciler = self._kernel.reconciler
+        name = candidate.unit.short_name
+        held = held_by(self._kernel, candidate, name)
+        try:
+            self.require_free(held, replace=wishes.replace)
+            candidate = candidate.named(final_unit(candidate, name, held))
+            identity = held.identity if held is not None else Identity(candidate.unit.type, name)
+            wanted = await self._wanted(candidate, identity, held, wishes)
+            plugin: Plugin | None = None
+            try:
+                with self._knowing(wanted.origins):
+                    async with self._one_by_one, self._performed(wishes, identity, wanted):
+                        plugin = reconciler.introduce(candidate.unit, candidate.origin)
+                        outcome = await reconciler.request(plugin, Change(wishes.cause, force=True))
+            except BaseException:
+                if plugin is not None:
+                    # Its files went as they came, and so shall it.
+                    reconciler.request(plugin, Change(wishes.cause))
+                raise
+        except BaseException:
+            await asyncio.shield(folders.remove())
+            raise
+        await folders.remove()
+        return Installed(outcome.plugin or plugin.view(), hot_loaded=outcome.error is None)
+
+    async def _shielded(self, commit: Coroutine[Any, Any, Installed]) -> Installed:
+        """Finish a commit though the client may go away in the middle of it; it cleans up after itself.
+
+        Raises:
+            NotSaved
+        """
+        task = asyncio.create_task(commit, name="install")
+        self._commits.add(task)
+        task.add_done_callback(self._commits.discard)
+        try:
+            return await asyncio.shield(task)
+        except ChangeNotSaved as error:
+            raise NotSaved(error.text) from error
 
 
-class NewFolders:
-    """The data folders that loading made, to be removed where nothing comes of it.
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    candidate: Candidate
+    generation: Generation
+    output: HeldOutput
 
-    Args:
-        data_dir: gives a plugin's folder by type and short name.
+
+def _require_name(name: str, wishes: Wishes) -> None:
+    """Do nothing where a plugin has the name that it has to have.
+
+    Raises:
+        NameChanged
     """
-
-    def __init__(self, data_dir: Callable[[str, str], Path]) -> None:
-        self._data_dir = data_dir
-        self._made: list[Path] = []
-
-    async def note(self, unit: Unit) -> None:
-        """A plugin of this file is about to be loaded."""
-        folder = self._data_dir(unit.type.value, unit.short_name)
-        if folder not in self._made and not await asyncio.to_thread(folder.exists):
-            self._made.append(folder)
-
-    async def remove(self, *, but: Unit | None = None) -> None:
-        """Remove them, except that of one that has come to be."""
-        kept = self._data_dir(but.type.value, but.short_name) if but is not None else None
-        for folder in self._made:
-            if folder != kept:
-                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-        self._made.clear()
-
-
-class HeldOutput:
-    """What a plugin prints while it is not certain that it will be one: kept, then handed on or dropped."""
-
-    def __init__(self) -> None:
-        self._held: list[bytes] = []
-        self._size = 0
-        self._sink: Callable[[bytes], None] | None = None
-
-    def feed(self, data: bytes) -> None:
-        """Take some output."""
-        if self._sink is not None:
-            self._sink(data)
-        elif self._size < _HELD_OUTPUT_BYTES:
-            self._held.append(data)
-            self._size += len(data)
-
-    def release(self, sink: Callable[[bytes], None]) -> None:
-        """Hand on what was kept, and all that comes."""
-        self._sink = sink
-        for data in self._held:
-            sink(data)
-        self._held.clear()
+    if wishes.name is not None and name != wishes.name:
+        raise NameChanged(
+            Text(
+                zh=f"新的内容是名为 {name} 的插件，不是 {wishes.name}；如需要它，请另行安装",
+                en=f"The new content is a plugin named {name}, not {wishes.name}; install it by itself",
+            ),
+            name=name,
+        )

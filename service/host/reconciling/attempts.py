@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any, Protocol
+import functools
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol, TypeVar
 
 from service.errors import LoadFailed
+from service.host.dependencies.leases import Lease
 from service.host.files.sources import Snapshot, SourceFlawed
 from service.host.files.tree import SourceTree
 from service.host.generation import Generation
 from service.host.loader import Loader, imports_of
 from service.host.reconciling.desks import Desk
 from service.host.registry import Plugin
+from service.model.events import InstallProgress
 from service.model.identity import Identity
 from service.model.text import Text
 
 # How long a load goes on once something newer is wanted: nearly every load is over by then.
 STALE_GRACE_SECONDS = 0.5
+
+T = TypeVar("T")
+
+
+class Outdated(Exception):
+    """The files hold something else by now."""
 
 
 class Config(Protocol):
@@ -41,6 +50,7 @@ class Attempts:
         loader: loads.
         config: which plugins are on, and their values.
         output: makes what takes a generation's output.
+        installing: told how far a plugin's dependencies are.
     """
 
     def __init__(
@@ -49,11 +59,13 @@ class Attempts:
         loader: Loader,
         config: Config,
         output: Callable[[Plugin, int], Callable[[bytes], None]],
+        installing: Callable[[Plugin, InstallProgress], None],
     ) -> None:
         self._tree = tree
         self._loader = loader
         self._config = config
         self._output = output
+        self._installing = installing
 
     def snapshot(self, desk: Desk, plugin: Plugin) -> Snapshot:
         """The plugin's code as the files hold it.
@@ -64,7 +76,7 @@ class Attempts:
         names = (plugin.identity.name, desk.said) if desk.said else (plugin.identity.name,)
         return self._tree.snapshot(desk.unit, names)
 
-    def note(self, plugin: Plugin, text: Text) -> None:
+    def warn(self, plugin: Plugin, text: Text) -> None:
         """Put a warning of the server's in the plugin's log, under the generation that is to come."""
         take = self._output(plugin, plugin.generation_count + 1)
         take(f"<4>{text.zh} / {text.en}\n".encode())
@@ -101,7 +113,37 @@ class Attempts:
         self, desk: Desk, plugin: Plugin, snapshot: Snapshot, *, newest: bool
     ) -> tuple[Generation | None, LoadFailed | None]:
         """Load, but do not go on for long once the files hold something else; neither is given then."""
-        load = asyncio.ensure_future(self.load(desk, plugin, snapshot, newest=newest))
+        load = self.load(desk, plugin, snapshot, newest=newest)
+        try:
+            return await self._unless_newer(desk, plugin, snapshot, load), None
+        except Outdated:
+            return None, None
+        except LoadFailed as failure:
+            return None, failure
+
+    async def prepare(self, desk: Desk, plugin: Plugin, snapshot: Snapshot, *, newest: bool) -> Lease | None:
+        """Have what the plugin depends on there before its load, while what it will replace serves.
+
+        Returns:
+            what keeps it there until it is given back.
+
+        Raises:
+            LoadFailed, Outdated
+        """
+        number = plugin.generation_count + 1
+        tell = functools.partial(self._installing, plugin)
+        try:
+            return await self._unless_newer(
+                desk, plugin, snapshot, self._loader.prepare(snapshot, number, tell)
+            )
+        except LoadFailed as failure:
+            self._note(desk, plugin, snapshot, number, failure, newest=newest)
+            raise
+
+    async def _unless_newer(
+        self, desk: Desk, plugin: Plugin, snapshot: Snapshot, work: Coroutine[Any, Any, T]
+    ) -> T:
+        load = asyncio.ensure_future(work)
         desk.loading = True
         try:
             while not load.done():
@@ -109,10 +151,8 @@ class Attempts:
                     await asyncio.wait((load,), timeout=STALE_GRACE_SECONDS)
                     break
             if not load.done():
-                return None, None
-            return load.result(), None
-        except LoadFailed as failure:
-            return None, failure
+                raise Outdated
+            return load.result()
         finally:
             desk.loading = False
             if not load.done():
@@ -134,24 +174,31 @@ class Attempts:
         number = plugin.generation_count + 1
         guessed = plugin.identity.config_key
         values = self._config.values(guessed)
+        tell = functools.partial(self._installing, plugin)
         try:
-            generation = await self._loader.load(snapshot, values, number, self._output(plugin, number))
+            generation = await self._loader.load(snapshot, values, number, self._output(plugin, number), tell)
             real = Identity(desk.unit.type, generation.manifest.name).config_key
             if real != guessed and self._config.values(real) != values:
                 await generation.end()
                 generation = await self._loader.load(
-                    snapshot, self._config.values(real), number, self._output(plugin, number)
+                    snapshot, self._config.values(real), number, self._output(plugin, number), tell
                 )
         except LoadFailed as failure:
-            plugin.generation_count = number
-            if newest:
-                desk.missed = imports_of(failure) or _all_helpers(snapshot)
+            self._note(desk, plugin, snapshot, number, failure, newest=newest)
             raise
         if newest:
             desk.missed = frozenset()
             desk.said = generation.manifest.name
         desk.imports = generation.imports
         return generation
+
+    @staticmethod
+    def _note(
+        desk: Desk, plugin: Plugin, snapshot: Snapshot, number: int, failure: LoadFailed, *, newest: bool
+    ) -> None:
+        plugin.generation_count = number
+        if newest:
+            desk.missed = imports_of(failure) or _all_helpers(snapshot)
 
     def _imports_differ(self, desk: Desk, newest: Snapshot, snapshot: Snapshot) -> bool:
         names = (desk.imports or frozenset()) | desk.missed

@@ -78,12 +78,15 @@ class Desk:
         crashes: when its worker ended of its own, on the loop's clock.
         crashed: the code that served when it last did, until something serves again.
         restart: starts that again.
+        retry: tries again what failed for want of the package registry, after `retries` times in vain.
         told_to_wait: whether it was said that a load waits for drains.
+        at_start: whether its files were there when the server started.
         passed: set when its first round is over.
     """
 
-    def __init__(self, unit: Unit) -> None:
+    def __init__(self, unit: Unit, *, at_start: bool = False) -> None:
         self.unit = unit
+        self.at_start = at_start
         self.pending: Change | None = None
         self.task: asyncio.Task[None] | None = None
         self.attempted: str | None = None
@@ -95,6 +98,8 @@ class Desk:
         self.crashes: list[float] = []
         self.crashed: Snapshot | None = None
         self.restart: asyncio.TimerHandle | None = None
+        self.retry: asyncio.TimerHandle | None = None
+        self.retries = 0
         self.told_to_wait = False
         self.passed = asyncio.Event()
         self._arrived = asyncio.Event()
@@ -138,6 +143,12 @@ class Desk:
     def imports_module(self, name: str) -> bool:
         """Whether the plugin, as it serves or as its files are, imports a module."""
         return name in self.missed or (self.imports is not None and name in self.imports)
+
+    def forget_retry(self) -> None:
+        """Try nothing again by itself: the newest files are tried just now, serve, or are not to."""
+        if self.retry is not None:
+            self.retry.cancel()
+            self.retry = None
 
     def forget_crash(self) -> None:
         """Start nothing again that crashed."""

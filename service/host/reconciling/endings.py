@@ -9,6 +9,7 @@ import msgspec
 
 from service.errors import LoadFailed
 from service.host.configuration.config_schema import missing
+from service.host.dependencies.problems import WAITED_IN_VAIN
 from service.host.files.sources import SourceFlawed, Unit
 from service.host.files.tree import SourceTree
 from service.host.reconciling.attempts import Attempts, Config
@@ -21,6 +22,10 @@ from service.host.reconciling.retirement import Retirement
 from service.host.registry import DEFAULT_PERMISSIONS, Plugin, Registry
 from service.model.events import Cause
 from service.model.plugin import PluginView
+
+# How soon what failed for want of the package registry is tried again; twice as long each time.
+_RETRY_SECONDS = 5.0
+_RETRY_MAX_SECONDS = 600.0
 
 # How long a plugin whose file is gone serves on while a new file loads that may turn out to be the same plugin.
 _RENAME_SECONDS = 3.0
@@ -100,7 +105,19 @@ class Endings:
         if plugin.serving is None and desk.crashed is not None and desk.restart is None:
             # Its worker ended while the new file, which does not load, was tried.
             self._crashes.start_again(desk, plugin, desk.crashed)
+        self._try_later(desk, change, failure)
         return True
+
+    def _try_later(self, desk: Desk, change: Change, failure: LoadFailed) -> None:
+        """The package registry did not answer, which is no fault of the plugin's: it is asked again in a while."""
+        if failure.error.code not in WAITED_IN_VAIN:
+            desk.retries = 0
+            return
+        delay = min(_RETRY_MAX_SECONDS, _RETRY_SECONDS * 2**desk.retries)
+        desk.retries += 1
+        again = Change(change.cause, kind=change.kind, force=True, snapshot=change.snapshot)
+        desk.forget_retry()
+        desk.retry = asyncio.get_running_loop().call_later(delay, self._want, desk.unit, again)
 
     def disable(self, desk: Desk, plugin: Plugin, cause: Cause) -> None:
         """Let nothing serve; what it is called and does is known from when these bytes last ran."""
@@ -120,6 +137,7 @@ class Endings:
         plugin.restart_at = None
         desk.attempted = None
         desk.forget_crash()
+        desk.forget_retry()
         older = self._registry.retire(plugin)
         self.know(plugin)
         if was_enabled or cause is Cause.STARTUP or _differ(before, plugin.view()):
@@ -140,6 +158,7 @@ class Endings:
                 return False
             plugin = self._registry.at(desk.unit.path)
         desk.forget_crash()
+        desk.forget_retry()
         if plugin is not None:
             was_listed = self._registry.lists(plugin)
             older = self._registry.remove(plugin)

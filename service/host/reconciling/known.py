@@ -44,6 +44,10 @@ class Known:
             self._manifests.pop(next(iter(self._manifests)))
         self._remember(revision, manifest)
 
+    def installed_origin(self, file: str) -> Origin | None:
+        """Where what was installed as a file came from, whatever has become of it since."""
+        return self._origins.get(file)
+
     def origin(self, file: str, sha256: str) -> Origin:
         """Where a file with this content came from: by hand, unless it is what was installed there."""
         installed = self._origins.get(file)

@@ -28,7 +28,9 @@ from service.host.reconciling.endings import Endings
 from service.host.reconciling.handover import Handover
 from service.host.reconciling.known import Known
 from service.host.reconciling.naming import Naming
+from service.host.reconciling.record import Record
 from service.host.reconciling.retirement import Retirement
+from service.host.reconciling.room import Room
 from service.host.reconciling.rounds import RoundLimits, Rounds
 from service.host.registry import Plugin, Registry
 from service.model.events import Cause
@@ -65,6 +67,7 @@ class Reconciler:
         config: which plugins are on, and their values.
         output: makes what takes a generation's output.
         remember: keeps a manifest.
+        record: keeps what served.
         limits: deadlines and counts.
     """
 
@@ -78,6 +81,7 @@ class Reconciler:
         *,
         output: Callable[[Plugin, int], Callable[[bytes], None]],
         remember: Callable[[str, Manifest], None],
+        record: Record,
         limits: ReconcilerLimits,
     ) -> None:
         self._registry = registry
@@ -86,7 +90,7 @@ class Reconciler:
         self._desks: dict[str, Desk] = {}
         self._known = Known(remember)
         self._naming = Naming(registry, tree, self._desks, retirement.begin)
-        attempts = Attempts(tree, loader, config, output)
+        attempts = Attempts(tree, loader, config, output, registry.installing)
         crashes = Crashes(
             registry,
             self._want,
@@ -120,12 +124,14 @@ class Reconciler:
             self._naming,
             handover,
             crashes,
+            Room(limits.draining_generations, attempts.warn),
             retirement,
             endings,
             self._known,
+            record,
             config,
             want=self._want,
-            limits=RoundLimits(limits.settle_s, limits.draining_generations, limits.plugin_file_bytes),
+            limits=RoundLimits(limits.settle_s, limits.plugin_file_bytes),
         )
         self._begun = False
         self._first_round: asyncio.Task[None] | None = None
@@ -145,7 +151,7 @@ class Reconciler:
         self._begun = True
         units = self._tree.units()
         for unit in units:
-            self._desks[unit.path] = Desk(unit)
+            self._desks[unit.path] = Desk(unit, at_start=True)
             plugin = self._registry.add(unit)
             self._registry.list(plugin, self._known_identity(unit))
             plugin.enabled = self._config.enabled(plugin.identity.config_key)
@@ -181,21 +187,27 @@ class Reconciler:
         self._want(plugin.unit, change)
         return future
 
-    def introduce(self, unit: Unit, origin: Origin) -> Plugin:
-        """Know a plugin whose files were put in place just now; nothing is loaded yet."""
+    def introduce(self, unit: Unit, origin: Origin | None) -> Plugin:
+        """Know a plugin whose files were put in place just now; nothing is loaded yet.
+
+        Args:
+            unit: its files.
+            origin: where they came from, `None` where that stays as it is known.
+        """
         plugin = self._registry.at(unit.path) or self._registry.add(unit)
-        self._known.set_origin(plugin.file, origin)
-        plugin.origin = origin
+        if origin is not None:
+            self._known.set_origin(plugin.file, origin)
+            plugin.origin = origin
         return plugin
 
-    def adopt(self, unit: Unit, generation: Generation, cause: Cause, origin: Origin) -> Plugin:
+    def adopt(self, unit: Unit, generation: Generation, cause: Cause, origin: Origin | None) -> Plugin:
         """Let a generation serve that was loaded elsewhere, from files that are in place now.
 
         Args:
             unit: the plugin's files, already in the tree.
             generation: loaded from just these.
             cause: who wanted it.
-            origin: where the files came from.
+            origin: where the files came from, `None` where that stays as it is known.
 
         Raises:
             LoadFailed: its name is another plugin's by now; the generation is ended.
@@ -219,9 +231,13 @@ class Reconciler:
             self._want(unit, Change(cause))
         return plugin
 
-    def forget_origin(self, file: str) -> None:
-        """Know no more where a file came from."""
-        self._known.set_origin(file, None)
+    def installed_origin(self, file: str) -> Origin | None:
+        """Where what was installed as a file came from, whatever has become of it since."""
+        return self._known.installed_origin(file)
+
+    def set_origin(self, file: str, origin: Origin | None) -> None:
+        """Know from now on where a file came from; nothing where it is `None`."""
+        self._known.set_origin(file, origin)
 
     async def close(self) -> None:
         """Want nothing more; calling it twice is safe."""
@@ -229,11 +245,17 @@ class Reconciler:
         tasks = [self._first_round] if self._first_round is not None else []
         for desk in self._desks.values():
             desk.forget_crash()
+            desk.forget_retry()
             if desk.task is not None:
                 tasks.append(desk.task)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def first_round(self) -> None:
+        """Wait until every plugin that was there at the start has been tried once."""
+        for desk in list(self._desks.values()):
+            await desk.passed.wait()
 
     async def _get_ready(self) -> None:
         try:

@@ -14,22 +14,23 @@ from service.host.files.sources import Snapshot, SourceFlawed, Unit
 from service.host.files.tree import SourceTree
 from service.host.generation import Generation
 from service.host.loader import flawed
-from service.host.reconciling.attempts import Attempts, Config
+from service.host.reconciling.attempts import Attempts, Config, Outdated
 from service.host.reconciling.crashes import Crashes
 from service.host.reconciling.desks import Change, Desk
 from service.host.reconciling.endings import Endings
 from service.host.reconciling.handover import Handover
 from service.host.reconciling.known import Known
 from service.host.reconciling.naming import Naming
+from service.host.reconciling.record import Record
 from service.host.reconciling.retirement import Retirement
+from service.host.reconciling.room import Room
 from service.host.registry import Plugin, Registry
 from service.model.events import Cause, PluginChange, Timings
 from service.model.plugin import LoadError
-from service.model.text import Text
 
 log = structlog.get_logger(__name__)
 
-# A new file is announced under its file's name only where its load takes long enough to be seen; so is a wait.
+# A new file is announced under its file's name only where its load takes long enough to be seen.
 _ANNOUNCE_AFTER_SECONDS = 0.25
 
 # So long after the last of a new package's files it is taken to be whole.
@@ -41,7 +42,6 @@ class RoundLimits:
     """Seconds and counts that rounds keep."""
 
     settle_s: float
-    draining_generations: int
     plugin_file_bytes: int
 
 
@@ -56,9 +56,11 @@ class Rounds:
         naming: gives names.
         handover: has exclusive plugins change places.
         crashes: cares for what serves.
+        room: has loads wait for it.
         retirement: stops.
         endings: does what ends a round without a new generation.
         known: what is remembered.
+        record: keeps what served.
         config: which plugins are on.
         want: asks for a change.
         limits: counts.
@@ -73,9 +75,11 @@ class Rounds:
         naming: Naming,
         handover: Handover,
         crashes: Crashes,
+        room: Room,
         retirement: Retirement,
         endings: Endings,
         known: Known,
+        record: Record,
         config: Config,
         *,
         want: Callable[[Unit, Change], None],
@@ -88,9 +92,11 @@ class Rounds:
         self._naming = naming
         self._handover = handover
         self._crashes = crashes
+        self._room = room
         self._retirement = retirement
         self._endings = endings
         self._known = known
+        self._record = record
         self._config = config
         self._want = want
         self._limits = limits
@@ -108,7 +114,10 @@ class Rounds:
         """
         unit = desk.unit
         if not self._tree.has(unit):
-            return await self._endings.vanish(desk, change)
+            if not await self._endings.vanish(desk, change):
+                return False
+            await self._record.gone(unit.path)
+            return True
         plugin = self._registry.at(unit.path) or self._registry.add(unit)
         if not self._config.enabled(plugin.identity.config_key):
             self._endings.disable(desk, plugin, change.cause)
@@ -116,7 +125,7 @@ class Rounds:
         if change.snapshot is not None and plugin.serving not in (None, _of(plugin, change.snapshot)):
             return True  # something newer serves than what crashed
         was_disabled, plugin.enabled = not plugin.enabled, True
-        if not await self._has_room(desk, plugin):
+        if not await self._room.wait(desk, plugin):
             return False
         is_arriving = plugin.manifest is None and unit.is_package and change.settles and may_be_stale
         if is_arriving and await desk.arrival_within(_PACKAGE_ARRIVES_SECONDS):
@@ -128,8 +137,11 @@ class Rounds:
             if revision == desk.attempted and not change.force:
                 return True
             desk.attempted = revision
+            desk.forget_retry()
             plugin.generation_count += 1
             failure = flawed(flaw, plugin.generation_count, self._limits.plugin_file_bytes)
+            if await self._recall(desk, plugin, change, failure, None):
+                return True
             return await self._endings.failed(desk, plugin, change, failure)
         stands = plugin.serving is not None or plugin.error is not None or desk.restart is not None
         if snapshot.revision == desk.attempted and stands and not (change.force or was_disabled):
@@ -150,12 +162,16 @@ class Rounds:
             generation.worker.kill()
             raise
         desk.conflict = None
+        desk.retries = 0
         self._known.learn(generation.snapshot.revision, generation.manifest)
         if not self._config.enabled(plugin.identity.config_key):
             generation.worker.kill()
             self._endings.disable(desk, plugin, change.cause)
             return
         older = self._put_in_place(desk, plugin, generation, error)
+        if change.snapshot is None:
+            desk.forget_retry()
+            self._record.served(plugin, generation)
         kind: PluginChange = change.kind
         if kind == "loaded" and served_before:
             kind = "reloaded"
@@ -177,6 +193,8 @@ class Rounds:
                 _ANNOUNCE_AFTER_SECONDS, self._announce, plugin, change.cause
             )
         older, newest = plugin.serving, change.snapshot is None
+        if newest:
+            desk.forget_retry()
         try:
             if older is not None and older.manifest.exclusive:
                 return await self._replace_exclusive(desk, plugin, change, snapshot, older)
@@ -206,12 +224,68 @@ class Rounds:
             except LoadFailed as conflict:
                 failure = conflict
         assert failure is not None
+        if await self._recall(desk, plugin, change, failure, snapshot):
+            return True
         return await self._endings.failed(desk, plugin, change, failure)
+
+    async def _recall(
+        self, desk: Desk, plugin: Plugin, change: Change, failure: LoadFailed, failed: Snapshot | None
+    ) -> bool:
+        """Where the newest files do not load at a start or after an undo, have the code serve that served last.
+
+        Returns:
+            whether the round is over: under the name that this code gives the plugin is switched off.
+        """
+        # Others may have asked for it, too, before it was through.
+        is_start = change.cause is Cause.STARTUP or (desk.at_start and not desk.passed.is_set())
+        if not (is_start or change.cause is Cause.ROLLBACK) or plugin.serving is not None:
+            return False
+        good = await self._record.last_good(desk.unit.path)
+        if good is None or (failed is not None and _same_code(good, failed)):
+            return False
+        await self._naming.turn(desk)
+        generation = None
+        try:
+            generation = await self._attempts.load(desk, plugin, good, newest=False)
+            self._naming.claim(desk, plugin, generation, change.cause)
+        except LoadFailed as again:
+            if generation is not None:
+                await generation.end()
+            log.warning("plugin.not_back", plugin=str(plugin.identity), reason=str(again))
+            return False
+        if is_off := not self._config.enabled(plugin.identity.config_key):
+            generation.worker.kill()
+            self._endings.disable(desk, plugin, change.cause)
+        else:
+            self._put_in_place(desk, plugin, generation, failure.error)
+        return is_off
 
     async def _replace_exclusive(
         self, desk: Desk, plugin: Plugin, change: Change, snapshot: Snapshot, older: Generation
     ) -> bool:
-        """The old generation stops first, as both could not hold what it holds; it comes back if the new one fails."""
+        """The old generation stops first, as both could not hold what it holds; it comes back if the new one fails.
+
+        But it serves while what the new one depends on is installed, which may take long.
+        """
+        newest = change.snapshot is None
+        try:
+            lease = await self._attempts.prepare(desk, plugin, snapshot, newest=newest)
+        except Outdated:
+            return False
+        except LoadFailed as failure:
+            desk.attempted = snapshot.revision
+            return await self._endings.failed(desk, plugin, change, failure)
+        try:
+            # It may have ended of itself meanwhile: then there is nothing to stop.
+            return plugin.serving is older and await self._exchange(desk, plugin, change, snapshot, older)
+        finally:
+            if lease is not None:
+                # By now the new generation has one of its own, or nothing came of it.
+                lease.release(in_vain=True)
+
+    async def _exchange(
+        self, desk: Desk, plugin: Plugin, change: Change, snapshot: Snapshot, older: Generation
+    ) -> bool:
         newest = change.snapshot is None
         with self._registry.switching(plugin):
             self._registry.retire(plugin)
@@ -259,8 +333,11 @@ class Rounds:
         if plugin.serving is not generation:
             return
         desk.imports = imports
-        if desk.attempted == generation.snapshot.revision and self._attempts.helpers_changed(
-            desk, plugin, generation.snapshot
+        # What has failed is not tried again for being other than what serves meanwhile.
+        if (
+            plugin.error is None
+            and desk.attempted == generation.snapshot.revision
+            and self._attempts.helpers_changed(desk, plugin, generation.snapshot)
         ):
             self._want(desk.unit, Change(Cause.FILE, force=True, settles=True))
 
@@ -275,57 +352,15 @@ class Rounds:
         self._registry.list(plugin)
         self._registry.publish(plugin, "loading", cause)
 
-    # -- small parts ---------------------------------------------------------------------------------------------
-
-    async def _has_room(self, desk: Desk, plugin: Plugin) -> bool:
-        """Wait while too many generations drain, or one that nothing can run beside.
-
-        Returns:
-            whether there is room; `False` when something else is wanted meanwhile.
-        """
-        saying: asyncio.TimerHandle | None = None
-        try:
-            while len(plugin.draining) >= self._limits.draining_generations or any(
-                one.manifest.exclusive for one in plugin.draining
-            ):
-                if saying is None and not desk.told_to_wait:
-                    saying = asyncio.get_running_loop().call_later(
-                        _ANNOUNCE_AFTER_SECONDS, self._say_it_waits, desk, plugin
-                    )
-                changed = asyncio.ensure_future(plugin.wait_for_change(None))
-                try:
-                    if await desk.arrival_before(changed):
-                        return False
-                finally:
-                    changed.cancel()
-        finally:
-            if saying is not None:
-                saying.cancel()
-        desk.told_to_wait = False
-        return True
-
-    def _say_it_waits(self, desk: Desk, plugin: Plugin) -> None:
-        desk.told_to_wait = True
-        count = len(plugin.draining)
-        log.warning("plugin.waits_for_drain", plugin=str(plugin.identity), draining=count)
-        if count < self._limits.draining_generations:
-            text = Text(
-                zh="插件只能单独运行（exclusive），新的一代等待旧的一代结束后再加载",
-                en="the plugin runs alone (exclusive): the new generation waits to load until the older one has ended",
-            )
-        else:
-            text = Text(
-                zh=f"新的一代等待 {count} 代旧代码结束运行中的调用后再加载（limits.draining_generations）",
-                en=f"the new generation waits to load until running calls of {count} older ones are over "
-                "(limits.draining_generations)",
-            )
-        self._attempts.note(plugin, text)
-
 
 def _of(plugin: Plugin, snapshot: Snapshot) -> Generation | None:
     """The generation that serves, if this is its code."""
     serving = plugin.serving
     return serving if serving is not None and serving.snapshot is snapshot else None
+
+
+def _same_code(one: Snapshot, other: Snapshot) -> bool:
+    return one.modules == other.modules and one.requirements == other.requirements
 
 
 def _timings(change: Change, generation: Generation) -> Timings:

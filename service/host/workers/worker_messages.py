@@ -16,11 +16,16 @@ class Stage(msgspec.Struct, tag=messages.STAGE, tag_field="t"):
 
 
 class Hello(msgspec.Struct, tag=messages.HELLO, tag_field="t"):
-    """The plugin is ready; the manifest is the frame's body."""
+    """The plugin is ready; the manifest is the frame's body.
+
+    `third_party` names the modules from site folders that the load imported, in that order, without those that the
+    worker had from its template.
+    """
 
     protocol: int
     load_ms: float
     modules: list[str]
+    third_party: list[str] = []
 
 
 class Failed(msgspec.Struct, tag=messages.FAILED, tag_field="t"):

@@ -29,6 +29,7 @@ class WorkerProcess:
             template ended first and nobody could tell.
         closed_its_channel: whether it had to be ended because it could not be talked to any more.
         ended_for: why it had to be ended, where the server did so for what the plugin did.
+        is_preloaded: whether the template that it was forked from had imported what plugins of its set import.
     """
 
     def __init__(self, pid: int, pidfd: int, channel: Channel, output_fd: int) -> None:
@@ -40,6 +41,7 @@ class WorkerProcess:
         self._on_output: Callable[[bytes], None] | None = None
         self.closed_its_channel = False
         self.ended_for: Text | None = None
+        self.is_preloaded = False
         self._cut: asyncio.TimerHandle | None = None
         self._poll = select.poll()
         self._poll.register(pidfd, select.POLLIN)

@@ -16,6 +16,7 @@ from enum import Enum, StrEnum
 from typing import Any, ClassVar, TypeVar
 
 from service import sdk
+from service.sdk.models import FieldType
 
 Values = dict[str, Any]
 Self = TypeVar("Self", bound="Model")
@@ -210,7 +211,7 @@ class DownloadTask(_WithUnknown, sdk.DownloadTask):
     _fallbacks = {"id": lambda: uuid.uuid4().hex, "url": ""}
 
 
-_FIELD_TYPES = {
+_FIELD_TYPES: dict[FieldType, str] = {
     "text": "string str url uri email path file folder directory textarea input multiline json date time",
     "password": "secret token",
     "number": "int integer float double decimal range slider",

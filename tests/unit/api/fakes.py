@@ -40,6 +40,7 @@ from service.tasks.searches import Searches
 from service.tasks.slots import Slots
 from service.tasks.store import TaskStore
 from service.tasks.tasks import Tasks
+from tests.unit.api.version_fakes import FakeEnvironments, FakeRevising, FakeUndoing, FakeUpdates
 
 TOKEN = "correct-horse-battery-staple"
 
@@ -233,6 +234,26 @@ class FakeInstaller:
         self.requests.append(request)
         return {"plugin": None, "conflicts": [], "error": None}
 
+    async def check(self, request: Any) -> dict[str, Any]:
+        self.requests.append(request)
+        return {
+            "plugin": {
+                "type": "search",
+                "name": "new",
+                "version": "1",
+                "file": "plugins/search/new_plugin.py",
+            },
+            "dependencies": {"add": [{"name": "six", "version": "1.17", "size": 11050}], "satisfied": []},
+            "conflicts": [],
+            "replaces": None,
+            "permissions": {"asked": {"network": True}},
+            "error": LOAD_ERROR,
+            "origin_changes": None,
+            "loads": False,
+            "load_ms": None,
+            "provides": None,
+        }
+
 
 @dataclass
 class Record:
@@ -326,6 +347,10 @@ async def running_api(
         keys.HEALTH: FakeHealth(),
         keys.HUB: Hub(log, LiveLimits()),
         keys.EVENT_LOG: log,
+        keys.REVISING: FakeRevising(),
+        keys.UPDATES: FakeUpdates(),
+        keys.UNDOING: FakeUndoing(),
+        keys.ENVIRONMENTS: FakeEnvironments(),
         **tasks_of(registry, caller, database, log),
     }
     for key, fake in fakes.items():

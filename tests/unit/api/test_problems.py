@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 from typing import Any
 
+import msgspec
 import pytest
 import structlog
 
@@ -28,6 +29,10 @@ SECRET = "secret-path-/home/somebody"
         (errors.RequestRefused(TEXT, code="too_large"), 413, "too_large"),
         (errors.RequestRefused(TEXT, code="never_heard_of"), 400, "never_heard_of"),
         (errors.LoadFailed(LOAD_ERROR), 422, "plugin_invalid"),
+        *(
+            (errors.LoadFailed(msgspec.structs.replace(LOAD_ERROR, code=code)), 504, code)
+            for code in ("registry_unreachable", "dependencies_timeout")
+        ),
         (errors.FetchFailed(TEXT), 502, "fetch_failed"),
         (errors.FetchFailed(TEXT, code="fetch_timeout"), 504, "fetch_timeout"),
         (errors.PluginUnavailable("search/x", TEXT, 2.2), 503, "plugin_unavailable"),

@@ -58,6 +58,8 @@ class FakeServer:
         self.requests: list[tuple[str, str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.refusal: tuple[int, dict[str, Any]] | None = None
+        self.missing: dict[str, Any] | None = None  # what it says of any plugin but in its list
+        self.warnings = ["unknown: odd"]
         self.sockets: set[web.WebSocketResponse] = set()
         self.subscriptions: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.url = ""
@@ -82,6 +84,8 @@ class FakeServer:
         if self.refusal is not None:
             status, problem = self.refusal
             return web.json_response(problem, status=status, content_type="application/problem+json")
+        if self.missing is not None and request.path != "/api/plugins":
+            return web.json_response(self.missing, status=404, content_type="application/problem+json")
         return web.json_response(self.result(request, body))
 
     def result(self, request: web.Request, body: Any) -> dict[str, Any]:
@@ -114,7 +118,7 @@ class FakeServer:
             case ["api", "plugins", _, _, "config"]:
                 if request.method != "GET":
                     self.config = body
-                    return {"status": "success", "config": body, "warnings": ["unknown: odd"]}
+                    return {"status": "success", "config": body, "warnings": self.warnings}
                 return {"config": self.config}
             case ["api", "config", "export"]:
                 config = {"search:demo": {"secret": "open sesame"}}

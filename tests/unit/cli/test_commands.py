@@ -80,6 +80,30 @@ async def test_install_of_a_file_uploads_it_under_its_name(
     }
 
 
+async def test_a_file_tells_its_type_and_a_folder_is_told_where_to_go(
+    server: FakeServer, run: Run, tmp_path: Path
+) -> None:
+    file = tmp_path / "page_plugin.py"
+    file.write_text("from service.sdk import ParserPlugin\nclass Page(ParserPlugin):\n    pass\n")
+    result = await run("install", str(file))
+    assert result.exit_code == 0, result.stderr
+    [(_, _, body)] = server.requests
+    assert body["plugin_type"] == "parser"
+
+    server.requests.clear()
+    odd = tmp_path / "odd_plugin.py"
+    odd.write_text("x = 1\n")
+    for source, said in (
+        (odd, "does not tell what type of plugin it is"),
+        ("https://example.org/x_plugin.py", "add --type"),
+        (tmp_path, "copy the folder into plugins/TYPE/"),
+    ):
+        refused = await run("install", str(source))
+        assert refused.exit_code == 2
+        assert said in " ".join(refused.stderr.replace("│", " ").split())
+    assert server.requests == []
+
+
 async def test_a_refused_install_shows_place_and_traceback(server: FakeServer, run: Run) -> None:
     server.refusal = 422, PROBLEM | {"detail": "it does not load", "error": LOAD_ERROR}
     result = await run("install", "https://example.org/broken_plugin.py", "--type", "search")

@@ -1,57 +1,10 @@
 from __future__ import annotations
 
-import asyncio
-from contextlib import aclosing
 from typing import Any
 
-import pytest
-
-from service.cli.client import Client, Connected, Disconnected, Happened, Position, ServerUnreachable
 from service.cli.events import event_line
 from service.cli.watch import View
-from tests.unit.cli.conftest import LOAD_ERROR, FakeServer, plugin
-
-
-async def next_of(feed: Any, kind: type) -> Any:
-    """The next item of that kind; what comes before is passed over."""
-    async with asyncio.timeout(20):
-        async for item in feed:
-            if isinstance(item, kind):
-                return item
-    raise AssertionError("the feed ended")
-
-
-async def test_a_feed_goes_on_where_it_was_cut(server: FakeServer) -> None:
-    async with Client(server.url, None) as client, aclosing(client.follow(["plugins/**"])) as feed:
-        assert await next_of(feed, Connected) == Connected(recovered=True)
-        await server.publish("reloaded", "plugins/search/demo", {})
-        assert (await next_of(feed, Happened)).event["seq"] == "1"
-        await server.cut()
-        server.sockets.clear()
-        await server.publish("reloaded", "plugins/search/demo", {})  # while nobody is connected
-        assert isinstance(await next_of(feed, Disconnected), Disconnected)
-        assert await next_of(feed, Connected) == Connected(recovered=True)
-        assert (await next_of(feed, Happened)).event["seq"] == "2"
-    first, second = server.subscriptions.get_nowait(), server.subscriptions.get_nowait()
-    assert "since" not in first
-    assert second["since"] == {"epoch": "k1", "seq": "1"}
-
-
-async def test_a_server_that_started_anew_is_told_apart(server: FakeServer) -> None:
-    async with Client(server.url, None) as client:
-        async with aclosing(client.follow(["**"], since=Position("k0", "99"))) as feed:
-            assert await next_of(feed, Connected) == Connected(recovered=False)
-            await server.cut()
-            assert await next_of(feed, Connected) == Connected(recovered=True)
-    server.subscriptions.get_nowait()
-    assert server.subscriptions.get_nowait()["since"] == {"epoch": "k1", "seq": "0"}
-
-
-async def test_the_first_connection_is_not_tried_again(unused_tcp_port: int) -> None:
-    async with Client(f"http://127.0.0.1:{unused_tcp_port}", None) as client:
-        async with aclosing(client.follow(["**"])) as feed:
-            with pytest.raises(ServerUnreachable):
-                await anext(feed)
+from tests.unit.cli.conftest import LOAD_ERROR, plugin
 
 
 def changed(verb: str, **more: Any) -> dict[str, Any]:

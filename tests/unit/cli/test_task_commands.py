@@ -16,8 +16,8 @@ from aiohttp.test_utils import TestServer
 from rich.cells import cell_len
 from rich.console import Console
 
-from service.cli.client import Position
 from service.cli.task_table import TaskView, id_lengths, task_table
+from service.client import Position
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.task_server import TaskServer, failure, problem, task
 from tests.unit.cli.test_words import ROOT

@@ -11,9 +11,9 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from service.cli import task_feed
-from service.cli.client import Client, ServerRefused, ServerUnreachable
 from service.cli.output import Output
 from service.cli.task_feed import Ended, Screen, View, follow_task, see_through
+from service.client import Client, ServerRefused, ServerUnreachable
 from tests.unit.cli.task_server import ID, TaskServer, task
 
 

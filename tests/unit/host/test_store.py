@@ -163,6 +163,25 @@ async def test_tables_of_somebody_else(path: Path) -> None:
     await subject.database.close()
 
 
+@pytest.mark.parametrize("change", ["DROP TABLE {}", "ALTER TABLE {} RENAME TO other"])
+@pytest.mark.parametrize("table", ["tasks", "revisions", "revision_files", "changes", "change_needs"])
+async def test_a_table_that_is_missing(path: Path, table: str, change: str) -> None:
+    before = await opened(path)
+    await before.database.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute(change.format(table))
+    connection.close()
+    after = await opened(path)
+    assert after.database.problem is not None
+    assert "revisions and the list of changes" in after.database.problem.en
+    assert "保留的插件版本和更改记录" in after.database.problem.zh
+    assert len(aside(path)) == 1
+    await after.database.close()
+    again = await opened(path)
+    assert again.database.problem is None
+    await again.database.close()
+
+
 async def test_rows_that_cannot_be_read_are_absent(path: Path) -> None:
     subject = await opened(path)
     await subject.set_origin(FILE, ORIGIN)

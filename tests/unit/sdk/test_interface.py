@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
+
+import pytest
+from hatchling.builders.wheel import WheelBuilder
+from packaging.version import Version
 
 import service.sdk
-from service.sdk import ConfigField, DownloadTask, SearchResult
+import service.sdk.testing
+from service.sdk import INTERFACE_VERSION, ConfigField, DownloadTask, SearchResult
 
 ROOT = Path(__file__).parents[3]
 
@@ -23,9 +32,73 @@ def test_everything_offered_is_there_and_documented() -> None:
         "SearchPlugin",
         "SearchResult",
     }
-    for name in service.sdk.__all__:
-        value = getattr(service.sdk, name)
-        assert isinstance(value, int) or value.__doc__
+
+
+def test_the_version_has_a_major_and_a_minor_number() -> None:
+    assert re.fullmatch(r"\d+\.\d+", INTERFACE_VERSION)
+    assert Version(INTERFACE_VERSION) >= Version("1")
+
+
+# What version 1.0 has. Nothing of it is ever removed, renamed or put in another order; what is added stands behind it.
+SINCE_1_0 = {
+    "Plugin": ["get_config_schema()", "set_config(config)", "start()", "stop()", "self_check()"],
+    "SearchPlugin": ["get_video_info(url)"],
+    "DownloadPlugin": ["get_web_ui_url()", "discard(task)"],
+    "ParserPlugin": ["can_parse(url)"],
+    "DownloadTask": [
+        "report(progress, downloaded, total, speed, eta, message)",
+        "checkpoint(state)",
+        "model_dump()",
+    ],
+    "SearchResult": ["model_dump()"],
+    "ConfigField": ["model_dump()"],
+}
+FIELDS_SINCE_1_0 = {
+    SearchResult: "title url thumbnail duration platform description metadata",
+    ConfigField: "name label type default required options description fields",
+    DownloadTask: "id url title status progress plugin_name save_path metadata resume external_id error",
+}
+
+
+@pytest.mark.parametrize(("cls", "call"), [(cls, call) for cls, calls in SINCE_1_0.items() for call in calls])
+def test_methods_stay(cls: str, call: str) -> None:
+    name, _, wanted = call.rstrip(")").partition("(")
+    there = list(inspect.signature(getattr(getattr(service.sdk, cls), name)).parameters.values())[1:]
+    known = [one for one in wanted.split(", ") if one]
+    assert [one.name for one in there[: len(known)]] == known
+    assert all(one.default is not one.empty for one in there[len(known) :]), "an addition has a default"
+
+
+@pytest.mark.parametrize("model", FIELDS_SINCE_1_0, ids=lambda model: model.__name__)
+def test_fields_stay(model: type) -> None:
+    known = FIELDS_SINCE_1_0[model].split()
+    public = [one for one in dataclasses.fields(model) if not one.name.startswith("_")]
+    assert [one.name for one in public][: len(known)] == known
+    assert {name for name in ("cancelled", "paused") if hasattr(DownloadTask, name)} == {
+        "cancelled",
+        "paused",
+    }
+
+
+@pytest.mark.parametrize("module", [service.sdk, service.sdk.testing], ids=lambda module: module.__name__)
+def test_what_is_offered_is_documented_and_in_the_reference(module: ModuleType) -> None:
+    reference = (ROOT / "docs/sdk.md").read_text(encoding="utf-8")
+    for name in module.__all__:
+        value = getattr(module, name)
+        assert f"`{name}" in reference, name
+        if not inspect.isclass(value):
+            continue
+        assert value.__doc__, name
+        for member, what in vars(value).items():
+            if member.startswith("_") or not (inspect.isfunction(what) or isinstance(what, property)):
+                continue
+            assert what.__doc__, f"{name}.{member}"
+            assert re.search(rf"\b{member}\b", reference), f"{name}.{member} is not in docs/sdk.md"
+
+
+def test_the_wheel_has_the_types_and_what_authors_test_with() -> None:
+    files = {one.distribution_path for one in WheelBuilder(str(ROOT)).recurse_included_files()}
+    assert {"service/py.typed", "service/sdk/__init__.py", "service/sdk/testing/__init__.py"} <= files
 
 
 def test_a_template_loads_no_third_party_module() -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import linecache
 import sys
+import traceback
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from service.worker.modules import SnapshotImporter, SourceModule, named_imports
+from service.worker.modules import SnapshotImporter, SourceModule, named_imports, quote
 
 Modules = dict[str, str]
 
@@ -111,3 +113,27 @@ def test_a_declared_encoding_is_honoured() -> None:
     namespace: dict[str, object] = {}
     exec(importer.get_code("plugins.search.gbk"), namespace)
     assert namespace["NAME"] == "斗罗大陆"
+
+
+def test_errors_quote_the_snapshot_and_not_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "demo_plugin.py"
+    file.write_text("one on disk\ntwo on disk\n")
+    name = "plugins.search.demo_plugin"
+
+    def importer(source: bytes) -> SnapshotImporter:
+        return SnapshotImporter({name: SourceModule(str(file), False, source)}, str(tmp_path))
+
+    with pytest.raises(SyntaxError) as broken:
+        importer(b"first = 1\nsecond = (\n").get_code(name)
+    assert broken.value.text == "second = (\n"
+
+    raising = importer(b"first = 1\nraise ValueError('second')\n")
+    monkeypatch.setattr(linecache, "cache", {})
+    quote(raising)
+    try:
+        with pytest.raises(ValueError, match="second") as raised:
+            exec(raising.get_code(name), {})
+        shown = "".join(traceback.format_exception(raised.value))
+    finally:
+        quote(None)
+    assert "raise ValueError('second')" in shown and "on disk" not in shown

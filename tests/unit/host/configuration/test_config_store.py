@@ -11,12 +11,12 @@ import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from service.errors import ConfigInvalid
 from service.host import atomic
 from service.host.configuration.config_store import ConfigNotSaved, ConfigStore
 
@@ -26,6 +26,10 @@ DEMO = "search:demo"
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "config" / "plugins.json"
+
+
+async def put(store: ConfigStore, key: str, entry: Mapping[str, Any] | None) -> bool:
+    return key in await store.restore_all({key: entry})
 
 
 async def opened(path: Path, content: str | bytes | None = None) -> ConfigStore:
@@ -55,35 +59,20 @@ async def test_an_absent_file_is_an_empty_one(path: Path) -> None:
     assert not path.parent.exists()
 
 
-async def test_put_replaces_values_and_keeps_the_servers_own(path: Path) -> None:
-    store = await opened(
-        path, '{"search:demo": {"a": 1, "b": 2, "_enabled": false, "_granted": {"read": []}}}'
-    )
-    await store.put(DEMO, {"b": 3, "标题": "你好", "_enabled": True})
+async def test_an_entry_is_replaced_whole(path: Path) -> None:
+    store = await opened(path, '{"search:demo": {"a": 1, "b": 2, "_enabled": false}, "x:y": {}}')
+    entry = {"b": 3, "标题": "你好", "_enabled": False, "_granted": {"read": []}}
+    assert await put(store, DEMO, entry)
+    assert not await put(store, DEMO, entry)
     assert store.values(DEMO) == {"b": 3, "标题": "你好"}
-    assert not store.enabled(DEMO)
-    assert on_disk(path) == {DEMO: {"b": 3, "标题": "你好", "_enabled": False, "_granted": {"read": []}}}
+    assert (store.enabled(DEMO), store.granted(DEMO)) == (False, {"read": []})
+    assert on_disk(path) == {DEMO: entry, "x:y": {}}
     assert "你好" in path.read_text("utf-8")
     again = await opened(path)
     assert again.export() == store.export()
-
-
-async def test_switches_grants_forget_and_restore(path: Path) -> None:
-    store = await opened(path)
-    await store.set_enabled(DEMO, True)
-    assert not path.exists(), "enabled is what an absent entry says already"
-    await store.set_enabled(DEMO, False)
-    await store.set_granted(DEMO, {"network": False})
-    assert store.granted(DEMO) == {"network": False}
-    assert on_disk(path) == {DEMO: {"_enabled": False, "_granted": {"network": False}}}
-    removed = await store.forget(DEMO)
-    assert removed == {"_enabled": False, "_granted": {"network": False}}
-    assert on_disk(path) == {}
-    assert await store.forget(DEMO) is None
-    await store.restore(DEMO, removed)
-    assert store.entry(DEMO) == removed
-    await store.set_granted(DEMO, None)
-    assert store.granted(DEMO) is None
+    assert await put(store, DEMO, None)
+    assert (store.has(DEMO), store.enabled(DEMO), store.granted(DEMO)) == (False, True, None)
+    assert on_disk(path) == {"x:y": {}}
 
 
 async def test_what_is_given_out_is_a_copy(path: Path) -> None:
@@ -96,22 +85,22 @@ async def test_what_is_given_out_is_a_copy(path: Path) -> None:
 
 async def test_new_files_are_private_and_modes_and_links_stay(path: Path, tmp_path: Path) -> None:
     store = await opened(path)
-    await store.put(DEMO, {"password": "x"})
+    await put(store, DEMO, {"password": "x"})
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     path.chmod(0o640)
-    await store.put(DEMO, {"password": "y"})
+    await put(store, DEMO, {"password": "y"})
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
     target = tmp_path / "dotfiles.json"
     path.rename(target)
     path.symlink_to(target)
-    await store.put(DEMO, {"password": "z"})
+    await put(store, DEMO, {"password": "z"})
     assert path.is_symlink()
     assert on_disk(target) == {DEMO: {"password": "z"}}
 
 
 async def test_reread_tells_what_changed_by_hand_and_not_own_writes(path: Path) -> None:
     store = await opened(path, '{"search:demo": {"a": 1}, "parser:p": {"b": 1}}')
-    await store.put(DEMO, {"a": 2})
+    await put(store, DEMO, {"a": 2})
     assert await store.reread() == set()
     path.write_text('{"search:demo": {"a": 2}, "parser:p": {"b": true}, "download:d": {"_enabled": false}}')
     assert await store.reread() == {"parser:p", "download:d"}
@@ -172,8 +161,7 @@ async def test_a_bad_file_is_reported_kept_aside_and_not_in_force(path: Path, na
 @pytest.mark.parametrize("name", BAD)
 async def test_a_file_that_got_bad_while_the_server_was_down_costs_nothing(path: Path, name: str) -> None:
     before = await opened(path)
-    await before.put(DEMO, {"a": 1})
-    await before.set_enabled(DEMO, False)
+    await put(before, DEMO, {"a": 1, "_enabled": False})
     after = await opened(path, BAD[name])
     assert after.problem is not None
     assert after.values(DEMO) == {"a": 1}
@@ -197,7 +185,7 @@ async def test_the_place_is_named(path: Path) -> None:
 async def test_a_write_after_a_bad_edit_loses_nothing(path: Path) -> None:
     store = await opened(path, '{"search:demo": {"a": 1}, "parser:p": {"b": 1}}')
     path.write_text('{"search:demo": {"a": 2')
-    await store.put("parser:p", {"b": 2})
+    await put(store, "parser:p", {"b": 2})
     assert on_disk(path) == {DEMO: {"a": 1}, "parser:p": {"b": 2}}
     assert kept_aside(path) == [b'{"search:demo": {"a": 2']
     assert store.problem is None
@@ -206,7 +194,7 @@ async def test_a_write_after_a_bad_edit_loses_nothing(path: Path) -> None:
 async def test_an_edit_that_nobody_told_of_yet_survives_a_write_and_is_told(path: Path) -> None:
     store = await opened(path, '{"search:demo": {"a": 1}}')
     path.write_text('{"search:demo": {"a": 2}}')
-    await store.put("parser:p", {"b": 1})
+    await put(store, "parser:p", {"b": 1})
     assert on_disk(path) == {DEMO: {"a": 2}, "parser:p": {"b": 1}}
     assert await store.reread() == {DEMO}
     assert await store.reread() == set()
@@ -218,11 +206,11 @@ async def test_a_folder_in_the_files_place(path: Path) -> None:
     assert store.problem is not None
     assert "folder" in store.problem.en
     with pytest.raises(ConfigNotSaved) as caught:
-        await store.put(DEMO, {"a": 1})
+        await put(store, DEMO, {"a": 1})
     assert "config/plugins.json" in caught.value.text.zh
     assert store.export() == {}
     path.rmdir()
-    await store.put(DEMO, {"a": 1})
+    await put(store, DEMO, {"a": 1})
     assert on_disk(path) == {DEMO: {"a": 1}}
     assert store.problem is None
 
@@ -233,7 +221,7 @@ async def test_a_pipe_in_the_files_place_does_not_hang(path: Path) -> None:
     store = await asyncio.wait_for(opened(path), 5)
     assert store.problem is not None
     with pytest.raises(ConfigNotSaved):
-        await store.put(DEMO, {"a": 1})
+        await put(store, DEMO, {"a": 1})
     assert stat.S_ISFIFO(path.stat().st_mode)
 
 
@@ -251,7 +239,7 @@ async def test_an_unreadable_file_is_not_written_over(path: Path, monkeypatch: p
     assert store.problem is not None
     assert store.values(DEMO) == {"a": 1}
     with pytest.raises(ConfigNotSaved):
-        await store.put(DEMO, {"a": 2})
+        await put(store, DEMO, {"a": 2})
     monkeypatch.undo()
     assert on_disk(path) == {DEMO: {"a": 1}}
 
@@ -264,11 +252,8 @@ async def test_a_full_disk_changes_nothing(path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(os, "fsync", full)
     for attempt in (
-        store.put(DEMO, {"a": 2}),
-        store.set_enabled(DEMO, False),
-        store.set_granted(DEMO, {}),
-        store.forget(DEMO),
-        store.replace_all({DEMO: {"a": 3}}),
+        put(store, DEMO, {"a": 2}),
+        put(store, DEMO, None),
     ):
         with pytest.raises(ConfigNotSaved, match="No space left"):
             await attempt
@@ -276,7 +261,7 @@ async def test_a_full_disk_changes_nothing(path: Path, monkeypatch: pytest.Monke
     monkeypatch.undo()
     assert on_disk(path) == {DEMO: {"a": 1}}
     assert await store.reread() == set()
-    await store.put(DEMO, {"a": 2})
+    await put(store, DEMO, {"a": 2})
     assert on_disk(path) == {DEMO: {"a": 2}}
 
 
@@ -284,14 +269,14 @@ async def test_a_full_disk_changes_nothing(path: Path, monkeypatch: pytest.Monke
 async def test_a_value_that_json_does_not_have_changes_nothing(path: Path, value: object) -> None:
     store = await opened(path, '{"search:demo": {"a": 1}}')
     with pytest.raises(ConfigNotSaved):
-        await store.put(DEMO, {"a": value})
+        await put(store, DEMO, {"a": value})
     assert store.values(DEMO) == {"a": 1}
     assert on_disk(path) == {DEMO: {"a": 1}}
 
 
 async def test_writes_at_once_all_arrive(path: Path) -> None:
     store = await opened(path)
-    await asyncio.gather(*(store.put(f"search:p{number}", {"n": number}) for number in range(40)))
+    await asyncio.gather(*(put(store, f"search:p{number}", {"n": number}) for number in range(40)))
     assert on_disk(path) == {f"search:p{number}": {"n": number} for number in range(40)}
     assert await store.reread() == set()
 
@@ -309,7 +294,7 @@ async def test_a_cancelled_caller_leaves_memory_and_file_alike(
         real(*given, **named)
 
     monkeypatch.setattr(atomic, "write_now", gated)
-    task = asyncio.create_task(store.put(DEMO, {"a": 1}))
+    task = asyncio.create_task(put(store, DEMO, {"a": 1}))
     assert await asyncio.to_thread(entered.wait, 5)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -325,23 +310,14 @@ async def test_import_replaces_given_entries_and_keeps_the_rest(path: Path) -> N
     store = await opened(
         path, '{"search:demo": {"a": 1, "_enabled": false}, "parser:p": {"b": 1}, "x:y": {}}'
     )
-    changed = await store.replace_all({DEMO: {"a": 1}, "parser:p": {"b": 1}, "download:gone": {"c": 1}})
+    changed = await store.restore_all({DEMO: {"a": 1}, "parser:p": {"b": 1}, "download:gone": {"c": 1}})
     assert changed == {DEMO, "download:gone"}
     assert store.enabled(DEMO)
     assert store.export() == {DEMO: {"a": 1}, "parser:p": {"b": 1}, "x:y": {}, "download:gone": {"c": 1}}
     exported = store.export()
-    await store.put(DEMO, {})
-    await store.replace_all(exported)
+    await put(store, DEMO, {})
+    await store.restore_all(exported)
     assert store.export() == exported
-
-
-async def test_a_wrong_import_names_every_entry_and_changes_nothing(path: Path) -> None:
-    store = await opened(path, '{"search:demo": {"a": 1}}')
-    wrong: Any = {DEMO: 5, "parser:p": {"_enabled": "yes"}, "download:d": {"ok": 1}}
-    with pytest.raises(ConfigInvalid) as caught:
-        await store.replace_all(wrong)
-    assert [error["field"] for error in caught.value.fields["errors"]] == [DEMO, "parser:p"]
-    assert store.export() == {DEMO: {"a": 1}}
 
 
 async def test_an_editor_that_renames_or_truncates_on_its_way_is_not_taken_at_its_word(path: Path) -> None:
@@ -377,7 +353,7 @@ async def main():
     store = ConfigStore(Path(sys.argv[1]))
     await store.load()
     for number in range(1, 1_000_000):
-        await store.put("search:demo", {"n": number, "filling": "x" * 50_000})
+        await store.restore_all({"search:demo": {"n": number, "filling": "x" * 50_000}})
         print(number, flush=True)
 asyncio.run(main())
 """

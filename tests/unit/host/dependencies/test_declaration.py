@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from service.errors import LoadFailed
 from service.host.dependencies import script_metadata
-from service.host.dependencies.declaration import Declared, declared, examine, require_satisfied, unsatisfied
+from service.host.dependencies.declaration import Declared, declared, examine
 from service.model.plugin import Stage
 
 FILE = "plugins/search/demo_plugin.py"
@@ -80,7 +80,9 @@ def test_the_last_end_in_a_run_of_comments_counts() -> None:
 
 
 def test_other_blocks_and_indented_ones_are_not_ours() -> None:
-    source = b"# /// other\n# dependencies = [\n# ///\n\n    # /// script\n    # x\n    # ///\n#/// script\n# ///\n"
+    source = (
+        b"# /// other\n# dependencies = [\n# ///\n\n    # /// script\n    # x\n    # ///\n#/// other\n# ///\n"
+    )
     assert declared(source) == Declared()
 
 
@@ -117,6 +119,8 @@ def test_two_blocks_are_an_error_that_names_both() -> None:
         (block("[tool.plugbay]", 'read = "/"'), 3),
         (block("[tool.plugbay]", 'write = ["/a", 1]'), 3),
         (block("[tool.plugbay]", "min_interface = []"), 3),
+        (block("[tool.plugbay]", "min_interface = true"), 3),
+        (block("[tool.plugbay]", 'min_interface = "newest"'), 3),
         (block("a = 1", 'dependencies = ["a", "not a name!"]'), 3),
         (block(*["# x" * 30] * 2000), 1),
     ],
@@ -303,6 +307,10 @@ def test_credentials_are_not_repeated() -> None:
     assert "hunter2" not in error.messages.zh + error.messages.en
 
 
+def unsatisfied(declaration: Declared) -> list[str]:
+    return [str(finding) for finding in examine(declaration) if not finding.satisfied]
+
+
 def test_what_is_installed_satisfies_and_the_rest_is_named() -> None:
     found = Declared(
         requires_python=">=3.11",
@@ -374,14 +382,40 @@ def test_broken_metadata_is_not_installed(site: Path) -> None:
     assert unsatisfied(Declared(dependencies=["oddversion", "oddneeds[x]"])) == []
 
 
-def test_require_satisfied_names_each_in_both_languages() -> None:
-    require_satisfied(Declared())
-    require_satisfied(Declared(dependencies=["aiohttp"]))
-    with pytest.raises(LoadFailed) as caught:
-        require_satisfied(Declared(dependencies=["aiohttp>=900", "nothing-like-it"]), file=FILE)
-    error = caught.value.error
-    assert (error.stage, error.code, error.file) == (Stage.DEPENDENCIES, "dependencies_unsatisfied", FILE)
-    for text in (error.messages.zh, error.messages.en):
-        assert "aiohttp>=900" in text
-        assert "nothing-like-it" in text
-    assert "未安装" in error.messages.zh
+@pytest.mark.parametrize(
+    ("lines", "line", "meant"),
+    [
+        (["# /// script", '# dependancies = ["a"]', "# ///"], 2, "did you mean dependencies?"),
+        (["# /// script", '# requires_python = ">=3"', "# ///"], 2, "did you mean requires-python?"),
+        (["# /// script", "# author = 'me'", "# ///"], 2, "it knows dependencies, requires-python, tool"),
+        (["# /// script", "# [tool.plugbay]", '# min_interfce = "1.0"', "# ///"], 3, "mean min_interface?"),
+        (["# /// script", "# [tool.plugbai]", "# network = true", "# ///"], 2, "did you mean plugbay?"),
+        (["import os", "# ///script", "# dependencies = []", "# ///"], 2, "write it as # /// script"),
+        (["# /// scripts", "# ///"], 1, "write it as # /// script"),
+        (["#/// script", "# ///"], 1, "write it as # /// script"),
+        (["# /// script ", "# ///"], 1, "write it as # /// script"),
+    ],
+)
+def test_what_is_misspelt_is_noted_and_fails_nothing(lines: list[str], line: int, meant: str) -> None:
+    for end in ("\n", "\r\n"):
+        found = declared(end.join([*lines, ""]).encode())
+        assert found.dependencies == []
+        [note] = found.notes
+        assert note.en.startswith(f"line {line}: ")
+        assert note.en.endswith(meant)
+        assert note.zh.startswith(f"第 {line} 行：")
+
+
+def test_other_tools_and_other_blocks_are_no_misspellings() -> None:
+    lines = [
+        "# /// script",
+        "# [tool.uv]",
+        "# x = 1",
+        "# [tool.plugbay]",
+        "# other = 1",
+        "# ///",
+        "# /// scripts",
+        "",
+    ]
+    assert declared("\n".join(lines).encode()).notes == []
+    assert declared(b"# // describe\n# /// prescription\n# // Script tags are stripped\n").notes == []

@@ -11,6 +11,7 @@ import time
 import tracemalloc
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from email.utils import formatdate
 from typing import Any
 
 import aiohttp
@@ -611,3 +612,20 @@ async def test_requirements_are_guarded_too(serve: Serve) -> None:
         await fetch_requirements(f"{base}/x_plugin.py", names=("x",), timeout_s=5)
     with pytest.raises(RequestRefused):
         await fetch_requirements("http://169.254.169.254/x_plugin.py", names=("x",), timeout_s=5)
+
+
+@pytest.mark.parametrize(("age_s", "kept"), [(0, False), (1, False), (2, True), (3600, True)])
+async def test_a_time_that_may_not_tell_two_contents_apart_is_not_kept(
+    serve: Serve, age_s: int, kept: bool
+) -> None:
+    def stamp(at: float) -> str:
+        return formatdate(at, usegmt=True)
+
+    async def handler(_: web.Request) -> web.Response:
+        now = time.time()
+        return web.Response(
+            body=PLUGIN, headers={"Date": stamp(now), "Last-Modified": stamp(now - age_s), "ETag": '"one"'}
+        )
+
+    fetched = await get(f"{await serve(handler)}/demo_plugin.py")
+    assert (fetched.modified is not None, fetched.etag) == (kept, '"one"')
