@@ -181,8 +181,14 @@ async def _on_server(
                 "replaces": plan.get("replaces"),
                 "file": (plan.get("plugin") or {}).get("file"),
             }
-    if told["conflicts"]:
-        one = told["conflicts"][0]
+    # One by the same file name and the same name is meant to be newer than what is there.
+    others = [
+        one
+        for one in told["conflicts"]
+        if one.get("id") != report.id or Path(str(one.get("file"))).name != target.path.name
+    ]
+    if others:
+        one = others[0]
         text = Text(
             zh=f"{client.url} 上已有 {one.get('id')}（{one.get('file')}），与 {target.file} 冲突",
             en=f"{client.url} has {one.get('id')} already, {one.get('file')}, so {target.file} clashes with it",

@@ -32,7 +32,7 @@ from service.host.files.sources import REQUIREMENTS_SUFFIX, ROOT_PACKAGE, Snapsh
 from service.host.files.tree import SourceTree
 from service.host.generation import Generation
 from service.host.loader import Loader, LoadLimits, flawed
-from service.host.workers.channel import Running
+from service.host.workers.calls_in_flight import Running
 from service.host.workers.processes import Nursery
 from service.host.workers.templates import Templates
 from service.settings import Settings

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable
 from typing import Any, Literal, cast
 
 import msgspec
 
+from service.host.workers.calls_in_flight import Call, OnNote, Running
 from service.host.workers.worker_messages import (
     Error,
     Failed,
@@ -26,6 +28,9 @@ from service.wire import messages
 from service.wire.frames import FrameDecoder, FrameError, encode
 
 _STREAM_CREDIT = 32
+# More than a socket holds.
+_LAST_READS = 16
+_READ_BYTES = 64 * 1024
 _STUCK_AFTER_SECONDS = 2.0
 # A worker merges what its plugin tells, so that one which sends more is not ours any more.
 _REPORTS_A_SECOND = 100
@@ -36,7 +41,6 @@ _LOAD_MESSAGES = 3
 _MANIFEST_BYTES = 1024 * 1024
 
 
-OnNote = Callable[[str, int, bytes], None]
 # Called with an item, and with what to call with the number of items that are done with.
 OnItem = Callable[[bytes, Callable[[int], None]], None]
 
@@ -64,58 +68,6 @@ class MethodRaised(Exception):
         self.error = error
 
 
-class _Call:
-    """A call in flight: where its answer, its items and its notes go."""
-
-    __slots__ = (
-        "answer",
-        "checkpoints_not_kept",
-        "credit",
-        "on_item",
-        "on_note",
-        "owed",
-        "reports",
-        "reports_since",
-    )
-
-    def __init__(self, answer: asyncio.Future[bytes]) -> None:
-        self.answer = answer
-        self.on_item: Callable[[bytes], None] | None = None
-        self.credit = 0
-        self.owed = 0
-        self.on_note: OnNote | None = None
-        self.reports = 0
-        self.reports_since = 0.0
-        self.checkpoints_not_kept = 0
-
-
-class Running:
-    """A call that may take as long as it likes, tells of itself, and is stopped when asked.
-
-    Attributes:
-        answer: its result as JSON; or `MethodRaised`, `ChannelClosed`.
-    """
-
-    def __init__(self, channel: Channel, call_id: int, call: _Call) -> None:
-        self._channel = channel
-        self._id = call_id
-        self._call = call
-        self.answer = call.answer
-
-    def stop(self, why: Literal["cancel", "pause"]) -> None:
-        """Ask it to end; where it goes on for two seconds all the same, its worker is given up."""
-        self._channel.cancel(self._id, why)
-
-    def kept(self, number: int) -> None:
-        """Tell it that its checkpoint of that number is kept."""
-        self._call.checkpoints_not_kept -= 1
-        self._channel.send({"t": messages.NOTED, "id": self._id, "n": number})
-
-    def let_go(self) -> None:
-        """Hear no more of it: it has ended, or goes on though it was told to stop."""
-        self._call.on_note = None
-
-
 class Channel(asyncio.Protocol):
     """One worker's socket.
 
@@ -133,7 +85,7 @@ class Channel(asyncio.Protocol):
         self._loop = loop
         self._frames = FrameDecoder(max_frame_bytes)
         self._transport: asyncio.Transport | None = None
-        self._calls: dict[int, _Call] = {}
+        self._calls: dict[int, Call] = {}
         self._next_id = 0
         self._load: asyncio.Queue[tuple[Stage | Hello | Failed, bytes]] = asyncio.Queue()
         self._watchers: dict[int, asyncio.TimerHandle] = {}
@@ -192,6 +144,8 @@ class Channel(asyncio.Protocol):
             await asyncio.wait((receive, self.closed), return_when=asyncio.FIRST_COMPLETED)
             if receive.done():
                 return receive.result()
+            if not self._load.empty():
+                return self._load.get_nowait()
             raise ChannelClosed(self.closed.result(), self.ended_for)
         finally:
             receive.cancel()
@@ -285,7 +239,8 @@ class Channel(asyncio.Protocol):
             self._transport.abort()
 
     def close(self, status: int | None) -> None:
-        """The process is gone: fail what is in flight. Calling it twice is safe."""
+        """The process is gone: take what it said last, fail what is in flight. Calling it twice is safe."""
+        self._take_last_words()
         if self._transport is not None:
             self._transport.close()
         if not self.closed.done():
@@ -299,13 +254,26 @@ class Channel(asyncio.Protocol):
                 call.answer.set_exception(ChannelClosed(status, self.ended_for))
                 call.answer.exception()  # marked as seen: a caller that gave up does not come for it
 
+    def _take_last_words(self) -> None:
+        """Two descriptors tell of what a worker says and of its end, and the end may be told first."""
+        for _ in range(_LAST_READS):
+            if self._transport is None or self._transport.is_closing():
+                return
+            try:
+                data = os.read(self._transport.get_extra_info("socket").fileno(), _READ_BYTES)
+            except OSError:
+                return
+            if not data:
+                return
+            self.data_received(data)
+
     # -- calls ---------------------------------------------------------------------------------------------------
 
-    def _begin(self, method: str, params: bytes, *, credit: int) -> tuple[int, _Call]:
+    def _begin(self, method: str, params: bytes, *, credit: int) -> tuple[int, Call]:
         if self.closed.done():
             raise ChannelClosed(self.closed.result(), self.ended_for)
         call_id = self._next_id = self._next_id + 1
-        call = _Call(self._loop.create_future())
+        call = Call(self._loop.create_future())
         self._calls[call_id] = call
         self.send({"t": messages.CALL, "id": call_id, "method": method, "credit": credit}, params)
         return call_id, call

@@ -166,8 +166,9 @@ class Demo(SearchPlugin):
 async def test_a_check_tells_of_a_clash_with_what_a_server_has(server: CalledServer, tmp_path: Path) -> None:
     folder = tmp_path / "plugins/search"
     folder.mkdir(parents=True)
-    loose, own, twin = tmp_path / "demo_plugin.py", folder / "demo_plugin.py", folder / "twin_plugin.py"
-    for file in (loose, own, twin):
+    loose, newer = tmp_path / "another_plugin.py", tmp_path / "demo_plugin.py"
+    own, twin = folder / "demo_plugin.py", folder / "twin_plugin.py"
+    for file in (loose, newer, own, twin):
         file.write_text(DEMO)
     served = "plugins/search/demo_plugin.py"
 
@@ -187,6 +188,10 @@ async def test_a_check_tells_of_a_clash_with_what_a_server_has(server: CalledSer
     assert f"{loose}:5:5: warning[conflict]: {server.url} has search/demo already, {served}" in told
     assert "install it with --replace" in told
     assert [path for _, path, _ in server.requests] == ["/api/plugins", "/api/plugins/install"]
+
+    status, told = await check(newer)
+    assert (status, told.count("[conflict]")) == (0, 0), told
+    assert "search/demo is there already" in told
 
     status, told = await check(own)
     assert (status, told.count("[conflict]")) == (0, 0), told
