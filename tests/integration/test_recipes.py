@@ -258,6 +258,7 @@ def following(command: str, folder: Path, url: str) -> Iterator[tuple[Job, Proxy
                 text = text.replace("time.sleep(1)", "time.sleep(0.1)").replace(
                     "resolve, 1000)", "resolve, 100)"
                 )
+                text = text.replace("45_000", "2_000")
                 (folder / step.file).write_text(text, encoding="utf-8")
         environ = {**os.environ, "PYTHONPATH": str(ROOT), "NODE_OPTIONS": node_options() or ""}
         programs = str(Path(sys.executable).parent)
