@@ -19,7 +19,7 @@ from service.cli.language import say, told
 from service.cli.output import PLUGIN_TYPES, Output
 from service.cli.progress import stage_text
 from service.errors import PlugbayError
-from service.host.dependencies.maker import Progress
+from service.model.events import InstallProgress
 from service.settings import load_settings
 from service.workbench.bench import Bench
 from service.workbench.targets import Target, Unusable, targets_of
@@ -118,11 +118,11 @@ async def opened_bench(targets: Sequence[Target]) -> AsyncIterator[Bench]:
 
 
 @contextmanager
-def waiting(output: Output, text: str) -> Iterator[Callable[[Progress], None]]:
+def waiting(output: Output, text: str) -> Iterator[Callable[[InstallProgress], None]]:
     """Shows in a terminal that something takes its time; what it gives is told how far dependencies are."""
     with output.waiting(text) as shown:
 
-        def tell(progress: Progress) -> None:
+        def tell(progress: InstallProgress) -> None:
             if isinstance(shown, Status):
                 steps = {
                     "step": progress.step,

@@ -26,7 +26,6 @@ from service.host.dependencies.declaration import Declared
 from service.host.dependencies.environments import Environments
 from service.host.dependencies.installed import Finding
 from service.host.dependencies.leases import Lease
-from service.host.dependencies.maker import Progress
 from service.host.files.eyes import Eyes
 from service.host.files.sources import REQUIREMENTS_SUFFIX, ROOT_PACKAGE, Snapshot, SourceFile, SourceFlawed
 from service.host.files.tree import SourceTree
@@ -35,6 +34,7 @@ from service.host.loader import Loader, LoadLimits, flawed
 from service.host.workers.calls_in_flight import Running
 from service.host.workers.processes import Nursery
 from service.host.workers.templates import Templates
+from service.model.events import InstallProgress
 from service.settings import Settings
 from service.workbench.targets import Target
 
@@ -165,7 +165,7 @@ class Bench:
             raise flawed(flaw, 1, self._file_bytes) from None
 
     async def depend(
-        self, snapshot: Snapshot, on_progress: Callable[[Progress], None] = lambda progress: None
+        self, snapshot: Snapshot, on_progress: Callable[[InstallProgress], None] = lambda progress: None
     ) -> Dependencies:
         """Resolve and install what a plugin declares; the lease, if any, is the caller's to release.
 

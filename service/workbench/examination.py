@@ -13,11 +13,11 @@ from typing import Any
 import msgspec
 
 from service.errors import LoadFailed
-from service.host.dependencies.maker import Progress
 from service.host.files.sources import ROOT_PACKAGE, Snapshot
 from service.host.generation import Generation, describe_exit
 from service.host.workers.channel import ChannelClosed, MethodRaised
 from service.host.workers.output import OutputLines
+from service.model.events import InstallProgress
 from service.model.plugin import Stage
 from service.model.text import Text
 from service.workbench import blocking
@@ -61,7 +61,7 @@ class Examiner:
         target: Target,
         *,
         call: tuple[str, str] | None = None,
-        on_progress: Callable[[Progress], None] = lambda progress: None,
+        on_progress: Callable[[InstallProgress], None] = lambda progress: None,
     ) -> Report:
         """Look at a plugin, load it and stop it again.
 
@@ -114,7 +114,7 @@ class Examiner:
         course.found.append(_clash(course.reading, text, help=None, is_error=True))
 
     async def _go(
-        self, course: Course, call: tuple[str, str] | None, on_progress: Callable[[Progress], None]
+        self, course: Course, call: tuple[str, str] | None, on_progress: Callable[[InstallProgress], None]
     ) -> None:
         snapshot = self._bench.snapshot(course.home, course.target)
         reading = course.reading = Reading(snapshot)

@@ -39,8 +39,6 @@ class Resolved:
 
 
 Tell = Callable[[InstallProgress], None]
-# Under this name it is known where plugins are tried without a server.
-Progress = InstallProgress
 
 
 class Maker:

@@ -6,12 +6,8 @@ Redirects are followed here and not by the client library, because each address 
 from __future__ import annotations
 
 import asyncio
-import errno
 import hashlib
-import http
-import os
 import re
-import ssl
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -25,6 +21,7 @@ from yarl import URL
 
 from service.errors import FetchFailed, PlugbayError, RequestRefused
 from service.host.installing.addresses import check_url, refuse, shown, without_credentials
+from service.host.installing.fetch_failures import fetch_failed, reason_of, status_failed
 from service.host.installing.resolver import GuardedResolver, guarded_socket
 from service.host.installing.response_body import read_body
 from service.host.installing.text_check import ensure_text
@@ -242,7 +239,7 @@ async def _get(
                     if response.status in absent:
                         raise _Absent
                     if response.status not in (200, 203):
-                        raise _status_failed(target, response.status)
+                        raise status_failed(target, response.status)
                     content = await _body(target, response, max_bytes)
                     disposition = response.content_disposition
                     named = disposition.filename if disposition is not None else None
@@ -263,8 +260,8 @@ async def _get(
             url=shown(target),
         ) from None
     except (aiohttp.ClientError, aiohttp.http.HttpProcessingError, OSError, ValueError) as error:
-        raise _failed(target, _reason(error)) from error
-    raise _failed(
+        raise fetch_failed(target, reason_of(error)) from error
+    raise fetch_failed(
         target,
         Text(zh=f"重定向超过 {redirects} 次", en=f"it redirects more than {redirects} times"),
     )
@@ -292,7 +289,9 @@ async def _body(target: URL, response: aiohttp.ClientResponse, max_bytes: int) -
         )
 
     def broken(reason: str) -> PlugbayError:
-        return _failed(target, Text(zh=f"响应内容无法解读（{reason}）", en=f"its body is broken ({reason})"))
+        return fetch_failed(
+            target, Text(zh=f"响应内容无法解读（{reason}）", en=f"its body is broken ({reason})")
+        )
 
     return await read_body(response, max_bytes, too_large=too_large, broken=broken)
 
@@ -300,11 +299,13 @@ async def _body(target: URL, response: aiohttp.ClientResponse, max_bytes: int) -
 def _next(target: URL, response: aiohttp.ClientResponse, allowed_hosts: Sequence[str]) -> URL:
     location = response.headers.get("Location") or response.headers.get("URI")
     if not location:
-        raise _failed(target, Text(zh="重定向没有给出新地址", en="it redirects to nowhere"))
+        raise fetch_failed(target, Text(zh="重定向没有给出新地址", en="it redirects to nowhere"))
     try:
         following = target.join(URL(location))
     except ValueError as error:
-        raise _failed(target, Text(zh="重定向的地址无效", en="it redirects to no valid address")) from error
+        raise fetch_failed(
+            target, Text(zh="重定向的地址无效", en="it redirects to no valid address")
+        ) from error
     following = check_url(following, allowed_hosts)
     if target.scheme == "https" and following.scheme == "http":
         raise refuse(
@@ -348,65 +349,3 @@ def _bare_name(name: str) -> str:
     if name.startswith(".") or not name.isprintable() or len(name.encode(errors="replace")) > 200:
         return ""
     return name
-
-
-def _status_failed(target: URL, status: int) -> FetchFailed:
-    try:
-        phrase = f"{status} {http.HTTPStatus(status).phrase}"
-    except ValueError:
-        phrase = str(status)
-    failure = _failed(target, Text(zh=f"服务器回答 {phrase}", en=f"its server answers {phrase}"))
-    failure.fields["upstream_status"] = status
-    return failure
-
-
-def _failed(target: URL, reason: Text) -> FetchFailed:
-    return FetchFailed(
-        Text(
-            zh=f"无法从 {shown(target)} 下载：{reason.zh}；请检查地址后重试",
-            en=f"{shown(target)} could not be fetched: {reason.en}; check the address and try again",
-        ),
-        url=shown(target),
-    )
-
-
-_UNCONNECTED = {
-    errno.ECONNREFUSED: "连接被拒绝，该端口没有服务",
-    errno.ECONNRESET: "连接被重置",
-    errno.ETIMEDOUT: "连接超时",
-    errno.EHOSTUNREACH: "主机不可达",
-    errno.ENETUNREACH: "网络不可达",
-    errno.EACCES: "没有权限",
-}
-
-
-def _unconnected(number: int | None) -> Text:
-    if number is None:
-        return Text(zh="不可达", en="unreachable")
-    words = os.strerror(number)
-    return Text(zh=_UNCONNECTED.get(number, words), en=words)
-
-
-def _reason(error: Exception) -> Text:
-    match error:
-        case aiohttp.ClientConnectorDNSError():
-            return Text(zh=f"找不到主机 {error.host}", en=f"the host {error.host} is not known")
-        case aiohttp.ClientConnectorCertificateError():
-            return Text(zh="证书无效", en="its certificate is not valid")
-        case aiohttp.ClientConnectorSSLError() | ssl.SSLError():
-            return Text(zh="无法建立安全连接", en="no secure connection could be made")
-        case aiohttp.ClientConnectorError():
-            detail = _unconnected(error.os_error.errno)
-            return Text(
-                zh=f"无法连接 {error.host}:{error.port}（{detail.zh}）",
-                en=f"{error.host}:{error.port} cannot be connected to ({detail.en})",
-            )
-        case aiohttp.ServerDisconnectedError():
-            return Text(zh="服务器没有回答就断开了连接", en="its server hung up without an answer")
-        case aiohttp.ClientPayloadError():
-            return Text(zh="内容没有传完连接就断开了", en="its server hung up before all had come")
-        case aiohttp.ClientResponseError() | aiohttp.http.HttpProcessingError():
-            return Text(zh="服务器的回答不是有效的 HTTP", en="its server's answer is not HTTP")
-        case _:
-            name = type(error).__name__
-            return Text(zh=f"连接出错（{name}）", en=f"the connection failed ({name})")
