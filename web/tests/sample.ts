@@ -1,7 +1,7 @@
-import type { PlugbayEvent, PluginChangeType } from '../src/lib/events';
-import type { LoadError, Plugin, Snapshot } from '../src/lib/model';
-import type { TaskChangeType, TaskEvent } from '../src/lib/taskEvents';
-import type { Task } from '../src/lib/taskModel';
+import type { PlugbayEvent, PluginChangeType } from '../src/live/events';
+import type { LoadError, Plugin, Snapshot } from '../src/api/model';
+import type { TaskChangeType, TaskEvent } from '../src/tasks/taskEvents';
+import type { Task } from '../src/tasks/taskModel';
 
 /** A plugin as the server would send it. */
 export function plugin(changes: Partial<Plugin> = {}): Plugin {
