@@ -12,6 +12,14 @@ export interface Timings {
   total_ms: number;
 }
 
+/** How far the dependencies of a plugin are: `step` is `resolve`, `download` or `install`. */
+export interface InstallProgress {
+  step: string;
+  packages: string[];
+  done: number | null;
+  total: number | null;
+}
+
 export interface PluginChange {
   plugin: Plugin;
   cause: Cause;
@@ -44,7 +52,7 @@ export type PluginChangeEvent = { [Type in PluginChangeType]: Envelope<Type, Plu
 /** How far an install is; stage `failed` ends one that left nothing, with the reason where the server tells it. */
 export type InstallingEvent = Envelope<
   'plugbay.plugin.installing',
-  { stage: string; url: string | null; error?: LoadError | null }
+  { stage: string; url: string | null; error?: LoadError | null; progress?: InstallProgress }
 >;
 export type DrainedEvent = Envelope<
   'plugbay.generation.drained',

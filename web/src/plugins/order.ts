@@ -1,0 +1,64 @@
+/** Which plugins are let through, and in which order. Pure. */
+
+import type { Plugin, PluginState, PluginType } from '../api/model';
+import { byName, type DashboardState } from './state';
+import { seriesUntil, type Stats, totalsOf } from './stats';
+
+export const SORTS = ['name', 'state', 'change', 'calls', 'errors', 'load'] as const;
+export type Sort = (typeof SORTS)[number];
+
+export interface Filter {
+  words: string;
+  state: PluginState | null;
+  type: PluginType | null;
+}
+
+/** What needs somebody comes first. */
+const URGENCY: readonly PluginState[] = ['failed', 'degraded', 'loading', 'active', 'disabled'];
+
+/** The plugins that each word of the filter fits, in no order. */
+export function filtered({ plugins }: DashboardState, { words, state, type }: Filter): Plugin[] {
+  const wanted = words.toLowerCase().split(/\s+/).filter((word) => word !== '');
+  return Object.values(plugins).filter((plugin) => {
+    if ((state !== null && plugin.state !== state) || (type !== null && plugin.type !== type)) return false;
+    if (wanted.length === 0) return true;
+    const text = `${plugin.name}\n${plugin.description}\n${plugin.file}\n${plugin.version}`.toLowerCase();
+    return wanted.every((word) => text.includes(word));
+  });
+}
+
+/** The same plugins in the order of `sort`; those that are alike in it by name. */
+export function sorted(plugins: readonly Plugin[], sort: Sort, stats: Stats): Plugin[] {
+  const named = [...plugins].sort(byName);
+  if (sort === 'name') return named;
+  const rank = rankBy(sort, stats);
+  const ranks = new Map(named.map((plugin) => [plugin, rank(plugin)]));
+  return named.sort((one, other) => (ranks.get(other) ?? 0) - (ranks.get(one) ?? 0));
+}
+
+/** A number for each plugin: the highest is shown first. */
+function rankBy(sort: Exclude<Sort, 'name'>, stats: Stats): (plugin: Plugin) => number {
+  switch (sort) {
+    case 'state':
+      return ({ state }) => -URGENCY.indexOf(state);
+    case 'change':
+      return ({ loaded_at }) => (loaded_at === null ? 0 : Date.parse(loaded_at));
+    case 'load':
+      return ({ load_ms }) => load_ms ?? -1;
+    case 'calls':
+    case 'errors':
+      return ({ id }) => totalsOf(seriesUntil(stats.plugins[id], stats.newest))[sort];
+  }
+}
+
+/**
+ * The plugins in the order that they had, as far as they were there; what is new comes last.
+ *
+ * For as long as somebody points at a row, no other may take its place.
+ */
+export function held(plugins: readonly Plugin[], before: readonly Plugin[]): Plugin[] {
+  const places = new Map(before.map(({ id }, index) => [id, index]));
+  const place = ({ id }: Plugin): number => places.get(id) ?? before.length;
+  return [...plugins].sort((one, other) => place(one) - place(other));
+}
+
