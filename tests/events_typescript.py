@@ -4,8 +4,8 @@
 
 tests/unit/api/test_events_typescript.py fails where it is out of date, or where it is not what comes over the wire.
 
-A member may be absent (`?`) only where the server leaves it out: a field that can be UNSET, and of an event's `data` what
-has a default. All else is always there, if need be as `null`.
+A member may be absent (`?`) only where the server leaves it out: a field that can be UNSET, and of an event's `data`
+what has a default. All else is always there, if need be as `null`.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def document() -> str:
     writer = _Writer()
     data = [writer.data(event) for event in EVENTS]
     for struct in _STRUCTS:
-        writer.type(shapes.type_info(struct))
+        writer.written(shapes.type_info(struct))
     heartbeat = (
         "/** Says how far the client has been served: `seq` is the head, or its own place. */\n"
         f"export type HeartbeatEvent = LoggedEvent<'{HEARTBEAT}', Record<string, never>>;\n"
@@ -89,8 +89,9 @@ def document() -> str:
         heartbeat,
         "/** Every event that comes over the WebSocket; `type` tells them apart. */\n"
         + _union("PlugbayEvent", [*(f"{event.__name__}Event" for event in EVENTS), "HeartbeatEvent"]),
-        f"/** The type of every event, in the order of their kinds. */\n{_constants('EVENT_TYPES', [*types, HEARTBEAT])}"
-        "export type EventType = (typeof EVENT_TYPES)[number];\n",
+        "/** The type of every event, in the order of their kinds. */\n"
+        + _constants("EVENT_TYPES", [*types, HEARTBEAT])
+        + "export type EventType = (typeof EVENT_TYPES)[number];\n",
         "/** The event of a type, or the union of those of several. */\n"
         "export type EventOf<Type extends EventType> = Extract<PlugbayEvent, { type: Type }>;\n",
     ]
@@ -104,7 +105,7 @@ class _Writer:
         self.declarations: dict[str, str] = {}
         self._named: dict[str, type] = {}
 
-    def type(self, shape: shapes.Type, *, nullable: bool = True) -> str:
+    def written(self, shape: shapes.Type, *, nullable: bool = True) -> str:
         """How a type is written; without `null` where that is not `nullable`."""
         match shape:
             case shapes.StrType() | shapes.DateTimeType():
@@ -121,22 +122,22 @@ class _Writer:
                 return " | ".join(map(_literal, values))
             case shapes.UnionType(types):
                 kinds = (
-                    self.type(kind) for kind in types if nullable or not isinstance(kind, shapes.NoneType)
+                    self.written(kind) for kind in types if nullable or not isinstance(kind, shapes.NoneType)
                 )
                 return " | ".join(dict.fromkeys(kinds))
             case shapes.ListType(item) | shapes.VarTupleType(item):
-                written = self.type(item)
-                return f"({written})[]" if " | " in written else f"{written}[]"
+                of = self.written(item)
+                return f"({of})[]" if " | " in of else f"{of}[]"
             case shapes.TupleType(items):
-                return f"[{', '.join(map(self.type, items))}]"
+                return f"[{', '.join(map(self.written, items))}]"
             case shapes.DictType(key, value):
-                return f"Record<{self.type(key)}, {self.type(value)}>"
+                return f"Record<{self.written(key)}, {self.written(value)}>"
             case shapes.EnumType(cls):
                 return self._enum(cls)
             case shapes.StructType(cls):
                 return self._struct(cls)
             case shapes.Metadata(inner):
-                return self.type(inner, nullable=nullable)
+                return self.written(inner, nullable=nullable)
             case other:
                 raise NotImplementedError(f"no TypeScript for {other}")
 
@@ -149,7 +150,7 @@ class _Writer:
     def _data_member(self, field: DataField) -> str:
         [shape] = [one.type for one in _fields(field.struct) if one.encode_name == field.name]
         mark = "?" if field.optional else ""
-        return f"{field.name}{mark}: {self.type(shape, nullable=not field.optional)};"
+        return f"{field.name}{mark}: {self.written(shape, nullable=not field.optional)};"
 
     def _struct(self, cls: type[msgspec.Struct]) -> str:
         name = self._name(cls)
@@ -164,7 +165,7 @@ class _Writer:
                 if msgspec.UnsetType in _kinds(one.type)
             }
             members = [
-                f"{field.encode_name}{'?' if field.encode_name in may_be_unset else ''}: {self.type(field.type)};"
+                f"{field.encode_name}{'?' if field.encode_name in may_be_unset else ''}: {self.written(field.type)};"
                 for field in _fields(cls)
             ]
             if cls in _MORE_MEMBERS:
@@ -214,7 +215,7 @@ def _kinds(hint: Any) -> tuple[Any, ...]:
     return get_args(hint) or (hint,)
 
 
-def _literal(value: str | int) -> str:
+def _literal(value: str | int | None) -> str:
     return f"'{value}'" if isinstance(value, str) else str(value)
 
 
