@@ -22,6 +22,7 @@ from msgspec import inspect as shapes
 
 from service.api.events_document import EVENTS, HEARTBEAT, DataField, data_fields, event_types
 from service.api.messages import PluginList, Problem
+from service.api.server_messages import ActivityList, Server, Session, Stats
 from service.api.task_messages import TaskList
 from service.live.hub import Subscribed
 from service.model.events import Event
@@ -33,9 +34,22 @@ ROOT = Path(__file__).parents[1]
 FILE = ROOT / "web" / "src" / "api" / "generated.ts"
 
 # What the page is given beside what events hold.
-_STRUCTS: tuple[type[msgspec.Struct], ...] = (PluginView, PluginList, Task, TaskList, Subscribed, Problem)
+_STRUCTS: tuple[type[msgspec.Struct], ...] = (
+    PluginView,
+    PluginList,
+    Task,
+    TaskList,
+    Subscribed,
+    Stats,
+    ActivityList,
+    Server,
+    Session,
+    Problem,
+)
 # Where the page has a better name for it.
 _NAMES: dict[type, str] = {PluginView: "Plugin", Stage: "LoadStage", Text: "LocalizedText"}
+# What is passed on as it was encoded before.
+_MEMBER_TYPES: dict[tuple[type, str], str] = {(ActivityList, "events"): "PlugbayEvent[]"}
 # Structs whose members are not all known.
 _MORE_MEMBERS: dict[type, str] = {Problem: "[member: string]: unknown;"}
 
@@ -164,10 +178,11 @@ class _Writer:
                 for one in msgspec.structs.fields(cls)
                 if msgspec.UnsetType in _kinds(one.type)
             }
-            members = [
-                f"{field.encode_name}{'?' if field.encode_name in may_be_unset else ''}: {self.written(field.type)};"
-                for field in _fields(cls)
-            ]
+            members = []
+            for field in _fields(cls):
+                member = field.encode_name
+                of = _MEMBER_TYPES.get((cls, member)) or self.written(field.type)
+                members.append(f"{member}{'?' if member in may_be_unset else ''}: {of};")
             if cls in _MORE_MEMBERS:
                 members.append(_MORE_MEMBERS[cls])
             # Now, so that it stands behind what it is made of.

@@ -22,6 +22,7 @@ from service.model.events import (
     PluginChanged,
     PluginInstalling,
     RegistryReloaded,
+    StatsTold,
 )
 from service.model.task import Task
 from service.model.task_events import TaskChange, TaskChanged, TaskProgress, TaskResults
@@ -36,6 +37,7 @@ EVENTS: tuple[type[Event], ...] = (
     TaskProgress,
     TaskResults,
     LogLine,
+    StatsTold,
 )
 HEARTBEAT = "plugbay.heartbeat"
 

@@ -243,6 +243,23 @@ export interface Task {
   completed_at: string | null;
 }
 
+/**
+ * What became of one plugin in one step.
+ *
+ * `calls` ended in the step, `errors` of them without a result; `mean_ms` is how long they took. `running` calls are
+ * under way as of the step's end, `draining` more in generations that no new call begins in. The totals count since
+ * the server's start.
+ */
+export interface Activity {
+  calls: number;
+  errors: number;
+  mean_ms: number;
+  running: number;
+  draining: number;
+  total_calls: number;
+  total_errors: number;
+}
+
 /** All plugins by type, and the position in the event log that they are as of. */
 export interface PluginList {
   search: Plugin[];
@@ -269,6 +286,143 @@ export interface Subscribed {
   seq: string;
   recovered: boolean;
   replayed: number;
+}
+
+/**
+ * How one plugin is called.
+ *
+ * `calls`, `errors` and `mean_ms` count since the server's start; `running` and `draining` are calls under way now.
+ * `series` has the steps of the last two minutes, the newest that is over last: calls, errors, and their mean time in
+ * milliseconds.
+ */
+export interface PluginStats {
+  calls: number;
+  errors: number;
+  mean_ms: number;
+  running: number;
+  draining: number;
+  series: [number, number, number][];
+}
+
+/**
+ * One load of a plugin that has ended.
+ *
+ * `ms` is the time from its cause, such as a save, until it served, `load_ms` that of the load alone; both are null
+ * where it does not load.
+ */
+export interface Load {
+  at: string;
+  id: string;
+  generation: number;
+  cause: Cause;
+  ok: boolean;
+  ms: number | null;
+  load_ms: number | null;
+}
+
+/**
+ * How plugins are called, and how their last loads went.
+ *
+ * `step` is the newest step of `step_s` seconds that is over, and `at` when it ended. An event `plugbay.stats` with a
+ * higher `step` goes on from here. Plugins that were never called are left out.
+ */
+export interface Stats {
+  at: string;
+  step: number;
+  step_s: number;
+  plugins: Record<string, PluginStats>;
+  reloads: Load[];
+}
+
+/**
+ * The newest events of the log, the oldest first, each as it went over the WebSocket.
+ *
+ * `epoch` and `seq` are the position that this is as of: whoever subscribes from there misses nothing.
+ */
+export interface ActivityList {
+  epoch: string;
+  seq: string;
+  events: PlugbayEvent[];
+}
+
+/** One part of the server. */
+export interface PartView {
+  ok: boolean;
+  message: string;
+}
+
+/** How many plugins are in each state. */
+export interface PluginStates {
+  loading: number;
+  active: number;
+  degraded: number;
+  failed: number;
+  disabled: number;
+}
+
+/** The processes that plugins run in: those that serve, those that finish their calls, and all, spares too. */
+export interface Workers {
+  serving: number;
+  draining: number;
+  total: number;
+}
+
+/** The log of events in memory: its head, how much it keeps, and how much it may. */
+export interface EventLogView {
+  epoch: string;
+  seq: string;
+  events: number;
+  bytes: number;
+  max_events: number;
+  max_bytes: number;
+}
+
+/** How many sets of packages there are, and their size on the disk in bytes. */
+export interface EnvironmentSizes {
+  count: number;
+  size: number;
+}
+
+/**
+ * Memory in bytes, pages that several processes share counted by their share (PSS).
+ *
+ * `plugins` is that of all processes below the server, which are `processes` in number; null where the kernel does not
+ * tell it of one of them.
+ */
+export interface Memory {
+  server: number;
+  plugins: number | null;
+  processes: number;
+}
+
+/**
+ * The server itself.
+ *
+ * `home` is the name of its home folder. `memory` is null where the kernel does not tell it. `loop_lag_ms` is how late
+ * the event loop is. `parts` are those of `/readyz`.
+ */
+export interface Server {
+  version: string;
+  started_at: string;
+  uptime_s: number;
+  python: string;
+  platform: string;
+  home: string;
+  ready: boolean;
+  parts: Record<string, PartView>;
+  plugins: PluginStates;
+  workers: Workers;
+  clients: number;
+  events: EventLogView;
+  environments: EnvironmentSizes;
+  memory: Memory | null;
+  loop_lag_ms: number;
+}
+
+/** Whether this connection needs the token, and by what it was let in; `by` is null where it is not. */
+export interface Session {
+  required: boolean;
+  by: 'bearer' | 'cookie' | 'loopback' | null;
 }
 
 /** An error (RFC 9457). `code` never changes with the language; some codes add members of their own. */
@@ -353,6 +507,19 @@ export interface LogLineData {
   message: string;
 }
 
+/**
+ * How plugins were called in one step of two seconds; those that nothing became of are left out.
+ *
+ * `step` counts the steps of this run of the server, `at` is when it ended. A client that comes later fetches `GET
+ * /api/stats`, and drops what comes with a `step` up to that of the answer.
+ */
+export interface StatsToldData {
+  at: string;
+  step: number;
+  step_s: number;
+  plugins: Record<string, Activity>;
+}
+
 /** CloudEvents 1.0 in JSON. An event of the log has a place in it, `seq`, a decimal number as text. */
 export interface LoggedEvent<Type extends string, Data> {
   specversion: '1.0';
@@ -415,6 +582,9 @@ export type TaskResultsEvent = LoggedEvent<'plugbay.task.results', TaskResultsDa
 /** `subject` is `logs/{type}/{name}`. */
 export type LogLineEvent = PassingEvent<'plugbay.log', LogLineData>;
 
+/** `subject` is `stats`. */
+export type StatsToldEvent = PassingEvent<'plugbay.stats', StatsToldData>;
+
 /** Says how far the client has been served: `seq` is the head, or its own place. */
 export type HeartbeatEvent = LoggedEvent<'plugbay.heartbeat', Record<string, never>>;
 
@@ -429,6 +599,7 @@ export type PlugbayEvent =
   | TaskProgressEvent
   | TaskResultsEvent
   | LogLineEvent
+  | StatsToldEvent
   | HeartbeatEvent;
 
 /** The type of every event, in the order of their kinds. */
@@ -456,6 +627,7 @@ export const EVENT_TYPES = [
   'plugbay.task.progress',
   'plugbay.task.results',
   'plugbay.log',
+  'plugbay.stats',
   'plugbay.heartbeat',
 ] as const;
 export type EventType = (typeof EVENT_TYPES)[number];
