@@ -34,6 +34,7 @@ describe('the order', () => {
   const stats: Stats = {
     step_s: 2,
     newest: 7,
+    told: 0,
     plugins: {
       'search/zebra': { running: 0, draining: 0, newest: 7, series: [[3, 0, 1]] },
       'parser/page': { running: 0, draining: 0, newest: 6, series: [[1, 1, 1]] },

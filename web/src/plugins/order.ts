@@ -27,17 +27,17 @@ export function filtered({ plugins }: DashboardState, { words, state, type }: Fi
   });
 }
 
-/** The same plugins in the order of `sort`; those that are alike in it by name. */
-export function sorted(plugins: readonly Plugin[], sort: Sort, stats: Stats): Plugin[] {
+/** The same plugins in the order of `sort`; those that are alike in it by name. Calls are those until `step`. */
+export function sorted(plugins: readonly Plugin[], sort: Sort, stats: Stats, step = stats.newest): Plugin[] {
   const named = [...plugins].sort(byName);
   if (sort === 'name') return named;
-  const rank = rankBy(sort, stats);
+  const rank = rankBy(sort, stats, step);
   const ranks = new Map(named.map((plugin) => [plugin, rank(plugin)]));
   return named.sort((one, other) => (ranks.get(other) ?? 0) - (ranks.get(one) ?? 0));
 }
 
 /** A number for each plugin: the highest is shown first. */
-function rankBy(sort: Exclude<Sort, 'name'>, stats: Stats): (plugin: Plugin) => number {
+function rankBy(sort: Exclude<Sort, 'name'>, stats: Stats, step: number): (plugin: Plugin) => number {
   switch (sort) {
     case 'state':
       return ({ state }) => -URGENCY.indexOf(state);
@@ -47,7 +47,7 @@ function rankBy(sort: Exclude<Sort, 'name'>, stats: Stats): (plugin: Plugin) => 
       return ({ load_ms }) => load_ms ?? -1;
     case 'calls':
     case 'errors':
-      return ({ id }) => totalsOf(seriesUntil(stats.plugins[id], stats.newest))[sort];
+      return ({ id }) => totalsOf(seriesUntil(stats.plugins[id], step))[sort];
   }
 }
 

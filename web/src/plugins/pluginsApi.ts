@@ -1,8 +1,8 @@
 /** Installing, updating and undoing, as the server offers them. */
 
 import { type Api, pluginPath } from '../api/api';
+import type { Stats } from '../api/generated';
 import type { LoadError, Plugin, PluginType } from '../api/model';
-import type { StatsAnswer } from './stats';
 
 export type InstallSource = { kind: 'url'; url: string } | { kind: 'file'; file: File };
 
@@ -98,7 +98,7 @@ export class PluginsApi {
     return this.api.send('POST', `/api/changes/${encodeURIComponent(change)}/undo`);
   }
 
-  stats(): Promise<StatsAnswer> {
+  stats(): Promise<Stats> {
     return this.api.send('GET', '/api/stats');
   }
 }

@@ -1,36 +1,17 @@
 /** Calls and errors of each plugin over the last minutes, in steps of a few seconds. Pure, as `state.ts` is. */
 
+import type { Stats as StatsAnswer, StatsToldData } from '../api/generated';
+
 /** How many steps are kept and shown. */
 export const STEPS = 60;
 
 /** Of one step: calls that ended in it, those of them that failed, and how long they took on average. */
 export type Step = readonly [calls: number, errors: number, mean_ms: number];
 
-interface Now {
+export interface CallSteps {
+  /** Calls under way: of the generation that serves, and of those that are to end. */
   running: number;
   draining: number;
-}
-
-/** Of one plugin, as `GET /api/stats` has it: the oldest step first, the one that is under way last. */
-export interface PluginStats extends Now {
-  series: Step[];
-}
-
-export interface StatsAnswer {
-  /** ISO 8601: when the newest step ends. */
-  at: string;
-  step_s: number;
-  plugins: Record<string, PluginStats>;
-}
-
-/** What happened in one step, of the plugins that something happened to. */
-export interface StatsStep {
-  at: string;
-  step_s: number;
-  plugins: Record<string, Now & { calls: number; errors: number; mean_ms: number }>;
-}
-
-export interface CallSteps extends Now {
   /** The number of the step that `series` ends with. */
   newest: number;
   series: readonly Step[];
@@ -38,12 +19,13 @@ export interface CallSteps extends Now {
 
 export interface Stats {
   step_s: number;
-  /** Steps are counted since the epoch, by the server's clock. */
+  /** The step that was told last, by the server's count, and when: milliseconds of the reader's own clock. */
   newest: number;
+  told: number;
   plugins: Readonly<Record<string, CallSteps>>;
 }
 
-export const noStats: Stats = { step_s: 2, newest: 0, plugins: {} };
+export const noStats: Stats = { step_s: 2, newest: 0, told: 0, plugins: {} };
 
 export interface Totals {
   calls: number;
@@ -52,24 +34,27 @@ export interface Totals {
   mean_ms: number | null;
 }
 
-export function withAnswer({ at, step_s, plugins }: StatsAnswer): Stats {
-  const newest = stepOf(at, step_s);
+export function withAnswer({ step, step_s, plugins }: StatsAnswer, told: number): Stats {
   const entries = Object.entries(plugins).map(([id, { running, draining, series }]): [string, CallSteps] => [
     id,
-    { running, draining, newest, series: series.slice(-STEPS) },
+    { running, draining, newest: step, series: series.slice(-STEPS) },
   ]);
-  return { step_s, newest, plugins: Object.fromEntries(entries) };
+  return { step_s, newest: step, told, plugins: Object.fromEntries(entries) };
 }
 
-/** A step that comes twice, or that an answer has already told, takes the place of the one that is there. */
-export function withStep(stats: Stats, { at, step_s, plugins }: StatsStep): Stats {
-  const newest = stepOf(at, step_s);
+/** A step that an answer has told of already takes the place of the one that is there. */
+export function withStep(stats: Stats, { step, step_s, plugins }: StatsToldData, told: number): Stats {
   const all: Record<string, CallSteps> = { ...stats.plugins };
   for (const [id, { calls, errors, mean_ms, running, draining }] of Object.entries(plugins)) {
-    const series = seriesUntil(all[id], newest - 1, STEPS - 1);
-    all[id] = { running, draining, newest, series: [...series, [calls, errors, mean_ms]] };
+    const series = seriesUntil(all[id], step - 1, STEPS - 1);
+    all[id] = { running, draining, newest: step, series: [...series, [calls, errors, mean_ms]] };
   }
-  return { step_s, newest: Math.max(stats.newest, newest), plugins: all };
+  return { step_s, newest: step, told, plugins: all };
+}
+
+/** The newest step that is over by `now`: where nothing happens nothing is told, and time goes on all the same. */
+export function stepAt({ newest, told, step_s }: Stats, now: number): number {
+  return newest + Math.max(0, Math.floor((now - told) / 1000 / step_s));
 }
 
 /** Nothing is kept of plugins that are gone. */
@@ -99,8 +84,4 @@ export function totalsOf(series: readonly Step[]): Totals {
     took += some * mean_ms;
   }
   return { calls, errors, mean_ms: calls > 0 ? took / calls : null };
-}
-
-function stepOf(at: string, step_s: number): number {
-  return Math.round(Date.parse(at) / 1000 / step_s);
 }

@@ -13,7 +13,8 @@ import { Search } from '../search/search.svelte';
 import { type ConnectionStatus, DoNotRetry, LiveConnection } from '../live/socket';
 import { PluginsApi } from '../plugins/pluginsApi';
 import { type Action, initialState, type InstallStage, reduce } from '../plugins/state';
-import { noStats, type StatsStep, withAnswer, withOnly, withStep } from '../plugins/stats';
+import type { StatsToldData } from '../api/generated';
+import { noStats, stepAt, withAnswer, withOnly, withStep } from '../plugins/stats';
 import { TaskApi } from '../tasks/taskApi';
 import type { Task, TaskAction } from '../tasks/taskModel';
 import { toasts } from '../ui/toasts.svelte';
@@ -37,6 +38,8 @@ export class Dashboard {
   failures = $state(0);
   /** Milliseconds since the epoch, every second. */
   now = $state(Date.now());
+  /** The step of `stats` that charts end with. */
+  readonly statsStep = $derived(stepAt(this.stats, this.now));
   /** Plugins with an action of this page under way. */
   acting = $state.raw<ReadonlySet<string>>(new Set());
   reloadingAll = $state(false);
@@ -118,7 +121,7 @@ export class Dashboard {
       topics: ['stats'],
       event: (event) => {
         if ((event.type as string) === 'plugbay.stats') {
-          this.stats = withOnly(withStep(this.stats, event.data as never as StatsStep), this.state.plugins);
+          this.stats = withOnly(withStep(this.stats, event.data as never as StatsToldData, Date.now()), this.state.plugins);
         }
       },
       caughtUp: () => void this.refreshStats(),
@@ -276,7 +279,7 @@ export class Dashboard {
 
   private async refreshStats(): Promise<void> {
     try {
-      this.stats = withOnly(withAnswer(await this.plugins.stats()), this.state.plugins);
+      this.stats = withOnly(withAnswer(await this.plugins.stats(), Date.now()), this.state.plugins);
     } catch {
       // Charts are worth no alarm: the connection tells by itself when the server is gone.
     }
