@@ -1,7 +1,8 @@
 /** From events to what the page shows. Pure: no clock, no network, no view. */
 
 import { type Activity, activityOf } from '../activity/activity';
-import { type InstallProgress, type PlugbayEvent, pluginIdOf, positionOf } from '../live/events';
+import type { InstallProgress } from '../api/generated';
+import { type PlugbayEvent, pluginIdOf, positionOf } from '../live/events';
 import { type Plugin, PLUGIN_TYPES, type PluginState, type PluginType, type Position, type Snapshot } from '../api/model';
 
 /** How many entries the activity feed keeps. */

@@ -4,7 +4,7 @@ import { connectionActivity, refusedActivity } from '../activity/activity';
 import { Api, ApiError } from '../api/api';
 import { FrameBatch } from '../live/batch';
 import { Downloads } from '../downloads/downloads.svelte';
-import { isTaskEvent, type LiveEvent, type PlugbayEvent, TOPICS } from '../live/events';
+import { isPlugbayEvent, isTaskEvent, type LiveEvent, type PlugbayEvent, TOPICS } from '../live/events';
 import { matches } from '../live/topics';
 import { formatMs } from '../ui/format';
 import { errorMessage, plainError, type Plugin, type Position } from '../api/model';
@@ -13,7 +13,6 @@ import { Search } from '../search/search.svelte';
 import { type ConnectionStatus, DoNotRetry, LiveConnection } from '../live/socket';
 import { PluginsApi } from '../plugins/pluginsApi';
 import { type Action, initialState, type InstallStage, reduce } from '../plugins/state';
-import type { StatsToldData } from '../api/generated';
 import { noStats, stepAt, withAnswer, withOnly, withStep } from '../plugins/stats';
 import { TaskApi } from '../tasks/taskApi';
 import type { Task, TaskAction } from '../tasks/taskModel';
@@ -120,9 +119,8 @@ export class Dashboard {
     return this.follow({
       topics: ['stats'],
       event: (event) => {
-        if ((event.type as string) === 'plugbay.stats') {
-          this.stats = withOnly(withStep(this.stats, event.data as never as StatsToldData, Date.now()), this.state.plugins);
-        }
+        if (event.type !== 'plugbay.stats') return;
+        this.stats = withOnly(withStep(this.stats, event.data, Date.now()), this.state.plugins);
       },
       caughtUp: () => void this.refreshStats(),
     });
@@ -259,12 +257,10 @@ export class Dashboard {
       for (const follower of this.followers) {
         if (follower.topics.some((topic) => matches(topic, event.subject))) follower.event(event);
       }
-      if (isTaskEvent(event)) {
-        this.search.receive(event);
-        this.downloads.receive(event);
-      } else {
-        ofPlugins.push(event);
-      }
+      if (isPlugbayEvent(event)) ofPlugins.push(event);
+      if (!isTaskEvent(event)) continue;
+      this.search.receive(event);
+      this.downloads.receive(event);
     }
     if (ofPlugins.length > 0) this.dispatch({ kind: 'events', events: ofPlugins });
   }
