@@ -12,7 +12,7 @@ function draw(): void {
 }
 
 beforeEach(() => {
-  vi.useFakeTimers();
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
   visible = true;
   frames = [];
   vi.stubGlobal('requestAnimationFrame', (frame: () => void) => (visible ? frames.push(frame) : 1));
@@ -30,16 +30,33 @@ function setup() {
 }
 
 describe('what comes one by one', () => {
-  it('is taken once a frame, in order', () => {
+  it('is taken with the next frame, in order', () => {
     const { taken, batch } = setup();
     batch.add(1);
     batch.add(2);
     expect(taken).toEqual([]);
     draw();
+    vi.advanceTimersByTime(1000);
+    expect(taken).toEqual([[1, 2]]);
+  });
+
+  it('is taken together where it comes faster than anybody can see', () => {
+    const { taken, batch } = setup();
+    batch.add(1);
+    draw();
+    batch.add(2);
+    draw();
+    vi.advanceTimersByTime(30);
     batch.add(3);
     draw();
-    vi.advanceTimersByTime(1000);
-    expect(taken).toEqual([[1, 2], [3]]);
+    expect(taken).toEqual([[1]]);
+    vi.advanceTimersByTime(30);
+    draw();
+    expect(taken).toEqual([[1], [2, 3]]);
+    vi.advanceTimersByTime(60);
+    batch.add(4);
+    draw();
+    expect(taken.at(-1)).toEqual([4]);
   });
 
   it('is taken without frames, too, if less often', () => {

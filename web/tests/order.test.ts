@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Plugin } from '../src/api/model';
-import { type Filter, filtered, held, sorted } from '../src/plugins/order';
+import { type Filter, filtered, held, renewed, sorted } from '../src/plugins/order';
 import { initialState, reduce } from '../src/plugins/state';
 import { noStats, type Stats } from '../src/plugins/stats';
 import { plugin, snapshot } from './sample';
@@ -50,6 +50,13 @@ describe('the order', () => {
     ['errors', ['page', 'ant2', 'ant10', 'zebra']],
   ] as const)('by %s is %j', (sort, expected) => {
     expect(names(sorted(all, sort, stats))).toEqual(expected);
+  });
+
+  it('is kept where the plugins are the same, with what is new of them', () => {
+    const next = { ...zebra, version: '2' };
+    expect(renewed([next, ant2], [ant2, zebra])).toEqual([ant2, next]);
+    expect(renewed([zebra], [ant2, zebra])).toBeNull();
+    expect(renewed([zebra, page], [ant2, zebra])).toBeNull();
   });
 
   it('stays while somebody is at work, with what is new behind it', () => {

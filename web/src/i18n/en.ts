@@ -96,7 +96,6 @@ export const en: Record<keyof typeof zh, string> = {
   'plugin.calls.all':
     'Last {minutes} {minutes|minute|minutes}: {calls} {calls|call|calls}, {errors} failed, {ms} on average',
   'plugin.calls.short': '{calls} {calls|call|calls}',
-  'plugin.calls.short.none': 'No recent calls',
   'plugin.errors.short': '{errors} failed',
   'plugin.pages': 'Pages of {name}',
   'plugin.page.code': 'Code',

@@ -94,7 +94,6 @@ export const zh = {
   'plugin.calls.none': '最近 {minutes} 分钟没有调用',
   'plugin.calls.all': '最近 {minutes} 分钟：调用 {calls} 次，出错 {errors} 次，平均用时 {ms}',
   'plugin.calls.short': '{calls} 次调用',
-  'plugin.calls.short.none': '近期无调用',
   'plugin.errors.short': '{errors} 次出错',
   'plugin.pages': '{name} 的页面',
   'plugin.page.code': '代码',

@@ -1,5 +1,7 @@
-/** Collects what comes one by one, and hands it on once for each frame that the browser draws. */
+/** Collects what comes one by one, and hands it on with a frame that the browser draws: the first at once, more in batches. */
 
+/** So often anybody sees a change as it happens; what comes faster is drawn together, which leaves time for the reader. */
+const GAP_MS = 60;
 /** A hidden page draws no frames, and still has to follow. */
 const HIDDEN_MS = 250;
 /** Nothing waits longer than for so many others, whatever the browser does with its frames and timers. */
@@ -7,7 +9,9 @@ const MOST = 1_000;
 
 export class FrameBatch<Item> {
   private waiting: Item[] = [];
+  private takenAt = -GAP_MS;
   private frame = 0;
+  private pause: ReturnType<typeof setTimeout> | undefined;
   private timer: ReturnType<typeof setTimeout> | undefined;
 
   /**
@@ -24,15 +28,22 @@ export class FrameBatch<Item> {
   /** Hands on now what waits, before something that must come after it. */
   flush(): void {
     cancelAnimationFrame(this.frame);
+    clearTimeout(this.pause);
     clearTimeout(this.timer);
     const items = this.waiting;
     if (items.length === 0) return;
     this.waiting = [];
+    this.takenAt = performance.now();
     this.take(items);
   }
 
   private schedule(): void {
-    this.frame = requestAnimationFrame(() => this.flush());
+    const next = (): void => {
+      this.frame = requestAnimationFrame(() => this.flush());
+    };
+    const gap = this.takenAt + GAP_MS - performance.now();
+    if (gap <= 0) next();
+    else this.pause = setTimeout(next, gap);
     this.timer = setTimeout(() => this.flush(), HIDDEN_MS);
   }
 }

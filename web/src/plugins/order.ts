@@ -51,6 +51,14 @@ function rankBy(sort: Exclude<Sort, 'name'>, stats: Stats, step: number): (plugi
   }
 }
 
+/** The same plugins as `before`, in its order, or null where they are others: most changes move nothing. */
+export function renewed(plugins: readonly Plugin[], before: readonly Plugin[]): Plugin[] | null {
+  if (plugins.length !== before.length) return null;
+  const known = new Map(plugins.map((plugin) => [plugin.id, plugin]));
+  const same = before.flatMap(({ id }) => known.get(id) ?? []);
+  return same.length === plugins.length ? same : null;
+}
+
 /**
  * The plugins in the order that they had, as far as they were there; what is new comes last.
  *

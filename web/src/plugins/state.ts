@@ -6,7 +6,7 @@ import { type PlugbayEvent, pluginIdOf, positionOf } from '../live/events';
 import { type Plugin, PLUGIN_TYPES, type PluginState, type PluginType, type Position, type Snapshot } from '../api/model';
 
 /** How many entries the activity feed keeps. */
-export const ACTIVITY_LIMIT = 200;
+export const ACTIVITY_LIMIT = 100;
 
 const SAME_REFUSAL_MS = 3_000;
 
