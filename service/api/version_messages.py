@@ -102,11 +102,12 @@ class UpdateOne(Request, frozen=True, kw_only=True):
 
 
 class Updated(msgspec.Struct, frozen=True, kw_only=True):
-    """The plugin is updated, or was already as its origin has it (`current`)."""
+    """The plugin is updated, or was already as its origin has it (`current`); `change` is what can be undone."""
 
     status: Literal["success", "current"]
     message: str
     plugin: PluginView
+    change: str | None
 
 
 # Changes

@@ -47,10 +47,11 @@ class NameChanged(PlugbayError):
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """The plugin as it is now, and whether it serves."""
+    """The plugin as it is now, whether it serves, and the change that can be undone; `None` where nothing differed."""
 
     plugin: PluginView
     hot_loaded: bool
+    change: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +207,8 @@ class Placing:
                 identity = Identity(candidate.unit.type, name)
                 wanted = await self._wanted(candidate, identity, held, wishes, generation.asked)
                 with self._knowing(wanted.origins):
-                    async with self._performed(wishes, identity, wanted, generation.manifest.version):
+                    version = generation.manifest.version
+                    async with self._performed(wishes, identity, wanted, version) as performed:
                         plugin = self._kernel.reconciler.adopt(
                             candidate.unit, generation, wishes.cause, candidate.origin
                         )
@@ -224,7 +226,7 @@ class Placing:
             # A file beside those that were put in place was saved while they were loaded.
             self._kernel.reconciler.request(plugin, Change(Cause.FILE))
         await folders.remove()
-        return Installed(plugin.view(), hot_loaded=plugin.serving is generation)
+        return Installed(plugin.view(), plugin.serving is generation, performed.id)
 
     def _performed(
         self, wishes: Wishes, identity: Identity, wanted: Wanted, version: str = ""
@@ -315,7 +317,7 @@ class Placing:
             wanted = await self._wanted(candidate, before.identity, before, wishes)
             try:
                 with self._knowing(wanted.origins):
-                    async with self._performed(wishes, before.identity, wanted):
+                    async with self._performed(wishes, before.identity, wanted) as performed:
                         plugin = reconciler.introduce(candidate.unit, candidate.origin)
                         outcome = await reconciler.request(plugin, Change(wishes.cause, force=True))
                         if outcome.error is not None:
@@ -329,7 +331,7 @@ class Placing:
                 await asyncio.shield(reconciler.request(plugin, Change(wishes.cause)))
                 raise
         view = (registry.at(candidate.unit.path) or plugin).view()
-        return Installed(view, hot_loaded=True)
+        return Installed(view, True, performed.id)
 
     async def _keep(self, candidate: Candidate, wishes: Wishes, folders: NewFolders) -> Installed:
         """Put a plugin in place that does not load, for editing."""
@@ -344,7 +346,7 @@ class Placing:
             plugin: Plugin | None = None
             try:
                 with self._knowing(wanted.origins):
-                    async with self._one_by_one, self._performed(wishes, identity, wanted):
+                    async with self._one_by_one, self._performed(wishes, identity, wanted) as performed:
                         plugin = reconciler.introduce(candidate.unit, candidate.origin)
                         outcome = await reconciler.request(plugin, Change(wishes.cause, force=True))
             except BaseException:
@@ -356,7 +358,7 @@ class Placing:
             await asyncio.shield(folders.remove())
             raise
         await folders.remove()
-        return Installed(outcome.plugin or plugin.view(), hot_loaded=outcome.error is None)
+        return Installed(outcome.plugin or plugin.view(), outcome.error is None, performed.id)
 
     async def _shielded(self, commit: Coroutine[Any, Any, Installed]) -> Installed:
         """Finish a commit though the client may go away in the middle of it; it cleans up after itself.
