@@ -22,7 +22,9 @@ from service.api.protocol import Runner
 from service.api.server import add_api
 from service.api.task_problems import task_problem
 from service.errors import PlugbayError, PluginDisabled, PluginNotFound
+from service.host.configuration.import_plan import EntryPlan, ImportPlan
 from service.host.database import Database
+from service.host.operations import Deleted, Imported, Switched
 from service.live.event_log import EventLog
 from service.live.hub import Hub
 from service.live.limits import LiveLimits
@@ -166,6 +168,7 @@ class Stored:
     warnings: list[str]
     plugin: PluginView
     error: LoadError | None = None
+    change: str | None = "c1"
 
 
 class FakeOperations:
@@ -188,14 +191,14 @@ class FakeOperations:
         self._do("reload_all")
         return self.results
 
-    async def delete(self, plugin: FakePlugin, *, purge: bool) -> int:
+    async def delete(self, plugin: FakePlugin, *, purge: bool) -> Deleted:
         self._do("delete", plugin.identity, purge)
-        return 3
+        return Deleted(3, "c1")
 
-    async def set_enabled(self, plugin: FakePlugin, enabled: bool) -> PluginView:
+    async def set_enabled(self, plugin: FakePlugin, enabled: bool) -> Switched:
         self._do("enable", plugin.identity, enabled)
         plugin.enabled = enabled
-        return plugin.view()
+        return Switched(plugin.view(), "c1")
 
     async def put_config(self, plugin: FakePlugin, values: dict[str, Any]) -> Stored:
         self._do("config", plugin.identity, values)
@@ -204,9 +207,16 @@ class FakeOperations:
     def get_config(self, plugin: FakePlugin) -> dict[str, Any]:
         return {"key": "********"}
 
-    async def import_config(self, entries: dict[str, Any]) -> int:
+    async def import_config(self, entries: dict[str, Any]) -> Imported:
         self._do("import", entries)
-        return len(entries)
+        return Imported(len(entries), "c1")
+
+    async def plan_import(self, entries: dict[str, Any]) -> ImportPlan:
+        self._do("plan", entries)
+        wrong = Text(zh="应为数字", en="has to be a number")
+        return ImportPlan(
+            0, [EntryPlan("search/demo", True, (True, False), [("key", "********", None)], [("size", wrong)])]
+        )
 
     def export_config(self) -> dict[str, Any]:
         return {"search:demo": {"key": "secret"}}
@@ -216,6 +226,7 @@ class FakeOperations:
 class Installed:
     plugin: PluginView
     hot_loaded: bool = True
+    change: str | None = "c1"
 
 
 class FakeInstaller:
