@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from aiohttp import web
 
 from service.api.keys import REGISTRY
@@ -33,9 +35,5 @@ async def get_template(request: web.Request) -> web.Response:
         pass
     else:
         raise PluginExists(str(held.identity), held.file)
-    return json_response(
-        Template(
-            file=f"plugins/{type.value}/{name}{scaffold.SUFFIX}.py",
-            text=scaffold.text_of_plugin(type.value, name, language_of(request)),
-        )
-    )
+    text = await asyncio.to_thread(scaffold.text_of_plugin, type.value, name, language_of(request))
+    return json_response(Template(file=f"plugins/{type.value}/{name}{scaffold.SUFFIX}.py", text=text))

@@ -42,7 +42,7 @@ from service.tasks.searches import Searches
 from service.tasks.slots import Slots
 from service.tasks.store import TaskStore
 from service.tasks.tasks import Tasks
-from tests.unit.api.version_fakes import FakeEnvironments, FakeRevising, FakeUndoing, FakeUpdates
+from tests.unit.api.version_fakes import FakeEditing, FakeEnvironments, FakeRevising, FakeUndoing, FakeUpdates
 
 TOKEN = "correct-horse-battery-staple"
 
@@ -68,6 +68,10 @@ class FakePlugin:
     enabled: bool = True
     error: LoadError | None = None
 
+    @property
+    def file(self) -> str:
+        return f"plugins/{self.identity.type}/{self.stem}.py"
+
     def view(self) -> PluginView:
         return PluginView(
             id=str(self.identity),
@@ -80,7 +84,7 @@ class FakePlugin:
             state=PluginState.ACTIVE if self.enabled else PluginState.DISABLED,
             generation=1,
             revision=None,
-            file=f"plugins/{self.identity.type}/{self.stem}.py",
+            file=self.file,
             loaded_at=None,
             load_ms=None,
             error=self.error,
@@ -358,6 +362,7 @@ async def running_api(
         keys.HEALTH: FakeHealth(),
         keys.HUB: Hub(log, LiveLimits()),
         keys.EVENT_LOG: log,
+        keys.EDITING: FakeEditing(),
         keys.REVISING: FakeRevising(),
         keys.UPDATES: FakeUpdates(),
         keys.UNDOING: FakeUndoing(),
