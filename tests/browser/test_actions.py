@@ -47,7 +47,9 @@ async def shop() -> AsyncIterator[str]:
     offered = itertools.count(1)
 
     async def offer(_request: web.Request) -> web.Response:
-        return web.Response(text=search_plugin("bought", f"1.{next(offered)}.0"), content_type="text/x-python")
+        return web.Response(
+            text=search_plugin("bought", f"1.{next(offered)}.0"), content_type="text/x-python"
+        )
 
     app = web.Application()
     app.router.add_get("/search/bought_plugin.py", offer)
