@@ -135,6 +135,24 @@ class Sharing:
         if not edit.must_load or isinstance(edit.content, Link):
             return []
         places, contents = asyncio.Semaphore(_AT_ONCE), {edit.path: edit.content}
+        loaded: list[_Loaded] = []
+        try:
+            # First the one for whose sake it is done: of a mistake in the helper itself that one shall tell.
+            for some in (plugins[:1], plugins[1:]):
+                loaded += await self._load_some(some, contents, folders, places)
+        except BaseException:
+            for one in loaded:
+                _drop(one)
+            raise
+        return loaded
+
+    async def _load_some(
+        self,
+        plugins: Sequence[Plugin],
+        contents: Mapping[str, bytes],
+        folders: NewFolders,
+        places: asyncio.Semaphore,
+    ) -> list[_Loaded]:
         tasks = [asyncio.ensure_future(self._load(one, contents, folders, places)) for one in plugins]
         try:
             return list(await asyncio.gather(*tasks))
