@@ -1,7 +1,7 @@
 import './app.css';
 import { mount } from 'svelte';
 import App from './App.svelte';
-import { Dashboard } from './lib/dashboard.svelte';
+import { Dashboard } from './shell/dashboard.svelte';
 
 const target = document.getElementById('app');
 if (target === null) throw new Error('index.html has no #app');

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { activityOf } from '../src/lib/activity';
-import { asEvent } from '../src/lib/events';
+import { activityOf } from '../src/activity/activity';
+import { asEvent } from '../src/live/events';
 import { changed, event, loadError, plugin } from './sample';
 
 describe('the line of an event', () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { formatBytes, formatLength, formatSpan, formatSpeed } from '../src/lib/amounts';
+import { formatBytes, formatLength, formatSpan, formatSpeed } from '../src/ui/amounts';
 
 describe('amounts', () => {
   it.each([

@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
-import { Api, ApiError } from '../src/lib/api';
+import { Api, ApiError } from '../src/api/api';
 import { plugin } from './sample';
 
 function setup(answer: Response | Error) {

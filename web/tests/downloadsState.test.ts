@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { type DownloadsAction, type DownloadsState, noDownloads, reduceDownloads } from '../src/lib/downloadsState';
-import type { Task } from '../src/lib/taskModel';
+import { type DownloadsAction, type DownloadsState, noDownloads, reduceDownloads } from '../src/downloads/downloadsState';
+import type { Task } from '../src/tasks/taskModel';
 import { task } from './sample';
 
 /** A download that was begun in that second. */

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { backoffMs } from '../src/lib/backoff';
-import { formatClock, formatMs, formatRelative } from '../src/lib/format';
-import { guessType, guessTypeOfUrl, isInstallUrl } from '../src/lib/guess';
-import { errorMessage, errorPlace } from '../src/lib/model';
+import { backoffMs } from '../src/live/backoff';
+import { formatClock, formatMs, formatRelative } from '../src/ui/format';
+import { guessType, guessTypeOfUrl, isInstallUrl } from '../src/plugins/guess';
+import { errorMessage, errorPlace } from '../src/api/model';
 import { loadError } from './sample';
 
 describe('durations', () => {

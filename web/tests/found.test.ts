@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { arranged, asFound } from '../src/lib/found';
+import { arranged, asFound } from '../src/search/found';
 
 const PICTURE = 'data:image/png;base64,iVBORw0KGgo=';
 

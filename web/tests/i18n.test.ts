@@ -1,18 +1,24 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { around, DICTIONARIES, type Key, named, preferredLanguage, translate } from '../src/lib/i18n';
-import { INSTALL_STAGES, LOAD_STAGES, PLUGIN_STATES, PLUGIN_TYPES } from '../src/lib/model';
+import { around, DICTIONARIES, type Key, named, preferredLanguage, translate } from '../src/i18n';
+import { INSTALL_STAGES, LOAD_STAGES, PLUGIN_STATES, PLUGIN_TYPES } from '../src/api/model';
 
 const { zh, en } = DICTIONARIES;
 const keys = Object.keys(zh) as Key[];
 const slotsOf = (text: string): string[] => [...new Set([...text.matchAll(/\{(\w+)/g)].map(([, name]) => name ?? ''))].sort();
 
+const SOURCES = join(import.meta.dirname, '../src');
+
 function sources(folder: string): string {
   return readdirSync(folder, { recursive: true, encoding: 'utf-8' })
-    .filter((name) => /\.(svelte|ts)$/.test(name) && !name.includes('i18n'))
+    .filter((name) => /\.(svelte|ts)$/.test(name) && !name.includes('i18n') && !/^(zh|en)\.ts$/.test(basename(name)))
     .map((name) => readFileSync(join(folder, name), 'utf-8'))
     .join('\n');
+}
+
+function unused(all: readonly string[], source: string, computed: RegExp): string[] {
+  return all.filter((key) => !computed.test(key) && !source.includes(`'${key}'`));
 }
 
 describe('the dictionaries', () => {
@@ -43,10 +49,48 @@ describe('the dictionaries', () => {
   });
 
   it('hold nothing that the page does not use', () => {
-    const used = sources(join(import.meta.dirname, '../src'));
-    const computed = /^(type|state|stage|cause|origin|theme|connection|activity|nav|status)\.|^(search\.sort|result\.address|downloads\.filter)\.|^task\.(pause|resume|retry|cancel)$/;
-    const unused = keys.filter((key) => !computed.test(key) && !used.includes(`'${key}'`));
-    expect(unused).toEqual([]);
+    const computed =
+      /^(type|state|stage|cause|origin|theme|connection|activity|nav|status)\.|^(search\.sort|result\.address|downloads\.filter)\.|^task\.(pause|resume|retry|cancel)$/;
+    expect(unused(keys, sources(SOURCES), computed)).toEqual([]);
+  });
+});
+
+/** Each feature's own words, which come with it. */
+const FEATURES = Object.fromEntries(
+  Object.entries(import.meta.glob<Dictionary>('../src/*/{zh,en}.ts', { eager: true }))
+    .filter(([path]) => !path.includes('/i18n/'))
+    .map(([path, dictionary]) => [path.replace('../src/', '').replace('.ts', ''), dictionary]),
+);
+type Dictionary = Record<string, Record<string, string>>;
+const features = [...new Set(Object.keys(FEATURES).map((path) => path.split('/')[0] ?? ''))];
+
+describe.each(features)('the words of %s', (feature) => {
+  const own = FEATURES[`${feature}/zh`]?.zh ?? {};
+  const other = FEATURES[`${feature}/en`]?.en ?? {};
+
+  it('are the same in both languages', () => {
+    expect(Object.keys(other).sort()).toEqual(Object.keys(own).sort());
+    for (const [key, text] of Object.entries(own)) {
+      expect(text.trim(), key).not.toBe('');
+      expect(other[key]?.trim(), key).not.toBe('');
+      expect(slotsOf(other[key] ?? ''), key).toEqual(slotsOf(text));
+    }
+  });
+
+  it('are Chinese and English', () => {
+    for (const [key, text] of Object.entries(own)) {
+      // What is the same in both is a name, such as JSON.
+      if (text !== other[key]) expect(text, key).toMatch(/[\u4e00-\u9fff]/);
+      expect(other[key], key).not.toMatch(/[\u4e00-\u9fff]/);
+    }
+  });
+
+  it('hold nothing that it does not use', () => {
+    const source = sources(join(SOURCES, feature));
+    // A key that is put together stands in the source as far as its last dot: t(`log.level.${level}`).
+    const computed = [...source.matchAll(/`([\w.]+\.)\$\{/g)].map(([, start]) => start ?? '');
+    const left = unused(Object.keys(own), source, /^$/);
+    expect(left.filter((key) => !computed.some((start) => key.startsWith(start)))).toEqual([]);
   });
 });
 

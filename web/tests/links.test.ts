@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { fileOf, isAddress, isDownloadable, placeOf, safeHref } from '../src/lib/links';
+import { fileOf, isAddress, isDownloadable, placeOf, safeHref } from '../src/ui/links';
 
 describe('a link', () => {
   it.each([

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { noSearch, partsOf, reduceSearch, type SearchAction, type SearchState } from '../src/lib/searchState';
-import type { TaskEvent } from '../src/lib/taskEvents';
-import type { Task } from '../src/lib/taskModel';
+import { noSearch, partsOf, reduceSearch, type SearchAction, type SearchState } from '../src/search/searchState';
+import type { TaskEvent } from '../src/live/events';
+import type { Task } from '../src/tasks/taskModel';
 import { task, taskChanged, taskProgress, taskResults } from './sample';
 
 const search = (changes: Partial<Task> = {}): Task => task({ kind: 'search', status: 'running', keyword: 'word', ...changes });

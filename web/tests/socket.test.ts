@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { LiveEvent } from '../src/lib/events';
-import type { Position } from '../src/lib/model';
-import { before, type ConnectionStatus, DoNotRetry, LiveConnection, wantsReconnect } from '../src/lib/socket';
+import type { LiveEvent } from '../src/live/events';
+import type { Position } from '../src/api/model';
+import { before, type ConnectionStatus, DoNotRetry, LiveConnection, wantsReconnect } from '../src/live/socket';
 import { changed, event, plugin } from './sample';
 
 /** The server's end of a socket, in the test's hands. */

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { refusedActivity } from '../src/lib/activity';
-import type { PlugbayEvent } from '../src/lib/events';
-import { plainError, type Plugin } from '../src/lib/model';
-import { ACTIVITY_LIMIT, countStates, type DashboardState, initialState, isAfter, pluginsOf, reduce } from '../src/lib/state';
+import { refusedActivity } from '../src/activity/activity';
+import type { PlugbayEvent } from '../src/live/events';
+import { plainError, type Plugin } from '../src/api/model';
+import { ACTIVITY_LIMIT, countStates, type DashboardState, initialState, isAfter, pluginsOf, reduce } from '../src/plugins/state';
 import { changed, event, loadError, plugin, snapshot } from './sample';
 
 function after(events: PlugbayEvent[], plugins: Plugin[] = [plugin()]): DashboardState {
