@@ -62,6 +62,8 @@ class Statistics:
         busy = self._busy()
         called = set(self._counts.ids())
         known = {str(plugin.identity) for plugin in self._plugins()}
+        for id in called - known:
+            self._counts.forget(id)  # its last calls ended after it was gone
         self._told = {id: under_way for id, under_way in busy.items() if any(under_way)}
         found: dict[str, PluginStats] = {}
         for id in sorted(known & (called | self._told.keys())):
