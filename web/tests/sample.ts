@@ -1,6 +1,6 @@
 import type { LoadError } from '../src/api/generated';
 import type { Plugin, Snapshot } from '../src/api/model';
-import type { PlugbayEvent, TaskEvent } from '../src/live/events';
+import type { LiveEvent, PlugbayEvent, TaskEvent } from '../src/live/events';
 import type { Task } from '../src/tasks/taskModel';
 
 /** A plugin as the server would send it. */
@@ -68,8 +68,14 @@ export function changed(change: string, of: Plugin, place: Place = {}): PlugbayE
   return event(`plugbay.plugin.${change}`, `plugins/${of.id}`, { plugin: of, cause: 'file' }, place);
 }
 
-export function event(type: string, subject: string, data: object, place: Place = {}): PlugbayEvent {
-  return { ...envelope(place), type, subject, data } as PlugbayEvent;
+export function event<Event extends LiveEvent = PlugbayEvent>(
+  type: string,
+  subject: string,
+  data: object,
+  place: Place = {},
+): Event {
+  const told: object = { ...envelope(place), type, subject, data };
+  return told as Event;
 }
 
 /** A task as the server would send it. */
@@ -122,5 +128,5 @@ export function taskResults(about: Task, results: unknown[], place: Place = { se
 }
 
 function taskEvent(change: string, data: { task: Task } & Record<string, unknown>, place: Place): TaskEvent {
-  return { ...envelope(place), type: `plugbay.task.${change}`, subject: `tasks/${data.task.id}`, data } as TaskEvent;
+  return event<TaskEvent>(`plugbay.task.${change}`, `tasks/${data.task.id}`, data, place);
 }
