@@ -63,7 +63,7 @@ export interface UpdateOutcome {
 
 export interface Undone {
   message: string;
-  change: { id: string; summary: string };
+  change: { id: string; plugin: string | null; summary: string };
 }
 
 export class PluginsApi {

@@ -177,7 +177,8 @@ export class Dashboard {
   async undo(change: string): Promise<void> {
     try {
       const undone = await this.plugins.undo(change);
-      toasts.add('good', undone.message, undone.change.summary);
+      const { plugin, summary } = undone.change;
+      toasts.add('good', undone.message, plugin === null ? summary : `${plugin} · ${summary}`);
       await this.catchUp();
     } catch (error) {
       this.report(error);
