@@ -41,11 +41,12 @@ export class ConfigForm {
   /** Counts the times that the form took over by itself what was stored elsewhere. */
   followed = $state(0);
 
-  readonly dirty = $derived.by(() => {
+  /** Whether something was typed that is not stored. A form outlives its view, so this is nothing that a view owns. */
+  get dirty(): boolean {
     if (this.root === null) return false;
     if (this.mode === 'json') return this.json !== this.jsonBefore;
     return JSON.stringify(this.root.value()) !== this.before;
-  });
+  }
 
   private shape: Shape;
   private schema: string;

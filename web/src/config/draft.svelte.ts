@@ -171,10 +171,15 @@ export class ListDraft {
   }
 }
 
-/** A new entry begins with the defaults of its fields. */
+/** A new entry begins with the defaults of its fields, and with what can have one value only. */
 function startOf(shape: ObjectShape): Record<string, unknown> {
-  const set = shape.fields.filter((field) => field.fallback !== undefined && field.shape.kind !== 'secret');
-  return Object.fromEntries(set.map((field) => [field.name, field.fallback]));
+  const start: Record<string, unknown> = {};
+  for (const { name, fallback, shape: inner } of shape.fields) {
+    const [only, ...others] = inner.kind === 'select' ? inner.options : [];
+    if (fallback !== undefined && inner.kind !== 'secret') start[name] = fallback;
+    else if (only !== undefined && others.length === 0) start[name] = only.value;
+  }
+  return start;
 }
 
 export interface Member {
