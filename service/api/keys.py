@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from service.api.changes import Changes
     from service.api.door import Door
     from service.api.metrics import Metrics
-    from service.api.session import Tries
     from service.host.calls import Caller
     from service.host.configuration.config_store import ConfigStore
     from service.host.dependencies.environments import Environments
@@ -60,7 +59,6 @@ BODY_LIMITS: web.AppKey[BodyLimits] = web.AppKey("body_limits")
 CHANGES: web.AppKey[Changes] = web.AppKey("changes")
 METRICS: web.AppKey[Metrics] = web.AppKey("metrics")
 CALL_COUNTS: web.AppKey[CallCounts] = web.AppKey("call_counts")
-TRIES: web.AppKey[Tries] = web.AppKey("tries")
 OPENAPI: web.AppKey[bytes] = web.AppKey("openapi")
 
 REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id")

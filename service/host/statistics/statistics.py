@@ -13,6 +13,7 @@ from service.live.event_log import Entry, EventLog
 from service.model.events import Activity, StatsTold
 from service.model.statistics import Load, PluginStats
 
+_NO_CALLS = (0, 0, 0.0)
 _UNLOADED = "plugbay.plugin.unloaded"
 # Timers may be early by the clock's resolution.
 _BEHIND_S = 0.005
@@ -71,7 +72,10 @@ class Statistics:
                 mean_ms=total.mean_ms,
                 running=running,
                 draining=draining,
-                series=[(one.calls, one.errors, one.mean_ms) for one in self._counts.series(id)],
+                series=[
+                    _NO_CALLS if one is NOTHING else (one.calls, one.errors, one.mean_ms)
+                    for one in self._counts.series(id)
+                ],
             )
         return found
 
