@@ -129,6 +129,7 @@ async def test_every_kind_of_field_is_filled_by_keyboard_and_serves(
     await view.page.keyboard.press("Control+s")
 
     await is_saved(form)
+    await expect(form.get_by_label("Path", exact=True)).to_be_focused()
     assert await seen(server, "fields") == {
         "greeting": "Hello",
         "token": "s3cret",

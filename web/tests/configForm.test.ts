@@ -1,8 +1,9 @@
 import { describe, expect, it, vi } from 'vitest';
+import type { ConfigField } from '../src/api/generated';
 import { half } from '../src/config/bilingual';
 import type { Config } from '../src/config/configApi';
 import { type Draft, draftOf, flawsOf, MASK, type ObjectDraft, places, withoutDefaults } from '../src/config/draft.svelte';
-import { type ConfigField, type Shape, shapeOfFields } from '../src/config/field';
+import { type Shape, shapeOfFields } from '../src/config/field';
 import { shapeOfSchema } from '../src/config/jsonSchema';
 import { fileName, read } from '../src/config/transfer';
 
@@ -66,6 +67,8 @@ describe('the draft of fields', () => {
     // A text without anything in it is no entry.
     expect(root(shape, whole).value()).toEqual({ ...rest, free: free.slice(0, 3) });
     expect(root(shape, {}).value()).toEqual({});
+    const inherited = shapeOfFields([field('constructor', 'text'), field('__proto__', 'list')]);
+    expect(root(inherited, {}).value()).toEqual({});
   });
 
   it('keeps a value that does not have the shape', () => {

@@ -4,15 +4,9 @@ import { ApiError } from '../api/api';
 import type { Plugin } from '../api/model';
 import { describe } from '../shell/dashboard.svelte';
 import type { Config, ConfigApi, Stored } from './configApi';
-import { AnyDraft, type ChoiceDraft, type Draft, draftOf, flawsOf, ObjectDraft, parsed, places, withoutDefaults } from './draft.svelte';
-import { type ConfigField, isObject, same, type Shape, shapeOfFields } from './field';
+import { AnyDraft, type ChoiceDraft, type Draft, draftOf, flawsOf, ObjectDraft, parsed, places, within, withoutDefaults } from './draft.svelte';
+import { isObject, own, same, type Shape, shapeOfFields } from './field';
 import { shapeOfSchema } from './jsonSchema';
-
-/** A plugin with what describes its configuration. */
-export type Configurable = Plugin & {
-  config_schema?: ConfigField[];
-  config_json_schema?: Record<string, unknown>;
-};
 
 export type Mode = 'form' | 'json';
 
@@ -48,6 +42,9 @@ export class ConfigForm {
     return JSON.stringify(this.root.value()) !== this.before;
   }
 
+  /** Which entries of lists the reader folded or unfolded, by place. */
+  readonly folds = new Map<string, boolean>();
+
   private shape: Shape;
   private schema: string;
   /** What is stored, as the server shows it. */
@@ -59,7 +56,7 @@ export class ConfigForm {
 
   constructor(
     private readonly api: ConfigApi,
-    private plugin: Configurable,
+    private plugin: Plugin,
   ) {
     this.schema = schemaOf(plugin);
     this.shape = shapeFor(plugin);
@@ -71,7 +68,7 @@ export class ConfigForm {
   }
 
   /** Takes the plugin as it is now; a schema that is another one keeps what was typed as far as it has a place for it. */
-  follow(plugin: Configurable): void {
+  follow(plugin: Plugin): void {
     this.plugin = plugin;
     const schema = schemaOf(plugin);
     if (schema === this.schema) return;
@@ -116,11 +113,12 @@ export class ConfigForm {
     // What the form makes of the stored values by itself is no change of the reader's.
     const before = this.mode === 'json' ? this.baseline : ((parsed(this.before) as Config | undefined) ?? {});
     const names = new Set([...Object.keys(before), ...Object.keys(mine), ...Object.keys(theirs)]);
-    const together: Config = {};
-    for (const name of names) {
-      const source = same(mine[name], before[name]) ? theirs : mine;
-      if (Object.hasOwn(source, name)) together[name] = source[name];
-    }
+    const together: Config = Object.fromEntries(
+      [...names].flatMap((name) => {
+        const source = same(own(mine, name), own(before, name)) ? theirs : mine;
+        return Object.hasOwn(source, name) ? [[name, source[name]]] : [];
+      }),
+    );
     const { mode } = this;
     this.rebuild(theirs);
     this.root = this.build(together);
@@ -132,7 +130,7 @@ export class ConfigForm {
     const { theirs, baseline } = this;
     if (theirs === null) return [];
     const names = [...new Set([...Object.keys(baseline), ...Object.keys(theirs)])];
-    return names.filter((name) => !same(baseline[name], theirs[name]));
+    return names.filter((name) => !same(own(baseline, name), own(theirs, name)));
   }
 
   /** Something was typed: what the last save came to is past. */
@@ -171,6 +169,14 @@ export class ConfigForm {
     return this.mode === 'form' || isObject(parsed(this.json));
   }
 
+  /** The places of all that is kept although the plugin does not declare it. */
+  unknown(): string[] {
+    if (this.root === null) return [];
+    return [...places(this.root)].flatMap(([path, draft]) =>
+      draft.kind === 'object' ? Object.keys(draft.unknown).map((name) => within(path, name)) : [],
+    );
+  }
+
   /** What can be seen to be wrong already. */
   flaws(): ReturnType<typeof flawsOf> {
     return this.root === null || this.mode === 'json' ? new Map() : flawsOf(this.root);
@@ -187,9 +193,7 @@ export class ConfigForm {
     try {
       const root = this.mode === 'form' ? this.root : this.build(values);
       const stored = await this.api.write(this.plugin, root === null ? values : withoutDefaults(root, values));
-      const { mode } = this;
-      this.rebuild(stored.config);
-      if (mode === 'json') this.showJson();
+      this.settle(stored.config);
       this.stored = stored;
       return true;
     } catch (error) {
@@ -236,9 +240,17 @@ export class ConfigForm {
     return isObject(value) ? value : null;
   }
 
-  private showJson(): void {
-    this.mode = 'form';
-    this.show('json');
+  /** What was typed is stored. The form stays as it stands where it shows just that. */
+  private settle(config: Config): void {
+    const { root } = this;
+    if (root !== null && this.mode === 'form') for (const [, draft] of places(root)) if (draft.kind === 'secret') draft.settle();
+    if (root === null || this.mode === 'json' || !same(root.value() ?? {}, this.build(config).value() ?? {})) {
+      this.rebuild(config);
+      return;
+    }
+    this.baseline = config;
+    this.theirs = null;
+    this.before = JSON.stringify(root.value());
   }
 
   private rebuild(config: Config, json = this.mode === 'json'): void {
@@ -269,10 +281,10 @@ function textOf(config: unknown): string {
   return JSON.stringify(config, null, 2);
 }
 
-function schemaOf({ config_schema, config_json_schema }: Configurable): string {
-  return JSON.stringify(config_json_schema ?? config_schema ?? []);
+function schemaOf({ config_schema, config_json_schema }: Plugin): string {
+  return JSON.stringify(config_json_schema ?? config_schema);
 }
 
-function shapeFor({ config_schema, config_json_schema }: Configurable): Shape {
-  return config_json_schema === undefined ? shapeOfFields(config_schema ?? []) : shapeOfSchema(config_json_schema);
+function shapeFor({ config_schema, config_json_schema }: Plugin): Shape {
+  return config_json_schema === undefined ? shapeOfFields(config_schema) : shapeOfSchema(config_json_schema);
 }

@@ -13,6 +13,8 @@ export interface FormContext {
   missing(path: string): boolean;
   /** The value at the place is being changed. */
   forget(path: string): void;
+  /** Which entries of lists are unfolded, by place, also after the form was filled anew. */
+  folds: Map<string, boolean>;
   /** Says something to those who cannot see it. */
   say(text: string): void;
 }

@@ -1,6 +1,6 @@
 /** What is being typed into a form: one draft for each value, which can be turned back into JSON at any time. */
 
-import { type Field, isObject, type ObjectShape, type Option, same, type Shape, shown } from './field';
+import { type Field, isObject, type ObjectShape, type Option, own, same, type Shape, shown } from './field';
 
 /** What the server shows of a password that is stored; sent back it leaves it as it is. */
 export const MASK = '********';
@@ -51,7 +51,7 @@ export class SecretDraft {
   readonly kind = 'secret';
   typed = $state('');
   cleared = $state(false);
-  readonly stored: boolean;
+  stored = $state(false);
 
   constructor(value: unknown) {
     this.stored = value === MASK;
@@ -61,6 +61,13 @@ export class SecretDraft {
   value(): unknown {
     if (this.typed !== '') return this.typed;
     return this.stored && !this.cleared ? MASK : undefined;
+  }
+
+  /** What was typed is stored now, so it is known no longer. */
+  settle(): void {
+    this.stored = this.value() !== undefined;
+    this.typed = '';
+    this.cleared = false;
   }
 }
 
@@ -173,13 +180,12 @@ export class ListDraft {
 
 /** A new entry begins with the defaults of its fields, and with what can have one value only. */
 function startOf(shape: ObjectShape): Record<string, unknown> {
-  const start: Record<string, unknown> = {};
-  for (const { name, fallback, shape: inner } of shape.fields) {
+  const start = shape.fields.flatMap(({ name, fallback, shape: inner }): [string, unknown][] => {
     const [only, ...others] = inner.kind === 'select' ? inner.options : [];
-    if (fallback !== undefined && inner.kind !== 'secret') start[name] = fallback;
-    else if (only !== undefined && others.length === 0) start[name] = only.value;
-  }
-  return start;
+    if (fallback !== undefined && inner.kind !== 'secret') return [[name, fallback]];
+    return only !== undefined && others.length === 0 ? [[name, only.value]] : [];
+  });
+  return Object.fromEntries(start);
 }
 
 export interface Member {
@@ -214,7 +220,7 @@ export class ObjectDraft {
   ) {
     const given = isObject(value) ? value : {};
     this.present = isObject(value);
-    this.members = shape.fields.map((field) => ({ field, draft: draftOf(field.shape, given[field.name]) }));
+    this.members = shape.fields.map((field) => ({ field, draft: draftOf(field.shape, own(given, field.name)) }));
     const names = new Set(shape.fields.map((field) => field.name));
     const rest = Object.entries(given).filter(([name]) => !names.has(name));
     const { extra } = shape;

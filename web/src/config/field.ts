@@ -1,16 +1,6 @@
 /** What a form is made of, whichever way the plugin describes its configuration. */
 
-/** One field as the server sends it. */
-export interface ConfigField {
-  name: string;
-  label: string;
-  type: string;
-  default: unknown;
-  required: boolean;
-  options: unknown[] | null;
-  description: string;
-  fields: ConfigField[] | null;
-}
+import type { ConfigField } from '../api/generated';
 
 export interface Option {
   label: string;
@@ -121,6 +111,11 @@ export function shown(value: unknown): string {
 
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** A member that is the object's own: `constructor` is a name like any other. */
+export function own(object: Readonly<Record<string, unknown>>, name: string): unknown {
+  return Object.hasOwn(object, name) ? object[name] : undefined;
 }
 
 /** Whether two JSON values are the same, whatever the order of their keys. */

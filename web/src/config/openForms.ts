@@ -1,14 +1,15 @@
 /** Forms with changes that are not stored yet: they outlive their view, so that looking elsewhere loses nothing. */
 
+import type { Plugin } from '../api/model';
 import { ConfigApi } from './configApi';
-import { type Configurable, ConfigForm } from './configForm.svelte';
+import { ConfigForm } from './configForm.svelte';
 import type { Dashboard } from '../shell/dashboard.svelte';
 
 const MOST = 20;
 const forms = new Map<string, ConfigForm>();
 
 /** The form of a plugin: the one that was left with changes, or a new one. */
-export function openForm(dashboard: Dashboard, plugin: Configurable): ConfigForm {
+export function openForm(dashboard: Dashboard, plugin: Plugin): ConfigForm {
   const kept = forms.get(plugin.id);
   if (kept?.dirty) return kept;
   const form = new ConfigForm(new ConfigApi(dashboard.api), plugin);
