@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from service.host.configuration.config_store import ConfigStore
     from service.host.dependencies.environments import Environments
     from service.host.health import Health
+    from service.host.installing.editing import Editing
     from service.host.installing.install import Installer
     from service.host.installing.revising import Revising
     from service.host.installing.undoing import Undoing
@@ -37,6 +38,7 @@ REGISTRY: web.AppKey[Registry] = web.AppKey("registry")
 OPERATIONS: web.AppKey[Operations] = web.AppKey("operations")
 CALLER: web.AppKey[Caller] = web.AppKey("caller")
 INSTALLER: web.AppKey[Installer] = web.AppKey("installer")
+EDITING: web.AppKey[Editing] = web.AppKey("editing")
 REVISING: web.AppKey[Revising] = web.AppKey("revising")
 UPDATES: web.AppKey[Updates] = web.AppKey("updates")
 UNDOING: web.AppKey[Undoing] = web.AppKey("undoing")
