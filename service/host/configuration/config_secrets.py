@@ -89,8 +89,8 @@ def restore(shape: Shape | None, value: Any, stored: Any, path: str = "", *, sho
     if isinstance(value, list):
         old = stored if isinstance(stored, list) else []
         # Both have the same entries in the same order.
-        filled = shown if isinstance(shown, list) and len(shown) == len(old) else old
-        return _restore_list(shape.item(), value, old, filled, path)
+        same = shown if isinstance(shown, list) and len(shown) == len(old) else old
+        return _restore_list(shape.item(), value, old, same, path)
     return value
 
 
