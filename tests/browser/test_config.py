@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Locator, expect
+from playwright.async_api import Locator, Route, expect
 
 from tests.browser.conftest import Opener, Server, View
 
@@ -51,6 +51,14 @@ SCHEMA: dict[str, Any] = {
         },
     },
 }
+
+DROP = """(dialog, text) => {
+    const data = new DataTransfer();
+    data.items.add(new File([text], 'config.json', {type: 'application/json'}));
+    for (const type of ['dragenter', 'dragover', 'drop'])
+        dialog.querySelector('label').dispatchEvent(
+            new DragEvent(type, {dataTransfer: data, bubbles: true, cancelable: true}));
+}"""
 
 HOSTILE = "<img src=x onerror=window.injected=1>" + "\u202e" + "长" * 150 + "x" * 300
 
@@ -221,10 +229,27 @@ async def test_a_configuration_that_does_not_load_is_told_and_can_be_undone(
     assert (await seen(server, "picky"))["greeting"] == "Hello"
     await view.button("Undo this save").click()
     await expect(form.get_by_label("Greeting", exact=True)).to_have_value("Hello")
-    async with view.page.expect_response("**/config"):
-        await form.get_by_label("Greeting", exact=True).fill("good")
-        await view.button("Save").click()
+
+    # What is typed while a save is under way is not lost.
+    async def slowly(route: Route) -> None:
+        if route.request.method != "PUT":
+            await route.continue_()
+            return
+        response = await route.fetch()
+        await form.get_by_label("Limit", exact=True).fill("9")
+        await route.fulfill(response=response)
+
+    await view.page.route("**/config", slowly)
+    await form.get_by_label("Greeting", exact=True).fill("good")
+    await view.button("Save").click()
+    await expect(form).to_contain_text("Unsaved changes")
+    await expect(form.get_by_label("Limit", exact=True)).to_have_value("9")
+    await expect(view.button("Save")).to_be_enabled()
+    await view.page.unroute("**/config", slowly)
+    assert (await seen(server, "picky"))["greeting"] == "good"
+    await view.button("Save").click()
     await is_saved(form)
+    assert (await seen(server, "picky"))["limit"] == 9
 
 
 async def test_a_change_made_elsewhere_appears_or_is_offered(server: Server, open_page: Opener) -> None:
@@ -280,7 +305,9 @@ async def test_all_configuration_is_exported_previewed_imported_and_put_back(
 
     await view.button("Import configuration…").click()
     dialog = view.page.get_by_role("dialog")
-    await dialog.get_by_label("Configuration file").set_input_files(file)
+    # A file that is dropped here is no plugin to install.
+    await dialog.evaluate(DROP, file.read_text(encoding="utf-8"))
+    await expect(view.page.get_by_role("dialog")).to_have_count(1)
     await expect(dialog).to_contain_text("the same as the configuration now")
     await expect(dialog.get_by_role("button", name="Apply")).to_be_disabled()
 

@@ -192,8 +192,9 @@ export class ConfigForm {
     this.asked += 1;
     try {
       const root = this.mode === 'form' ? this.root : this.build(values);
+      const sent = this.typed();
       const stored = await this.api.write(this.plugin, root === null ? values : withoutDefaults(root, values));
-      this.settle(stored.config);
+      this.settle(stored.config, this.typed() === sent);
       this.stored = stored;
       return true;
     } catch (error) {
@@ -240,9 +241,25 @@ export class ConfigForm {
     return isObject(value) ? value : null;
   }
 
-  /** What was typed is stored. The form stays as it stands where it shows just that. */
-  private settle(config: Config): void {
+  /** What is in the form or the text, to be compared. */
+  private typed(): string {
+    return this.mode === 'json' ? this.json : JSON.stringify(this.root?.value());
+  }
+
+  /**
+   * What was sent is stored. The form stays as it stands where it shows just that, or where more was typed since.
+   *
+   * @param all whether nothing was typed since
+   */
+  private settle(config: Config, all: boolean): void {
     const { root } = this;
+    if (!all) {
+      this.baseline = config;
+      this.theirs = null;
+      this.before = JSON.stringify(this.build(config).value());
+      this.jsonBefore = textOf(config);
+      return;
+    }
     if (root !== null && this.mode === 'form') for (const [, draft] of places(root)) if (draft.kind === 'secret') draft.settle();
     if (root === null || this.mode === 'json' || !same(root.value() ?? {}, this.build(config).value() ?? {})) {
       this.rebuild(config);
