@@ -45,6 +45,7 @@ from service.host.loader import LoadLimits
 from service.host.plugin_logs import PluginLogs
 from service.host.reconciling.reconciler import ReconcilerLimits
 from service.host.store import Store
+from service.host.thumbnails import Thumbnails
 from service.live.event_log import EventLog
 from service.live.hub import Hub
 from service.live.limits import LiveLimits
@@ -94,6 +95,7 @@ def build_app(settings: Settings, home: Path) -> web.Application:
         _plugin_logs(settings, home),
         _kernel(settings, home),
         _tasks(settings),
+        _thumbnails(settings),
         _health(),
     ):
         app.cleanup_ctx.append(resource)
@@ -303,6 +305,15 @@ def _tasks(settings: Settings) -> Resource:
         await tasks.start()
         yield
         await tasks.close(settings.server.shutdown_s / 2)
+
+    return context
+
+
+def _thumbnails(settings: Settings) -> Resource:
+    async def context(app: web.Application) -> AsyncIterator[None]:
+        thumbnails = app[keys.THUMBNAILS] = Thumbnails(settings.thumbnails.private_hosts)
+        yield
+        await thumbnails.close()
 
     return context
 

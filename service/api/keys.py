@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from service.host.operations import Operations
     from service.host.plugin_logs import PluginLogs
     from service.host.registry import Registry
+    from service.host.thumbnails import Thumbnails
     from service.live.event_log import EventLog
     from service.live.hub import Hub
     from service.tasks.downloads import Downloads
@@ -42,6 +43,7 @@ TASKS: web.AppKey[Tasks] = web.AppKey("tasks")
 SEARCHES: web.AppKey[Searches] = web.AppKey("searches")
 DOWNLOADS: web.AppKey[Downloads] = web.AppKey("downloads")
 LISTING: web.AppKey[Listing] = web.AppKey("listing")
+THUMBNAILS: web.AppKey[Thumbnails] = web.AppKey("thumbnails")
 PARSERS: web.AppKey[Parsers] = web.AppKey("parsers")
 CONFIG: web.AppKey[ConfigStore] = web.AppKey("config")
 PLUGIN_LOGS: web.AppKey[PluginLogs] = web.AppKey("plugin_logs")
