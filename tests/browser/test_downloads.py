@@ -122,7 +122,7 @@ async def test_downloads_are_filtered_by_status(counter: Counter, server: Server
     await view.button("Active").click()
     await expect(view.page.locator("[data-task] h3")).to_have_text(["right"])
     counter.let()
-    await expect(view.page.get_by_role("heading", name="No download has this status")).to_be_visible()
+    await expect(view.page.get_by_role("heading", name="No task fits")).to_be_visible()
     await view.button("Completed").click()
     await expect(view.page.locator("[data-task] h3")).to_have_text(["right"])
     # One that is begun now would not show here.
@@ -139,9 +139,9 @@ async def test_older_downloads_are_a_click_away(server: Server, open_page: Opene
     await view.page.reload()
     tasks = view.page.locator("[data-task]")
     await expect(tasks).to_have_count(50)
-    await view.button("Show older downloads").click()
+    await view.button("Show older tasks").click()
     await expect(tasks).to_have_count(60)
-    await expect(view.button("Show older downloads")).to_have_count(0)
+    await expect(view.button("Show older tasks")).to_have_count(0)
     await expect(tasks.locator("h3")).to_have_text([f"number {number}" for number in reversed(range(60))])
 
 

@@ -197,7 +197,7 @@ async def test_what_plugins_find_does_nothing_by_itself(server: Server, open_pag
             {
                 "title": hostile,
                 "url": script,
-                "thumbnail": "https://elsewhere.example/spy.png",
+                "thumbnail": "http://127.0.0.1:9/spy.png",
                 "description": hostile,
                 "platform": hostile,
                 "metadata": {

@@ -92,6 +92,7 @@ export function task(changes: Partial<Task> = {}): Task {
     result_count: 0,
     failures: [],
     searching: [],
+    answered: [],
     save_path: null,
     external_id: null,
     resumable: true,

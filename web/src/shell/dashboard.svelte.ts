@@ -2,17 +2,14 @@
 
 import { connectionActivity, refusedActivity } from '../activity/activity';
 import { Api, ApiError } from '../api/api';
-import { Downloads } from '../downloads/downloads.svelte';
 import { isTaskEvent, type LiveEvent, TOPICS } from '../live/events';
 import { matches } from '../live/topics';
 import { formatMs } from '../ui/format';
 import { errorMessage, plainError, type Plugin, type Position } from '../api/model';
 import { preferences, t } from '../ui/preferences.svelte';
-import { Search } from '../search/search.svelte';
 import { type ConnectionStatus, DoNotRetry, LiveConnection } from '../live/socket';
 import { type Action, initialState, type InstallStage, reduce } from '../plugins/state';
 import { TaskApi } from '../tasks/taskApi';
-import type { Task, TaskAction } from '../tasks/taskModel';
 import { toasts } from '../ui/toasts.svelte';
 
 const TICK_MS = 1_000;
@@ -39,8 +36,8 @@ export class Dashboard {
 
   readonly api = new Api(() => preferences.language);
   readonly tasks = new TaskApi(this.api);
-  readonly search: Search;
-  readonly downloads: Downloads;
+  /** The search that was looked at last; null where none is to be gone back to. */
+  lastSearch = $state<string | null>(null);
   private readonly live: LiveConnection;
   private readonly followers = new Set<Follower>();
 
@@ -54,18 +51,12 @@ export class Dashboard {
         for (const follower of this.followers) {
           if (follower.topics.some((topic) => matches(topic, event.subject))) follower.event(event);
         }
-        if (!isTaskEvent(event)) {
-          this.dispatch({ kind: 'event', event });
-          return;
-        }
-        this.search.receive(event);
-        this.downloads.receive(event);
+        if (!isTaskEvent(event)) this.dispatch({ kind: 'event', event });
       },
       status: (status) => {
         this.connection = status;
         if (status.kind !== 'connecting') this.failures = status.kind === 'waiting' ? status.attempt : 0;
         if (status.kind !== 'live') return;
-        void this.refreshTasks();
         for (const follower of this.followers) follower.caughtUp();
       },
       resumed: (how, replayed) => {
@@ -73,8 +64,6 @@ export class Dashboard {
         this.dispatch({ kind: 'activity', activity: connectionActivity(kind, replayed, new Date()) });
       },
     });
-    this.search = new Search(this.tasks, this.live);
-    this.downloads = new Downloads(this.tasks, this.live);
   }
 
   /** Starts the connection and the clock. Returns what ends both. */
@@ -181,25 +170,6 @@ export class Dashboard {
   async download(url: string, title: string, plugin: string | null = null): Promise<void> {
     const task = await this.tasks.download(url, title, plugin);
     toasts.add('good', t('download.added'), task.title || task.url || '');
-    await this.catchUpTasks();
-  }
-
-  async actOnDownload(task: Task, action: TaskAction): Promise<void> {
-    try {
-      await this.downloads.act(task, action);
-    } catch (error) {
-      this.report(error);
-    }
-    await this.catchUpTasks();
-  }
-
-  private async catchUpTasks(): Promise<void> {
-    if (this.connection.kind !== 'live') await this.refreshTasks();
-  }
-
-  /** Nothing of tasks is replayed after a cut, so they are asked for again. */
-  private async refreshTasks(): Promise<void> {
-    await Promise.all([this.search.refresh(), this.downloads.refresh()]);
   }
 
   private async act(plugin: Plugin, action: () => Promise<void>): Promise<void> {

@@ -14,11 +14,16 @@ export const TASK_STATUSES = [
 ] as const;
 export type TaskStatus = (typeof TASK_STATUSES)[number];
 
+export const TASK_KINDS = ['download', 'search', 'parse'] as const;
+export type TaskKind = (typeof TASK_KINDS)[number];
+
 /** Why a task failed: the problem object of a request, with its text in both languages. */
 export interface TaskProblem {
   code: string;
   detail: string;
   messages?: Record<Language, string>;
+  /** What the plugin raised. */
+  error?: { traceback?: string | null } | null;
 }
 
 export interface TaskFailure {
@@ -28,10 +33,16 @@ export interface TaskFailure {
   messages?: Record<Language, string>;
 }
 
+/** A plugin that has done its part, well or not, and how many milliseconds it took. */
+export interface TaskAnswer {
+  plugin: string;
+  ms: number;
+}
+
 /** Times are ISO 8601, sizes bytes, `speed` bytes a second, `eta` seconds, `progress` 0 to 100. */
 export interface Task {
   id: string;
-  kind: 'search' | 'parse' | 'download';
+  kind: TaskKind;
   status: TaskStatus;
   plugin_name: string | null;
   title: string;
@@ -52,6 +63,7 @@ export interface Task {
   failures: TaskFailure[];
   /** The plugins that have not answered yet. */
   searching: string[];
+  answered: TaskAnswer[];
   save_path: string | null;
   /** What another program calls the download. */
   external_id: string | null;
@@ -91,16 +103,23 @@ export function failureMessage(failure: TaskFailure, language: Language): string
   return failure.messages?.[language] ?? failure.message;
 }
 
-/** What can be done with a download as it stands now. */
+/** How many milliseconds it took; null where it has not ended. */
+export function tookMs({ started_at, completed_at }: Task): number | null {
+  if (started_at === null || completed_at === null) return null;
+  return Math.max(0, Date.parse(completed_at) - Date.parse(started_at));
+}
+
+/** What can be done with a task as it stands now. */
 export type TaskAction = 'pause' | 'resume' | 'retry' | 'cancel';
 
 export function actionsOf(task: Task): TaskAction[] {
+  const canPause = task.kind === 'download';
   switch (task.status) {
     case 'pending':
-      return ['pause', 'cancel'];
+      return canPause ? ['pause', 'cancel'] : ['cancel'];
     case 'running':
     case 'downloading':
-      return task.resumable || task.external_id !== null ? ['pause', 'cancel'] : ['cancel'];
+      return canPause && (task.resumable || task.external_id !== null) ? ['pause', 'cancel'] : ['cancel'];
     case 'paused':
       return ['resume', 'cancel'];
     case 'failed':
