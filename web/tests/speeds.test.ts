@@ -23,7 +23,8 @@ describe('the speeds of a download', () => {
   });
 
   it('are a line that ends at the right and reaches the top', () => {
-    expect(linePoints([0, 50, 100], 59, 10)).toBe('57,10 58,5 59,0');
-    expect(linePoints([0, 0], 59, 10)).toBe('58,10 59,10');
+    expect(linePoints([0, 50, 100], 15, 10)).toBe('13,10 14,5 15,0');
+    expect(linePoints([0, 0], 15, 10)).toBe('14,10 15,10');
+    expect(linePoints(Array.from({ length: 60 }, () => 1), 59, 10)).toMatch(/^0,0 1,0 .* 59,0$/);
   });
 });

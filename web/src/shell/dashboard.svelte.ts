@@ -2,7 +2,7 @@
 
 import { connectionActivity, refusedActivity } from '../activity/activity';
 import { Api, ApiError } from '../api/api';
-import { isTaskEvent, type LiveEvent, TOPICS } from '../live/events';
+import { isPlugbayEvent, type LiveEvent, TOPICS } from '../live/events';
 import { matches } from '../live/topics';
 import { formatMs } from '../ui/format';
 import { errorMessage, plainError, type Plugin, type Position } from '../api/model';
@@ -51,7 +51,7 @@ export class Dashboard {
         for (const follower of this.followers) {
           if (follower.topics.some((topic) => matches(topic, event.subject))) follower.event(event);
         }
-        if (!isTaskEvent(event)) this.dispatch({ kind: 'event', event });
+        if (isPlugbayEvent(event)) this.dispatch({ kind: 'event', event });
       },
       status: (status) => {
         this.connection = status;

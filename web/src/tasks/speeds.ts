@@ -39,11 +39,15 @@ export class Speeds {
   }
 }
 
+/** A line of fewer samples than this would be too short to tell anything. */
+const SHOWN_LEAST = 16;
+
 /** The samples as the points of a line in a box of that size, the newest at its right edge. */
 export function linePoints(samples: readonly number[], width: number, height: number): string {
   const most = Math.max(...samples, 1);
-  const step = width / (KEPT - 1);
-  const first = KEPT - samples.length;
+  const shown = Math.max(samples.length, SHOWN_LEAST);
+  const step = width / (shown - 1);
+  const first = shown - samples.length;
   return samples
     .map((speed, index) => `${round((first + index) * step)},${round(height - (speed / most) * height)}`)
     .join(' ');
