@@ -23,7 +23,7 @@ from service.model.text import Text
 
 MAX_BYTES = 5 * 1024 * 1024
 
-_TIMEOUT_S = 15.0
+_TIMEOUT_S = 10.0
 _REDIRECTS = 3
 _AT_ONCE = 12
 _ACCEPT = "image/avif, image/webp, image/png, image/jpeg, image/gif"
