@@ -54,14 +54,17 @@ export type InstallSource = { kind: 'url'; url: string } | { kind: 'file'; file:
 export class Api {
   /**
    * @param language asked at every request, so that messages come in the language that is shown
+   * @param signIn has the reader sign in where the server wants that; resolves to whether it was done
    */
   constructor(
     private readonly language: () => Language,
     private readonly fetcher: typeof fetch = (input, init) => fetch(input, init),
+    private readonly signIn: () => Promise<boolean> = () => Promise.resolve(false),
   ) {}
 
+  /** The connection asks this, which has its own way to say that a token is wanted. */
   plugins(signal?: AbortSignal): Promise<Snapshot> {
-    return this.send('GET', '/api/plugins', undefined, signal);
+    return this.sendOnce('GET', '/api/plugins', undefined, signal);
   }
 
   toggle(plugin: Plugin, enabled: boolean): Promise<{ enabled: boolean }> {
@@ -97,11 +100,25 @@ export class Api {
   }
 
   /**
-   * Asks the server.
+   * Asks the server; where it wants a token, the reader is asked for that, and then the server once more.
    *
    * @throws ApiError
    */
   async send<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
+    try {
+      return await this.sendOnce<T>(method, path, body, signal);
+    } catch (error) {
+      if (!(error instanceof ApiError) || error.status !== 401 || !(await this.signIn())) throw error;
+      return this.sendOnce<T>(method, path, body, signal);
+    }
+  }
+
+  /**
+   * Asks the server, and nobody for a token.
+   *
+   * @throws ApiError
+   */
+  async sendOnce<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
     const headers = new Headers({ Accept: 'application/json', 'Accept-Language': this.language() });
     const init: RequestInit = { method, headers, credentials: 'same-origin', cache: 'no-store' };
     if (signal !== undefined) init.signal = signal;
@@ -120,7 +137,8 @@ export class Api {
     }
     const text = await response.text();
     if (!response.ok) throw new ApiError(problemOf(response, text));
-    return JSON.parse(text) as T;
+    // 204 has nothing to say.
+    return (text === '' ? undefined : JSON.parse(text)) as T;
   }
 }
 

@@ -13,6 +13,7 @@ import { type ConnectionStatus, DoNotRetry, LiveConnection } from '../live/socke
 import { type Action, initialState, type InstallStage, reduce } from '../plugins/state';
 import { TaskApi } from '../tasks/taskApi';
 import type { Task, TaskAction } from '../tasks/taskModel';
+import { session } from './session.svelte';
 import { toasts } from '../ui/toasts.svelte';
 
 const TICK_MS = 1_000;
@@ -37,7 +38,7 @@ export class Dashboard {
   acting = $state.raw<ReadonlySet<string>>(new Set());
   reloadingAll = $state(false);
 
-  readonly api = new Api(() => preferences.language);
+  readonly api = new Api(() => preferences.language, undefined, () => session.ask());
   readonly tasks = new TaskApi(this.api);
   readonly search: Search;
   readonly downloads: Downloads;
@@ -63,6 +64,7 @@ export class Dashboard {
       },
       status: (status) => {
         this.connection = status;
+        if (status.kind === 'stopped' && status.reason === 'sign_in') void session.ask();
         if (status.kind !== 'connecting') this.failures = status.kind === 'waiting' ? status.attempt : 0;
         if (status.kind !== 'live') return;
         void this.refreshTasks();
