@@ -55,6 +55,10 @@ export type RegistryReloadedEvent = Envelope<
   { success_count: number; fail_count: number }
 >;
 export type ConfigImportedEvent = Envelope<'plugbay.config.imported', { reloaded_count: number }>;
+export type LogEvent = Envelope<
+  'plugbay.log',
+  { at: string; level: string; generation: number; message: string }
+>;
 export type HeartbeatEvent = Envelope<'plugbay.heartbeat', Record<string, never>>;
 
 export type PlugbayEvent =
@@ -66,7 +70,7 @@ export type PlugbayEvent =
   | HeartbeatEvent;
 
 /** Whatever the connection brings. */
-export type LiveEvent = PlugbayEvent | TaskEvent;
+export type LiveEvent = PlugbayEvent | TaskEvent | LogEvent;
 
 /** What the page always subscribes to; tasks only while a view shows some. */
 export const TOPICS = ['plugins/**', 'registry', 'config'];
@@ -87,6 +91,7 @@ const KNOWN_TYPES: ReadonlySet<string> = new Set<LiveEvent['type']>([
   'plugbay.registry.reloaded',
   'plugbay.config.imported',
   'plugbay.heartbeat',
+  'plugbay.log',
 ]);
 
 /** The event in a decoded frame, or null for anything else, such as an event type of a newer server. */

@@ -55,6 +55,7 @@ export class Dashboard {
         for (const follower of this.followers) {
           if (follower.topics.some((topic) => matches(topic, event.subject))) follower.event(event);
         }
+        if (event.type === 'plugbay.log') return;
         if (!isTaskEvent(event)) {
           this.dispatch({ kind: 'event', event });
           return;
