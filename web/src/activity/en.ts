@@ -122,6 +122,7 @@ export const en = {
   'log.level.warning': 'Warning',
   'log.level.error': 'Error',
   'log.level.critical': 'Critical',
+  'log.pause': 'Pause',
   'log.follow': 'Follow',
   'log.following': 'Following the newest lines',
   'log.held': 'Held at this place',

@@ -1,11 +1,12 @@
 /** The times of the last reloads, kept up to date. */
 
+import type { Load } from '../api/generated';
 import type { Dashboard } from '../shell/dashboard.svelte';
-import { joinedReloads, type Reload } from './reloads';
+import { joinedLoads } from './reloads';
 
 export class Reloads {
   /** Oldest first. */
-  list = $state.raw<readonly Reload[]>([]);
+  list = $state.raw<readonly Load[]>([]);
   ready = $state(false);
   problem = $state.raw<unknown>(null);
 
@@ -16,13 +17,13 @@ export class Reloads {
     return this.dashboard.follow({ topics: [], event: () => undefined, caughtUp: () => void this.catchUp() });
   }
 
-  add(reloads: readonly Reload[]): void {
-    this.list = joinedReloads(this.list, reloads);
+  add(loads: readonly Load[]): void {
+    this.list = joinedLoads(this.list, loads);
   }
 
   private async catchUp(): Promise<void> {
     try {
-      const { reloads } = await this.dashboard.api.send<{ reloads: Reload[] }>('GET', '/api/stats');
+      const { reloads } = await this.dashboard.api.send<{ reloads: Load[] }>('GET', '/api/stats');
       this.add(reloads);
       this.problem = null;
     } catch (error) {

@@ -1,43 +1,41 @@
 /** Times of reloads: joined, bounded, and summed up. */
 
+import type { Load } from '../api/generated';
 import type { LiveEvent } from '../live/events';
-
-/** A load of a plugin that was to replace, or begin, a generation. `ms` from the change to its effect, as far as known. */
-export interface Reload {
-  /** ISO 8601. */
-  at: string;
-  id: string;
-  generation: number;
-  ms: number;
-  ok: boolean;
-}
 
 export const RELOAD_LIMIT = 200;
 
-/** The reload that an event tells of, or null. */
-export function reloadOf(event: LiveEvent): Reload | null {
+/** The load that an event tells of, or null; as the server's own list has them. */
+export function loadOf(event: LiveEvent): Load | null {
   switch (event.type) {
     case 'plugbay.plugin.loaded':
     case 'plugbay.plugin.reloaded':
     case 'plugbay.plugin.configured':
     case 'plugbay.plugin.enabled':
     case 'plugbay.plugin.failed': {
-      const { plugin, timings } = event.data;
-      if (timings === undefined) return null;
+      const { plugin, cause, timings } = event.data;
       const ok = event.type !== 'plugbay.plugin.failed';
+      // It serves as before: nothing was loaded.
+      if (ok && timings === undefined) return null;
       const generation = ok ? plugin.generation : (plugin.error?.generation ?? plugin.generation);
-      return { at: event.time, id: plugin.id, generation, ms: timings.load_ms, ok };
+      const times = { ms: timings?.total_ms ?? null, load_ms: timings?.load_ms ?? null };
+      return { at: event.time, id: plugin.id, generation, cause, ok, ...times };
     }
     default:
       return null;
   }
 }
 
+/** What tells a load from all others. */
+export function keyOf({ at, id }: Load): string {
+  return `${at} ${id}`;
+}
+
 /** Both, each once, oldest first, the newest `RELOAD_LIMIT`. */
-export function joinedReloads(known: readonly Reload[], come: readonly Reload[]): readonly Reload[] {
+export function joinedLoads(known: readonly Load[], come: readonly Load[]): readonly Load[] {
   if (come.length === 0) return known;
-  const all = new Map<string, Reload>();
-  for (const reload of [...known, ...come]) all.set(`${reload.id} ${reload.generation} ${reload.ok}`, reload);
+  const all = new Map<string, Load>();
+  for (const load of [...known, ...come]) all.set(keyOf(load), load);
   return [...all.values()].sort((one, other) => (one.at < other.at ? -1 : one.at > other.at ? 1 : 0)).slice(-RELOAD_LIMIT);
 }
 
@@ -47,18 +45,18 @@ export interface Summary {
   /** Milliseconds, of what went well; null where nothing did. */
   p50: number | null;
   p95: number | null;
-  slowest: Reload | null;
+  slowest: number | null;
 }
 
-export function summaryOf(reloads: readonly Reload[]): Summary {
-  const good = reloads.filter(({ ok }) => ok).sort((one, other) => one.ms - other.ms);
-  const times = good.map(({ ms }) => ms);
+export function summaryOf(loads: readonly Load[]): Summary {
+  const good = loads.filter(({ ok }) => ok);
+  const times = good.flatMap(({ ms }) => ms ?? []).sort((one, other) => one - other);
   return {
-    count: reloads.length,
-    failed: reloads.length - good.length,
+    count: loads.length,
+    failed: loads.length - good.length,
     p50: quantile(times, 0.5),
     p95: quantile(times, 0.95),
-    slowest: good.at(-1) ?? null,
+    slowest: times.at(-1) ?? null,
   };
 }
 

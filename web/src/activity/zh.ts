@@ -118,6 +118,7 @@ export const zh = {
   'log.level.warning': '警告',
   'log.level.error': '错误',
   'log.level.critical': '严重',
+  'log.pause': '暂停',
   'log.follow': '跟随最新',
   'log.following': '正在跟随最新的日志',
   'log.held': '已停在当前位置',
