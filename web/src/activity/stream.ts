@@ -1,7 +1,6 @@
 /** The event stream as lines: what each event says, which filters let it through, and how old and new are joined. */
 
-import { isTaskEvent, type LiveEvent, type PlugbayEvent, pluginIdOf } from '../live/events';
-import type { TaskEvent } from '../tasks/taskEvents';
+import { isPlugbayEvent, isTaskEvent, type LiveEvent, type PlugbayEvent, pluginIdOf, type TaskEvent } from '../live/events';
 import { type Activity, activityOf, type Tone } from './activity';
 
 /** How many events the page keeps. */
@@ -51,7 +50,7 @@ export function entryOf(event: LiveEvent): StreamEntry | null {
     const plugin = plugin_name === null ? null : `${kind === 'parse' ? 'parser' : kind}/${plugin_name}`;
     return { ...base, area: 'tasks', tone: TASK_TONES[saying.kind], plugin, saying };
   }
-  if (event.type === 'plugbay.log') return null;
+  if (!isPlugbayEvent(event)) return null;
   const plugin = pluginIdOf(event);
   const activity = activityOf(event) ?? quietActivity(event);
   if (activity !== null) {
