@@ -80,7 +80,7 @@ async def test_the_stream_is_filtered_and_unfolded(server: Server, open_page: Op
     assert view.page.url.endswith("#/activity?plugin=parser%2Fpicked")
     await expect(events(view, "task.completed")).to_have_count(0)
     await failed.get_by_role("button", name="JSON of the event").click()
-    await expect(failed.get_by_role("region")).to_contain_text('"type": "plugbay.plugin.failed"')
+    await expect(failed.get_by_role("group")).to_contain_text('"type": "plugbay.plugin.failed"')
     await failed.get_by_role("link", name="Code").click()
     assert "#/plugins/parser/picked/code" in view.page.url
 
@@ -88,7 +88,7 @@ async def test_the_stream_is_filtered_and_unfolded(server: Server, open_page: Op
 async def test_the_times_of_reloads_are_drawn_and_can_be_read(server: Server, open_page: Opener) -> None:
     server.save("search/timed_plugin.py", search_plugin("timed"))
     view = await open_page(f"{server.url}/#/activity?plugin=search/timed")
-    region = view.page.get_by_role("region", name="Reload times", exact=True).first
+    region = view.page.get_by_role("region", name="Reload times", exact=True)
     await expect(region).to_contain_text("last 1")
     await expect(region.locator("canvas")).to_be_visible()
     server.save("search/timed_plugin.py", search_plugin("timed", "2.0.0"))
