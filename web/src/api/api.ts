@@ -105,12 +105,7 @@ export class Api {
    * @throws ApiError
    */
   async send<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
-    try {
-      return await this.sendOnce<T>(method, path, body, signal);
-    } catch (error) {
-      if (!(error instanceof ApiError) || error.status !== 401 || !(await this.signIn())) throw error;
-      return this.sendOnce<T>(method, path, body, signal);
-    }
+    return parsed((await this.exchange(method, path, initOf(body, signal))).text) as T;
   }
 
   /**
@@ -119,27 +114,59 @@ export class Api {
    * @throws ApiError
    */
   async sendOnce<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
-    const headers = new Headers({ Accept: 'application/json', 'Accept-Language': this.language() });
-    const init: RequestInit = { method, headers, credentials: 'same-origin', cache: 'no-store' };
-    if (signal !== undefined) init.signal = signal;
-    if (body instanceof FormData) {
-      init.body = body;
-    } else if (body !== undefined) {
-      headers.set('Content-Type', 'application/json');
-      init.body = JSON.stringify(body);
+    return parsed((await this.exchangeOnce(method, path, initOf(body, signal))).text) as T;
+  }
+
+  /**
+   * As `send`, for something that is not JSON, or whose headers count.
+   *
+   * @throws ApiError
+   */
+  async exchange(method: string, path: string, init: RequestInit = {}): Promise<{ text: string; headers: Headers }> {
+    try {
+      return await this.exchangeOnce(method, path, init);
+    } catch (error) {
+      if (!(error instanceof ApiError) || error.status !== 401 || !(await this.signIn())) throw error;
+      return this.exchangeOnce(method, path, init);
     }
+  }
+
+  private async exchangeOnce(
+    method: string,
+    path: string,
+    init: RequestInit,
+  ): Promise<{ text: string; headers: Headers }> {
+    const headers = new Headers(init.headers);
+    headers.set('Accept', 'application/json, text/plain');
+    headers.set('Accept-Language', this.language());
     let response: Response;
     try {
-      response = await this.fetcher(path, init);
+      response = await this.fetcher(path, { ...init, method, headers, credentials: 'same-origin', cache: 'no-store' });
     } catch (cause) {
-      if (signal?.aborted) throw cause;
+      if (init.signal?.aborted) throw cause;
       throw new ApiError({ status: 0, code: 'unreachable', title: '', detail: '' });
     }
     const text = await response.text();
     if (!response.ok) throw new ApiError(problemOf(response, text));
-    // 204 has nothing to say.
-    return (text === '' ? undefined : JSON.parse(text)) as T;
+    return { text, headers: response.headers };
   }
+}
+
+function initOf(body: unknown, signal: AbortSignal | undefined): RequestInit {
+  const init: RequestInit = {};
+  if (signal !== undefined) init.signal = signal;
+  if (body instanceof FormData) {
+    init.body = body;
+  } else if (body !== undefined) {
+    init.headers = { 'Content-Type': 'application/json' };
+    init.body = JSON.stringify(body);
+  }
+  return init;
+}
+
+/** 204 has nothing to say. */
+function parsed(text: string): unknown {
+  return text === '' ? undefined : JSON.parse(text);
 }
 
 function pluginPath({ type, name }: Plugin): string {

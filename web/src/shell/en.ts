@@ -10,7 +10,7 @@ export const en = {
   'signin.submitting': 'Signing in…',
   'signin.show': 'Show the token',
   'signin.empty': 'Enter the token',
-  'signin.wrong': 'That is not the token. Check it and try again; mind spaces at either end.',
+  'signin.wrong': 'That is not the token. Check it and try again.',
   'signin.where':
     'The token is the setting server.token; where that is not set, it stands in the file data/token of the server’s home.',
   'signin.address': 'Or open the sign-in address that the server printed at its start:',

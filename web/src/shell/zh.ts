@@ -7,7 +7,7 @@ export const zh = {
   'signin.submitting': '正在登录…',
   'signin.show': '显示令牌',
   'signin.empty': '请输入令牌',
-  'signin.wrong': '令牌不正确。请核对后重试，注意首尾不要带空格。',
+  'signin.wrong': '令牌不正确，请核对后重试。',
   'signin.where': '令牌就是设置 server.token 的值；没有设置时，保存在服务器主目录的 data/token 文件中。',
   'signin.address': '也可以打开服务器启动时打印的登录地址：',
   'signin.later': '暂不登录',
