@@ -102,25 +102,36 @@ export class Api {
    * @throws ApiError
    */
   async send<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
-    const headers = new Headers({ Accept: 'application/json', 'Accept-Language': this.language() });
-    const init: RequestInit = { method, headers, credentials: 'same-origin', cache: 'no-store' };
+    const init: RequestInit = {};
     if (signal !== undefined) init.signal = signal;
     if (body instanceof FormData) {
       init.body = body;
     } else if (body !== undefined) {
-      headers.set('Content-Type', 'application/json');
+      init.headers = { 'Content-Type': 'application/json' };
       init.body = JSON.stringify(body);
     }
+    return JSON.parse((await this.exchange(method, path, init)).text) as T;
+  }
+
+  /**
+   * Asks the server for something that is not JSON, or whose headers count.
+   *
+   * @throws ApiError
+   */
+  async exchange(method: string, path: string, init: RequestInit = {}): Promise<{ text: string; headers: Headers }> {
+    const headers = new Headers(init.headers);
+    headers.set('Accept', 'application/json, text/plain');
+    headers.set('Accept-Language', this.language());
     let response: Response;
     try {
-      response = await this.fetcher(path, init);
+      response = await this.fetcher(path, { ...init, method, headers, credentials: 'same-origin', cache: 'no-store' });
     } catch (cause) {
-      if (signal?.aborted) throw cause;
+      if (init.signal?.aborted) throw cause;
       throw new ApiError({ status: 0, code: 'unreachable', title: '', detail: '' });
     }
     const text = await response.text();
     if (!response.ok) throw new ApiError(problemOf(response, text));
-    return JSON.parse(text) as T;
+    return { text, headers: response.headers };
   }
 }
 
