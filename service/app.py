@@ -44,10 +44,13 @@ from service.host.kernel import Kernel, KernelLimits
 from service.host.loader import LoadLimits
 from service.host.plugin_logs import PluginLogs
 from service.host.reconciling.reconciler import ReconcilerLimits
+from service.host.server_process import ServerProcess
+from service.host.statistics.statistics import Statistics
 from service.host.store import Store
 from service.live.event_log import EventLog
 from service.live.hub import Hub
 from service.live.limits import LiveLimits
+from service.model.events import STATS
 from service.settings import Settings
 from service.tasks.board import Board
 from service.tasks.downloads import Downloads
@@ -93,6 +96,8 @@ def build_app(settings: Settings, home: Path) -> web.Application:
         _history(settings, home),
         _plugin_logs(settings, home),
         _kernel(settings, home),
+        # Right after it, so that no load is missed.
+        _statistics(home),
         _tasks(settings),
         _health(),
     ):
@@ -218,6 +223,25 @@ def _kernel(settings: Settings, home: Path) -> Resource:
         await asyncio.gather(start, return_exceptions=True)
         await placing.close()
         await kernel.close(settings.server.shutdown_s / 2)
+
+    return context
+
+
+def _statistics(home: Path) -> Resource:
+    async def context(app: web.Application) -> AsyncIterator[None]:
+        kernel, hub = app[KERNEL], app[keys.HUB]
+        app[keys.SERVER_PROCESS] = ServerProcess(home, lambda: len(kernel.templates.workers()))
+        statistics = app[keys.STATISTICS] = Statistics(
+            app[keys.CALL_COUNTS],
+            app[keys.EVENT_LOG],
+            plugins=lambda: kernel.registry,
+            wanted=lambda: hub.is_wanted(STATS),
+        )
+        runner = asyncio.create_task(statistics.run(), name="statistics")
+        yield
+        statistics.close()
+        runner.cancel()
+        await asyncio.gather(runner, return_exceptions=True)
 
     return context
 

@@ -21,7 +21,7 @@ from service.api.authority import (
     with_port,
 )
 from service.api.credentials import Credentials
-from service.api.keys import CORS_ORIGIN
+from service.api.keys import CORS_ORIGIN, TOKEN_NEEDED
 from service.errors import PlugbayError, RequestRefused
 from service.model.text import Text
 
@@ -33,8 +33,8 @@ _CORS_METHODS = "GET, HEAD, POST, PUT, DELETE, OPTIONS"
 _CORS_REQUEST_HEADERS = "Authorization, Content-Type, Accept-Language, If-Match, Last-Event-ID"
 _CORS_RESPONSE_HEADERS = "ETag, Retry-After, X-Request-ID"
 
-# Answered without the token: it tells a supervisor that the process lives, and nothing else.
-TOKEN_FREE_PATHS = frozenset({"/livez"})
+# Answered without the token: the one tells a supervisor that the process lives, the other takes the token.
+TOKEN_FREE_PATHS = frozenset({"/livez", "/api/session"})
 
 # Headers by which a proxy speaks for somebody else, and the beginnings of names that only proxies give.
 _FORWARDING = (
@@ -80,6 +80,9 @@ class Door:
         allowed_origins: origins (`https://name:port`) whose pages may use it; they get CORS.
         token: what those show who do not come by loopback; None refuses all of them.
 
+    Attributes:
+        credentials: knows the token, if there is one.
+
     Raises:
         PlugbayError: an entry of a list is not a host or not an origin.
     """
@@ -96,7 +99,7 @@ class Door:
         self._allowed_hosts = {_listed_host(item) for item in allowed_hosts if not item.startswith("*.")}
         self._allowed_domains = [_listed_host(item[2:]) for item in allowed_hosts if item.startswith("*.")]
         self._allowed_origins = {_listed_origin(item) for item in allowed_origins}
-        self._credentials = None if token is None else Credentials(token)
+        self.credentials = None if token is None else Credentials(token)
         self._hosts: dict[bytes, _HostVerdict] = {}
 
     def examine(self, request: web.BaseRequest) -> web.Response | None:
@@ -150,6 +153,7 @@ class Door:
             and not forwarded
             and is_loopback_address(request.remote or "")
         )
+        request[TOKEN_NEEDED] = needs_token
         if target.startswith("/?") and request.method in ("GET", "HEAD"):
             signed_in = self._sign_in(request, needs_token)
             if signed_in is not None:
@@ -157,6 +161,24 @@ class Door:
         if needs_token:
             self._check_token(request)
         return None
+
+    def sign_in(self, token: str, response: web.StreamResponse, *, secure: bool) -> None:
+        """Leave the cookie with whoever has the token; `secure` where the connection is encrypted.
+
+        Raises:
+            DoorRefused: it is another one.
+        """
+        if self.credentials is None:
+            raise DoorRefused(
+                Text(
+                    zh="这台服务器没有访问令牌：它只接受本机访问，无需登录",
+                    en="This server has no token: it only takes connections from this machine, which need none",
+                ),
+                code="token_wrong",
+            )
+        if not self.credentials.is_token(token):
+            _refuse_wrong_token()
+        self.credentials.set_cookie(response, secure=secure)
 
     def _judge_host(self, header: bytes | None) -> _HostVerdict:
         if header is None:
@@ -206,7 +228,7 @@ class Door:
         given = parse_qs(urlsplit(request.raw_path).query).get("token")
         if given is None:
             return None
-        credentials = self._credentials
+        credentials = self.credentials
         right = credentials is not None and len(given) == 1 and credentials.is_token(given[0])
         if not right and needs_token:
             _refuse_wrong_token()
@@ -219,7 +241,7 @@ class Door:
         return response
 
     def _check_token(self, request: web.BaseRequest) -> None:
-        if self._credentials is not None and self._credentials.are_shown_by(request):
+        if self.credentials is not None and self.credentials.shown_by(request) is not None:
             return
         if request.rel_url.path in TOKEN_FREE_PATHS:
             return

@@ -18,6 +18,7 @@ from service.api import (
 from service.api.keys import OPENAPI
 from service.api.responses import json_bytes_response
 from service.api.route import KEYWORD, Query, Route
+from service.api.server_routes import SERVER_ROUTES
 from service.api.task_routes import TASK_ROUTES
 from service.api.upload import Upload
 from service.api.version_routes import VERSION_ROUTES
@@ -251,6 +252,7 @@ ROUTES: tuple[Route, ...] = (
         tag="events",
         response=(dict[str, Any],),
     ),
+    *SERVER_ROUTES,
     Route(
         method="GET",
         path="/livez",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import secrets
+import time
 from pathlib import Path
 from time import perf_counter
 
@@ -22,6 +23,7 @@ from service.api.changes import changes_context
 from service.api.door import Door, DoorRefused, cors_headers
 from service.api.keys import (
     BODY_LIMITS,
+    CALL_COUNTS,
     CORS_ORIGIN,
     DOOR,
     EVENT_LOG,
@@ -32,6 +34,7 @@ from service.api.keys import (
     PREPARED,
     REGISTRY,
     REQUEST_ID,
+    TRIES,
 )
 from service.api.metrics import Facts, Metrics
 from service.api.openapi import build_openapi
@@ -39,9 +42,11 @@ from service.api.pages import refusal_page, wants_page
 from service.api.problems import problem_of, problem_of_http, problem_of_unexpected
 from service.api.responses import SAFE_HEADERS, SAFE_HEADERS_UNLESS_SET
 from service.api.routes import ROUTES
+from service.api.session import Tries
 from service.api.static import BUILT_FOLDER, add_static_routes
 from service.api.websocket import say_goodbye
 from service.errors import PlugbayError
+from service.host.statistics.calls import CallCounts
 
 UNMATCHED = "unmatched"
 
@@ -65,10 +70,12 @@ def add_api(
         version: the server's version, for the API document.
         front_end: the folder of the built dashboard; it need not be there.
     """
-    metrics = Metrics()
+    counts = app[CALL_COUNTS] = CallCounts(time.monotonic)
+    metrics = Metrics(counts)
     app[DOOR] = door
     app[BODY_LIMITS] = limits
     app[METRICS] = metrics
+    app[TRIES] = Tries(time.monotonic)
     app[OPENAPI] = msgspec.json.encode(build_openapi(ROUTES, version=version))
     metrics.facts = Facts(
         plugins=lambda: app[REGISTRY].all(),

@@ -23,9 +23,12 @@ from service.api.server import add_api
 from service.api.task_problems import task_problem
 from service.errors import PlugbayError, PluginDisabled, PluginNotFound
 from service.host.database import Database
+from service.host.server_process import ServerProcess
+from service.host.statistics.statistics import Statistics
 from service.live.event_log import EventLog
 from service.live.hub import Hub
 from service.live.limits import LiveLimits
+from service.model.events import STATS
 from service.model.identity import Identity, PluginType
 from service.model.plugin import LoadError, Manifest, Origin, Permissions, PluginView, Stage
 from service.model.states import PluginState
@@ -65,6 +68,14 @@ class FakePlugin:
     manifest: Manifest | None
     enabled: bool = True
     error: LoadError | None = None
+    running: int = 0
+    draining_calls: int = 0
+    serving: None = None
+    draining: tuple[()] = ()
+
+    @property
+    def state(self) -> PluginState:
+        return self.view().state
 
     def view(self) -> PluginView:
         return PluginView(
@@ -118,7 +129,7 @@ class FakeCaller:
     search_s = 30.0
 
     def __init__(self) -> None:
-        self.count: Callable[[str, str, str], None] = lambda *_: None
+        self.count: Callable[[str, str, str, float], None] = lambda *_: None
         self.answers: dict[tuple[str, str], Any] = {}
         self.calls: list[tuple[str, str, dict[str, Any]]] = []
 
@@ -129,9 +140,9 @@ class FakeCaller:
         try:
             answer = self._answer(plugin, method, params)
         except PlugbayError as error:
-            self.count(str(plugin.identity), method, error.code)
+            self.count(str(plugin.identity), method, error.code, 0.25)
             raise
-        self.count(str(plugin.identity), method, "ok")
+        self.count(str(plugin.identity), method, "ok", 0.25)
         return answer
 
     async def stream(
@@ -363,6 +374,11 @@ async def running_api(
         front_end=front_end,
     )
     caller.count = app[keys.METRICS].count_call
+    plugins: Any = registry
+    app[keys.STATISTICS] = Statistics(
+        app[keys.CALL_COUNTS], log, plugins=plugins.all, wanted=lambda: app[keys.HUB].is_wanted(STATS)
+    )
+    app[keys.SERVER_PROCESS] = ServerProcess(front_end, lambda: 7)
     server = ApiServer(app)
     await server.start_server(logger=logger)
     async with TestClient(server) as client:
