@@ -1,19 +1,13 @@
 /** One call of a plugin by hand: what came, how long it took, what it wrote to its log meanwhile. */
 
 import { ApiError } from '../api/api';
+import type { LogLineData } from '../api/generated';
 import type { LoadError, Plugin } from '../api/model';
-import type { LiveEvent } from '../live/events';
+import { isTaskEvent, type LiveEvent } from '../live/events';
 import type { Dashboard } from '../shell/dashboard.svelte';
 import { describe } from '../shell/dashboard.svelte';
 import { hasEnded, type Task } from '../tasks/taskModel';
 import { pathOf, pluginErrorOf } from './sources';
-
-export interface LogLine {
-  at: string;
-  level: string;
-  generation: number | null;
-  message: string;
-}
 
 export type Attempt =
   | { kind: 'none' }
@@ -28,7 +22,7 @@ export class TryOut {
   input = $state('');
   attempt = $state.raw<Attempt>({ kind: 'none' });
   generation = $state<number | null>(null);
-  log = $state.raw<readonly LogLine[]>([]);
+  log = $state.raw<readonly LogLineData[]>([]);
 
   private abort: AbortController | null = null;
   private leave: (() => void) | null = null;
@@ -111,7 +105,7 @@ export class TryOut {
     if (error === undefined) return results;
     // The answer has only the message; the task has all that is known of it.
     const { problem } = await tasks.task(task_id);
-    throw new ApiError({ status: 502, title: '', detail: error.message, code: error.code, ...problem });
+    throw problem === null ? new ApiError({ status: 502, title: '', detail: error.message, code: error.code }) : asError(problem);
   }
 
   private async download(plugin: Plugin, url: string, ms: () => number): Promise<void> {
@@ -121,7 +115,7 @@ export class TryOut {
     this.leave = this.dashboard.follow({
       topics: [`tasks/${task.id}`],
       event: (event) => {
-        if ('task' in event.data) this.showTask(event.data.task as Task, ms);
+        if (isTaskEvent(event)) this.showTask(event.data.task, ms);
       },
       caughtUp: () => void tasks.task(task.id).then((now) => this.showTask(now, ms), () => undefined),
     });
@@ -133,14 +127,12 @@ export class TryOut {
     const { attempt } = this;
     if (attempt.kind === 'download' && hasEnded(attempt.task)) return;
     if (task.status === 'failed') {
-      const problem = task.problem;
-      const detail = task.error ?? '';
-      const known = problem === null ? null : new ApiError({ status: 502, title: '', ...problem, detail: problem.detail });
-      this.attempt = { kind: 'error', error: pluginErrorOf(known), text: detail, ms: ms() };
+      const error = task.problem === null ? null : pluginErrorOf(asError(task.problem));
+      this.attempt = { kind: 'error', error, text: task.error ?? '', ms: ms() };
       this.leave?.();
       return;
     }
-    this.generation = (task as Task & { generation?: number | null }).generation ?? this.generation;
+    this.generation = task.generation ?? this.generation;
     this.attempt = { kind: 'download', task, ms: ms() };
     if (hasEnded(task)) {
       this.leave?.();
@@ -163,9 +155,7 @@ export class TryOut {
   }
 
   private hear(event: LiveEvent): void {
-    const line = event.data as unknown as LogLine;
-    if (typeof line.message !== 'string' || typeof line.at !== 'string') return;
-    this.log = [...this.log, line].slice(-LOG_LINES);
+    if (event.type === 'plugbay.log') this.log = [...this.log, event.data].slice(-LOG_LINES);
   }
 
   /** What was written meanwhile, whole: what is heard live may have been dropped. */
@@ -178,8 +168,8 @@ export class TryOut {
     }
   }
 
-  private async readLog(plugin: Plugin, lines: number): Promise<LogLine[]> {
-    return (await this.dashboard.api.send<{ lines: LogLine[] }>('GET', `${pathOf(plugin)}/logs?lines=${lines}`)).lines;
+  private async readLog(plugin: Plugin, lines: number): Promise<LogLineData[]> {
+    return (await this.dashboard.api.send<{ lines: LogLineData[] }>('GET', `${pathOf(plugin)}/logs?lines=${lines}`)).lines;
   }
 
   private stopFollowing(): void {
@@ -188,4 +178,9 @@ export class TryOut {
     this.leave = null;
     this.leaveLog = null;
   }
+}
+
+/** A task's problem is the problem object that a request would have had. */
+function asError({ error, ...problem }: NonNullable<Task['problem']>): ApiError {
+  return new ApiError({ ...problem, ...(error === null ? {} : { error: error as unknown as LoadError }) });
 }
