@@ -11,9 +11,9 @@ import { defaultKeymap, history, historyKeymap, indentWithTab } from '@codemirro
 import { python } from '@codemirror/lang-python';
 import { bracketMatching, foldGutter, foldKeymap, indentOnInput, indentUnit } from '@codemirror/language';
 import { lintGutter, lintKeymap } from '@codemirror/lint';
-import { type MergeView, unifiedMergeView } from '@codemirror/merge';
+import { acceptChunk, goToNextChunk, goToPreviousChunk, rejectChunk, unifiedMergeView } from '@codemirror/merge';
 import { highlightSelectionMatches, search, searchKeymap } from '@codemirror/search';
-import { Compartment, EditorState, type Extension } from '@codemirror/state';
+import { Compartment, EditorState, type Extension, Prec } from '@codemirror/state';
 import {
   drawSelection,
   dropCursor,
@@ -49,10 +49,19 @@ export function wordsOf({ language, label, help }: Words): Extension {
   ];
 }
 
-/** The buttons at each change: to keep it, or to have the other text back. */
+/** The text of somebody else beside the reader's: each change is kept or given up, by its buttons or by keys. */
 export function mergingWith(original: string | null): Extension {
   if (original === null) return [];
-  return unifiedMergeView({ original, mergeControls: true, gutter: true, syntaxHighlightDeletions: false });
+  return [
+    unifiedMergeView({ original, mergeControls: true, gutter: true, syntaxHighlightDeletions: false }),
+    Prec.high(
+      keymap.of([
+        { key: 'F7', run: goToNextChunk, shift: goToPreviousChunk, preventDefault: true },
+        { key: 'Mod-Enter', run: (view) => acceptChunk(view), preventDefault: true },
+        { key: 'Mod-Shift-Enter', run: (view) => rejectChunk(view), preventDefault: true },
+      ]),
+    ),
+  ];
 }
 
 export function languageOf(path: string): Extension {
@@ -150,5 +159,3 @@ export function rootIn(host: HTMLElement): ShadowRoot {
   root.adoptedStyleSheets = [frame];
   return root;
 }
-
-export type { MergeView };

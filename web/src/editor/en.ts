@@ -72,7 +72,7 @@ export const en = {
   'conflict.compare.hide': 'Hide differences',
   'conflict.side.theirs': 'On disk',
   'conflict.side.mine': 'Yours',
-  'merging.text': 'Merging: green is your text, red is the one on disk. Keep or put back each change, or edit freely, then save.',
+  'merging.text': 'Merging: green is your text, red is the one on disk. Choose at each change, or edit freely, then save. Keys: F7 next change, {mod}+Enter keeps yours, {mod}+Shift+Enter takes the one on disk.',
   'merging.done': 'Finish merging',
 
   'error.dismiss': 'Close',

@@ -33,12 +33,12 @@ const ZH: Record<string, string> = {
   'Control character': '控制字符',
   'Selection deleted': '已删除所选内容',
   '$ unchanged lines': '$ 行未改动',
-  Accept: '保留',
-  Reject: '换回',
+  Accept: '保留我的',
+  Reject: '用磁盘上的',
   'Revert this chunk': '换回这一处',
 };
 
-const EN: Record<string, string> = { Accept: 'Keep', Reject: 'Put back' };
+const EN: Record<string, string> = { Accept: 'Keep mine', Reject: 'Take the one on disk' };
 
 export function phrasesOf(language: Language): Record<string, string> {
   return language === 'zh' ? ZH : EN;

@@ -26,7 +26,16 @@ const wavy = (colour: string) => ({
 
 const look = EditorView.theme({
   '&': { height: '100%', background: 'var(--surface)', color: 'var(--text)', fontSize: '13px' },
-  '&.cm-focused': { outline: '2px solid var(--focus)', outlineOffset: '-2px' },
+  '&.cm-focused': { outline: 'none' },
+  // Above the gutters and the coloured lines, which would cover an outline.
+  '&.cm-focused::after': {
+    content: '""',
+    position: 'absolute',
+    inset: '0',
+    zIndex: '300',
+    border: '2px solid var(--focus)',
+    pointerEvents: 'none',
+  },
   '.cm-scroller': { fontFamily: 'var(--mono)', lineHeight: '1.6', overflow: 'auto' },
   '.cm-content': { padding: '10px 0', caretColor: 'var(--text)' },
   '.cm-line': { padding: '0 14px 0 8px' },
@@ -58,17 +67,17 @@ const look = EditorView.theme({
   '.cm-panels': { background: 'var(--surface-2)', color: 'var(--text)', zIndex: '5' },
   '.cm-panels-top': { borderBottom: '1px solid var(--border)' },
   '.cm-panels-bottom': { borderTop: '1px solid var(--border)' },
-  '.cm-panel.cm-search': { display: 'flex', flexWrap: 'wrap', alignItems: 'center', gap: '6px', padding: '8px 40px 8px 10px' },
-  '.cm-panel.cm-search br': { flexBasis: '100%', height: '0', content: '""' },
+  '.cm-panel.cm-search': { padding: '5px 40px 6px 10px' },
+  '.cm-panel.cm-search input, .cm-panel.cm-search button, .cm-panel.cm-search label': { margin: '3px 6px 3px 0' },
+  '.cm-panel.cm-search .cm-textfield': { width: '180px', maxWidth: '100%' },
   '.cm-panel.cm-search label': {
     display: 'inline-flex',
     alignItems: 'center',
     gap: '4px',
-    margin: '0',
     font: '12px/1.5 var(--sans)',
     color: 'var(--text-2)',
   },
-  '.cm-panel.cm-search input[type=checkbox]': { margin: '0', accentColor: 'var(--accent)' },
+  '.cm-panel.cm-search input[type=checkbox]': { margin: '0 2px 0 0', accentColor: 'var(--accent)' },
   '.cm-panel.cm-search [name=close]': {
     top: '8px',
     right: '8px',
@@ -128,7 +137,7 @@ const look = EditorView.theme({
   '&.cm-merge-b .cm-changedText, .cm-changedText': { background: 'light-dark(#c4ecd4, #1f4a33)' },
   '&.cm-merge-a .cm-changedLine, .cm-deletedChunk': { background: 'var(--bad-soft)' },
   '&.cm-merge-a .cm-changedText, .cm-deletedChunk .cm-deletedText': { background: 'light-dark(#fbd3cf, #58221f)' },
-  '.cm-deletedChunk': { paddingLeft: '8px' },
+  '.cm-deletedChunk': { position: 'relative', paddingLeft: '8px' },
   '.cm-deletedChunk .cm-deletedLine': { textDecoration: 'none' },
   '&.cm-merge-b .cm-changedLineGutter': { background: 'var(--good-dot)' },
   '&.cm-merge-a .cm-changedLineGutter, .cm-deletedLineGutter': { background: 'var(--bad-dot)' },
@@ -141,8 +150,16 @@ const look = EditorView.theme({
     cursor: 'pointer',
   },
   '.cm-collapsedLines:before, .cm-collapsedLines:after': { content: '""' },
-  '.cm-chunkButtons': { display: 'flex', gap: '4px', insetInlineEnd: '8px', top: '2px' },
-  '.cm-chunkButtons button': { ...button, minHeight: '24px', fontSize: '12px' },
+  '.cm-chunkButtons': { display: 'flex', gap: '4px', insetInlineEnd: '8px', top: '1px', zIndex: '2' },
+  '.cm-deletedChunk .cm-chunkButtons button, .cm-chunkButtons button': {
+    ...button,
+    minHeight: '20px',
+    margin: '0',
+    padding: '0 7px',
+    background: 'var(--surface)',
+    color: 'var(--text)',
+    font: '12px/1.5 var(--sans)',
+  },
 });
 
 const colours = HighlightStyle.define([

@@ -70,7 +70,7 @@ export const zh = {
   'conflict.compare.hide': '收起差异',
   'conflict.side.theirs': '磁盘上的',
   'conflict.side.mine': '你的',
-  'merging.text': '正在合并：绿色是你的文本，红色是磁盘上的。逐处选择保留或换回，也可直接编辑，完成后保存。',
+  'merging.text': '正在合并：绿色是你的文本，红色是磁盘上的。逐处选择，也可直接编辑，完成后保存。键盘：F7 到下一处，{mod}+Enter 保留我的，{mod}+Shift+Enter 用磁盘上的。',
   'merging.done': '结束合并',
 
   'error.dismiss': '关闭',
