@@ -89,7 +89,10 @@ export class Buffer {
     }
     this.text = draft.text;
     this.outcome = { kind: 'restored', at: draft.at };
-    if (draft.base !== source.sha256) this.theirs = source;
+    if (draft.base === source.sha256) return;
+    // What it was made from is not known any more, only that it was something else.
+    this.base = { text: source.text, sha256: draft.base };
+    this.theirs = source;
   }
 
   /** The reader typed. */

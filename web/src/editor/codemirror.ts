@@ -45,7 +45,7 @@ export interface Words {
 export function wordsOf({ language, label, help }: Words): Extension {
   return [
     EditorState.phrases.of(phrasesOf(language)),
-    EditorView.contentAttributes.of({ 'aria-label': label, 'aria-description': help }),
+    EditorView.contentAttributes.of({ 'aria-label': label, 'aria-description': help, tabindex: '0' }),
   ];
 }
 
@@ -80,6 +80,23 @@ export function looks(path: string): Extension {
   ];
 }
 
+/**
+ * Typing over a selection. Chromium would keep the selection's looks by a `style` attribute around the new letter,
+ * which the content policy forbids, so the letter is put in here, past the brackets that close themselves.
+ */
+const typingOver = EditorView.domEventHandlers({
+  beforeinput(event, view) {
+    const { data, inputType } = event;
+    const { main } = view.state.selection;
+    if (inputType !== 'insertText' || data === null || main.empty || view.composing || view.state.readOnly) return false;
+    event.preventDefault();
+    const insert = () => view.state.update(view.state.replaceSelection(data), { userEvent: 'input.type', scrollIntoView: true });
+    const handlers = view.state.facet(EditorView.inputHandler);
+    if (!handlers.some((handler) => handler(view, main.from, main.to, data, insert))) view.dispatch(insert());
+    return true;
+  },
+});
+
 /** The state of an editor on a buffer, which it tells of every change and asks to be saved. */
 export function stateOf(buffer: Buffer, given: Words): EditorState {
   const save = (): boolean => {
@@ -105,6 +122,7 @@ export function stateOf(buffer: Buffer, given: Words): EditorState {
       indentUnit.of('    '),
       bracketMatching(),
       closeBrackets(),
+      typingOver,
       autocompletion(),
       EditorState.languageData.of(() => [{ autocomplete: completeAnyWord }]),
       EditorState.allowMultipleSelections.of(true),
@@ -134,7 +152,6 @@ export function readOnly(path: string, given: Words): Extension {
     looks(path),
     EditorState.readOnly.of(true),
     EditorView.editable.of(false),
-    EditorView.contentAttributes.of({ tabindex: '0' }),
     search({ top: true }),
     keymap.of(searchKeymap),
     wordsOf(given),

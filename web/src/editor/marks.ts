@@ -12,6 +12,9 @@ export interface Mark {
   severity: 'error' | 'warning';
 }
 
+/** The panel below has all of it. */
+const MESSAGE_MAX = 240;
+
 class Message extends WidgetType {
   constructor(
     private readonly message: string,
@@ -27,7 +30,7 @@ class Message extends WidgetType {
   override toDOM(): HTMLElement {
     const element = document.createElement('div');
     element.className = this.severity === 'error' ? 'cm-mark' : 'cm-mark cm-warned';
-    element.textContent = this.message;
+    element.textContent = this.message.length > MESSAGE_MAX ? `${this.message.slice(0, MESSAGE_MAX)}…` : this.message;
     return element;
   }
 }

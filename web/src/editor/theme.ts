@@ -128,8 +128,6 @@ const look = EditorView.theme({
     font: '12.5px/1.5 var(--sans)',
     whiteSpace: 'pre-wrap',
     overflowWrap: 'anywhere',
-    maxHeight: '8em',
-    overflow: 'auto',
   },
   '.cm-mark.cm-warned': { borderColor: 'var(--warn-dot)', background: 'var(--warn-soft)', color: 'var(--warn)' },
 
