@@ -33,10 +33,14 @@ from service.host.database import Database
 from service.host.health import Health
 from service.host.history.history import History
 from service.host.installing.candidates import Candidates, FetchLimits
+from service.host.installing.committing import Commits
+from service.host.installing.editing import Editing
 from service.host.installing.install import Installer
 from service.host.installing.placing import Placing
 from service.host.installing.planning import Plans
+from service.host.installing.plugin_files import PluginFiles
 from service.host.installing.revising import Revising
+from service.host.installing.sharing import Sharing
 from service.host.installing.trial import Trials
 from service.host.installing.undoing import Undoing
 from service.host.installing.updates import Updates
@@ -246,7 +250,7 @@ def _statistics(home: Path) -> Resource:
     return context
 
 
-def _installing(app: web.Application, settings: Settings) -> Placing:
+def _installing(app: web.Application, settings: Settings) -> Commits:
     """What puts plugins in place, and all that uses it."""
     kernel, history, config = app[KERNEL], app[HISTORY], app[keys.CONFIG]
     max_bytes = settings.limits.plugin_file_kib * 1024
@@ -257,13 +261,17 @@ def _installing(app: web.Application, settings: Settings) -> Placing:
     )
     trials = Trials(kernel, config, history.provisional)
     plans = Plans(kernel, trials, kernel.environments)
-    placing = Placing(kernel, trials, history.journal, history.revisions)
+    commits = Commits()
+    placing = Placing(kernel, trials, history.journal, history.revisions, commits)
+    files = PluginFiles(kernel)
+    sharing = Sharing(kernel, trials, history.journal, history.revisions, files, commits)
     app[keys.INSTALLER] = Installer(kernel, candidates, placing, plans)
-    app[keys.REVISING] = Revising(kernel, history.revisions, placing, max_bytes)
+    app[keys.EDITING] = Editing(kernel, files, placing, sharing, max_bytes)
+    app[keys.REVISING] = Revising(kernel, history.revisions, placing)
     app[keys.UPDATES] = Updates(kernel, candidates, trials, placing, plans)
-    app[keys.UNDOING] = Undoing(kernel, history, placing)
+    app[keys.UNDOING] = Undoing(kernel, history, placing, sharing)
     app[keys.ENVIRONMENTS] = kernel.environments
-    return placing
+    return commits
 
 
 def _kernel_limits(settings: Settings, home: Path) -> KernelLimits:

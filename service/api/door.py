@@ -6,6 +6,8 @@ and unless everything about the connection is loopback, the token must be shown.
 
 from __future__ import annotations
 
+import math
+import time
 from typing import NoReturn
 from urllib.parse import parse_qs, urlsplit
 
@@ -22,6 +24,7 @@ from service.api.authority import (
 )
 from service.api.credentials import Credentials
 from service.api.keys import CORS_ORIGIN, TOKEN_NEEDED
+from service.api.tries import TooManyTries, Tries
 from service.errors import PlugbayError, RequestRefused
 from service.model.text import Text
 
@@ -55,7 +58,13 @@ _HEADERS: dict[bytes, int] = {
 
 
 class DoorRefused(RequestRefused):
-    """The request may not come in; `code` says by which rule."""
+    """The request may not come in; `code` says by which rule.
+
+    Attributes:
+        retry_after: seconds after which it may be tried again, where waiting helps.
+    """
+
+    retry_after: float | None = None
 
 
 class _HostVerdict:
@@ -100,6 +109,7 @@ class Door:
         self._allowed_domains = [_listed_host(item[2:]) for item in allowed_hosts if item.startswith("*.")]
         self._allowed_origins = {_listed_origin(item) for item in allowed_origins}
         self.credentials = None if token is None else Credentials(token)
+        self._tries = Tries(time.monotonic)
         self._hosts: dict[bytes, _HostVerdict] = {}
 
     def examine(self, request: web.BaseRequest) -> web.Response | None:
@@ -162,11 +172,11 @@ class Door:
             self._check_token(request)
         return None
 
-    def sign_in(self, token: str, response: web.StreamResponse, *, secure: bool) -> None:
-        """Leave the cookie with whoever has the token; `secure` where the connection is encrypted.
+    def sign_in(self, request: web.BaseRequest, token: str, response: web.StreamResponse) -> None:
+        """Leave the cookie with whoever has the token.
 
         Raises:
-            DoorRefused: it is another one.
+            DoorRefused: it is another one, or the address has tried too many.
         """
         if self.credentials is None:
             raise DoorRefused(
@@ -176,9 +186,20 @@ class Door:
                 ),
                 code="token_wrong",
             )
-        if not self.credentials.is_token(token):
+        if not self._try(request, self.credentials, token):
             _refuse_wrong_token()
-        self.credentials.set_cookie(response, secure=secure)
+        self.credentials.set_cookie(response, secure=request.scheme == "https")
+
+    def _try(self, request: web.BaseRequest, credentials: Credentials, token: str) -> bool:
+        address = request.remote or ""
+        try:
+            self._tries.note(address)
+        except TooManyTries as refused:
+            _refuse_tries(refused.retry_after)
+        right = credentials.is_token(token)
+        if right:
+            self._tries.forgive(address)
+        return right
 
     def _judge_host(self, header: bytes | None) -> _HostVerdict:
         if header is None:
@@ -229,7 +250,7 @@ class Door:
         if given is None:
             return None
         credentials = self.credentials
-        right = credentials is not None and len(given) == 1 and credentials.is_token(given[0])
+        right = credentials is not None and len(given) == 1 and self._try(request, credentials, given[0])
         if not right and needs_token:
             _refuse_wrong_token()
         response = web.Response(
@@ -344,6 +365,19 @@ def _refuse_origin(name: str = "null") -> NoReturn:
         ),
         code="origin_refused",
     )
+
+
+def _refuse_tries(retry_after: float) -> NoReturn:
+    seconds = math.ceil(retry_after)
+    refused = DoorRefused(
+        Text(
+            zh=f"尝试登录的次数过多，请在 {seconds} 秒后重试",
+            en=f"There were too many tries to sign in; wait {seconds} second{'' if seconds == 1 else 's'}",
+        ),
+        code="too_many_tries",
+    )
+    refused.retry_after = retry_after
+    raise refused
 
 
 def _refuse_wrong_token() -> NoReturn:

@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from service.api.changes import Changes
     from service.api.door import Door
     from service.api.metrics import Metrics
-    from service.api.session import Tries
     from service.host.calls import Caller
     from service.host.configuration.config_store import ConfigStore
     from service.host.dependencies.environments import Environments
     from service.host.health import Health
+    from service.host.installing.editing import Editing
     from service.host.installing.install import Installer
     from service.host.installing.revising import Revising
     from service.host.installing.undoing import Undoing
@@ -38,6 +38,7 @@ REGISTRY: web.AppKey[Registry] = web.AppKey("registry")
 OPERATIONS: web.AppKey[Operations] = web.AppKey("operations")
 CALLER: web.AppKey[Caller] = web.AppKey("caller")
 INSTALLER: web.AppKey[Installer] = web.AppKey("installer")
+EDITING: web.AppKey[Editing] = web.AppKey("editing")
 REVISING: web.AppKey[Revising] = web.AppKey("revising")
 UPDATES: web.AppKey[Updates] = web.AppKey("updates")
 UNDOING: web.AppKey[Undoing] = web.AppKey("undoing")
@@ -60,7 +61,6 @@ BODY_LIMITS: web.AppKey[BodyLimits] = web.AppKey("body_limits")
 CHANGES: web.AppKey[Changes] = web.AppKey("changes")
 METRICS: web.AppKey[Metrics] = web.AppKey("metrics")
 CALL_COUNTS: web.AppKey[CallCounts] = web.AppKey("call_counts")
-TRIES: web.AppKey[Tries] = web.AppKey("tries")
 OPENAPI: web.AppKey[bytes] = web.AppKey("openapi")
 
 REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id")

@@ -34,7 +34,6 @@ from service.api.keys import (
     PREPARED,
     REGISTRY,
     REQUEST_ID,
-    TRIES,
 )
 from service.api.metrics import Facts, Metrics
 from service.api.openapi import build_openapi
@@ -42,7 +41,6 @@ from service.api.pages import refusal_page, wants_page
 from service.api.problems import problem_of, problem_of_http, problem_of_unexpected
 from service.api.responses import SAFE_HEADERS, SAFE_HEADERS_UNLESS_SET
 from service.api.routes import ROUTES
-from service.api.session import Tries
 from service.api.static import BUILT_FOLDER, add_static_routes
 from service.api.websocket import say_goodbye
 from service.errors import PlugbayError
@@ -75,7 +73,6 @@ def add_api(
     app[DOOR] = door
     app[BODY_LIMITS] = limits
     app[METRICS] = metrics
-    app[TRIES] = Tries(time.monotonic)
     app[OPENAPI] = msgspec.json.encode(build_openapi(ROUTES, version=version))
     metrics.facts = Facts(
         plugins=lambda: app[REGISTRY].all(),

@@ -107,9 +107,13 @@ class CallCounts:
 
     def series(self, id: str) -> list[Count]:
         """A plugin's last `STEPS` steps that are over, the newest last."""
-        plugin, last = self._plugins.get(id), self.step
-        counts = dict(plugin.steps) if plugin is not None else {}
-        return [counts.get(number, NOTHING) for number in range(last - STEPS + 1, last + 1)]
+        series, plugin = [NOTHING] * STEPS, self._plugins.get(id)
+        if plugin is not None:
+            before = self.step - STEPS
+            for number, count in plugin.steps:
+                if 0 < (place := number - before) <= STEPS:
+                    series[place - 1] = count
+        return series
 
     def in_step(self, number: int) -> Iterator[tuple[str, Count]]:
         """The plugins that were called in a step, and what came of it."""

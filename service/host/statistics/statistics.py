@@ -13,6 +13,7 @@ from service.live.event_log import Entry, EventLog
 from service.model.events import Activity, StatsTold
 from service.model.statistics import Load, PluginStats
 
+_NO_CALLS = (0, 0, 0.0)
 _UNLOADED = "plugbay.plugin.unloaded"
 # Timers may be early by the clock's resolution.
 _BEHIND_S = 0.005
@@ -61,7 +62,9 @@ class Statistics:
         busy = self._busy()
         called = set(self._counts.ids())
         known = {str(plugin.identity) for plugin in self._plugins()}
-        self._told = {id: under_way for id, under_way in busy.items() if any(under_way)}
+        for id in called - known:
+            self._counts.forget(id)  # its last calls ended after it was gone
+        self._told = busy
         found: dict[str, PluginStats] = {}
         for id in sorted(known & (called | self._told.keys())):
             total, (running, draining) = self._counts.total(id), busy.get(id, (0, 0))
@@ -71,7 +74,10 @@ class Statistics:
                 mean_ms=total.mean_ms,
                 running=running,
                 draining=draining,
-                series=[(one.calls, one.errors, one.mean_ms) for one in self._counts.series(id)],
+                series=[
+                    _NO_CALLS if one is NOTHING else (one.calls, one.errors, one.mean_ms)
+                    for one in self._counts.series(id)
+                ],
             )
         return found
 
@@ -99,7 +105,7 @@ class Statistics:
                 for id in busy.keys() | self._told.keys()
                 if busy.get(id, (0, 0)) != self._told.get(id, (0, 0))
             }
-            self._told = {id: under_way for id, under_way in busy.items() if any(under_way)}
+            self._told = busy
             plugins: dict[str, Activity] = {}
             for id in sorted(counts.keys() | changed):
                 count, total = counts.get(id, NOTHING), self._counts.total(id)

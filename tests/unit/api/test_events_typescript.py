@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from hatch_build import find_node
 from service.live.event_log import Entry, EventLog
 from service.model.events import Cause, Event, PluginChanged
 from service.model.plugin import ConfigField, Draining, PluginView
@@ -15,7 +16,7 @@ from tests import events_typescript
 from tests.unit.api.fakes import LOAD_ERROR
 from tests.unit.api.test_events_document import HAPPENED, PLUGIN
 
-TSC = events_typescript.ROOT / "web" / "node_modules" / ".bin" / "tsc"
+TSC = events_typescript.ROOT / "web" / "node_modules" / "typescript" / "bin" / "tsc"
 STRICT = (
     "--noEmit --strict --exactOptionalPropertyTypes --skipLibCheck --target es2022 --module esnext "
     "--moduleResolution bundler --types --pretty false"
@@ -59,7 +60,8 @@ def test_it_is_what_comes_over_the_wire(tmp_path: Path) -> None:
         lines += ["// @ts-expect-error", f"export const more{number}: PlugbayEvent = {json.dumps(unknown)};"]
     (tmp_path / "generated.ts").write_text(events_typescript.document(), encoding="utf-8")
     (tmp_path / "samples.ts").write_text("\n".join(lines), encoding="utf-8")
-    done = subprocess.run(
-        [TSC, *STRICT, "samples.ts"], cwd=tmp_path, capture_output=True, text=True, timeout=50
-    )
+    found = find_node()
+    assert found is not None
+    command = [str(found[0]), str(TSC), *STRICT, "samples.ts"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=50)
     assert done.returncode == 0, done.stdout

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from service.api.session import TRIES_A_MINUTE, TooManyTries, Tries
+from service.api.tries import TRIES_A_MINUTE, TooManyTries, Tries
 from tests.unit.api.fakes import TOKEN, Api, running_api
 
 ENGLISH = {"Accept-Language": "en"}
@@ -86,6 +86,9 @@ async def test_guessing_ends_after_ten_tries(public: Api) -> None:
     assert (late.status, (await late.json())["code"]) == (429, "too_many_tries")
     assert 50 <= int(late.headers["Retry-After"]) <= 60
     assert "Set-Cookie" not in late.headers, "not even with the right one"
+    page = await public.client.get(f"/?token={TOKEN}", headers=ENGLISH | {"Accept": "text/html"})
+    assert page.status == 429
+    assert "too many tries" in await page.text()
     assert (
         await public.client.get("/api/plugins", headers={"Authorization": f"Bearer {TOKEN}"})
     ).status == 200
