@@ -146,7 +146,7 @@ async def test_a_file_that_changes_on_disk_is_followed_or_asked_about(
     await expect(desk.text).to_contain_text("2.0.0")
     await desk.has_come_to("followed")
 
-    await desk.write(search_plugin("shared", "2.1.0", "Mine"))
+    await desk.write(search_plugin("shared", "2.1.0") + "# mine\n")
     await expect(desk.status).to_have_text("Changes not saved")
     server.save("search/shared_plugin.py", search_plugin("shared", "3.0.0"))
     banner = desk.page.get_by_role("alert").filter(has_text="This file was changed on disk")
@@ -168,7 +168,9 @@ async def test_a_file_that_changes_on_disk_is_followed_or_asked_about(
     await expect(desk.text).to_contain_text("3.0.0")
     await desk.save()
     await desk.has_come_to("saved")
-    assert "3.0.0" in server.path("search/shared_plugin.py").read_text(encoding="utf-8")
+    assert server.path("search/shared_plugin.py").read_text(encoding="utf-8") == (
+        search_plugin("shared", "3.0.0") + "# mine\n"
+    )
 
     await desk.write(search_plugin("shared", "4.0.0"))
     server.save("search/shared_plugin.py", search_plugin("shared", "5.0.0"))

@@ -85,8 +85,8 @@ export class SourceApi {
     return Object.fromEntries(files.map((file) => [file.path, file.text]));
   }
 
-  /** `change` is what undoes it, where the server says. */
-  rollback(of: Identity, revision: string): Promise<Plugin & { change?: string | null }> {
+  /** `change` is what undoes it; null where it was that revision already. */
+  rollback(of: Identity, revision: string): Promise<Plugin & { change: string | null }> {
     return this.api.send('POST', `${pathOf(of)}/rollback`, { revision });
   }
 
