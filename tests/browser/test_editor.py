@@ -127,9 +127,7 @@ async def test_a_parser_is_tried_with_its_error(server: Server, open_page: Opene
     await expect(desk.tools.get_by_role("list", name="Results")).to_contain_text("https://example.com/film")
     await desk.tools.get_by_role("button", name="JSON").click()
     await expect(desk.tools.get_by_role("region", name="JSON")).to_contain_text('"name": "one"')
-    server.save(
-        "parser/page_plugin.py", parser_plugin("page").replace("return [", "return [][0] or [")
-    )
+    server.save("parser/page_plugin.py", parser_plugin("page").replace("return [", "return [][0] or ["))
     await expect(desk.page.get_by_text("generation 2", exact=True)).to_be_visible()
     await desk.attempt("https://example.com/film")
     await expect(desk.page.locator(".cm-mark")).to_contain_text("list index out of range")
@@ -199,9 +197,7 @@ async def test_of_two_editors_the_second_is_told_who_was_first(server: Server, o
 
 
 @pytest.mark.usefixtures("shared_server")
-async def test_earlier_revisions_are_compared_with_and_returned_to(
-    server: Server, open_page: Opener
-) -> None:
+async def test_earlier_revisions_are_compared_with_and_returned_to(server: Server, open_page: Opener) -> None:
     server.save("search/old_plugin.py", search_plugin("old"))
     desk = await at_desk(open_page, server, "search/old")
     await desk.write(search_plugin("old", "2.0.0"))
@@ -333,4 +329,3 @@ async def test_the_page_is_fit_for_all(
         result = await Axe().run(view.page)
         assert result.response["violations"] == []
         assert await view.page.evaluate("document.querySelector('main').scrollWidth") <= width
-

@@ -30,20 +30,17 @@ export class TryOut {
   /** When the last line before the call was written. */
   private since = '';
 
-  constructor(
-    private readonly dashboard: Dashboard,
-    private readonly plugin: () => Plugin,
-  ) {}
+  constructor(private readonly dashboard: Dashboard) {}
 
   get running(): boolean {
     const { attempt } = this;
     return attempt.kind === 'running' || (attempt.kind === 'download' && !hasEnded(attempt.task));
   }
 
-  async run(): Promise<void> {
+  /** Calls the plugin with the input, in the generation that serves. */
+  async run(plugin: Plugin): Promise<void> {
     const input = this.input.trim();
     if (input === '' || this.running) return;
-    const plugin = this.plugin();
     const abort = new AbortController();
     this.stopFollowing();
     this.abort = abort;
@@ -65,7 +62,7 @@ export class TryOut {
       if (abort.signal.aborted) return;
       this.attempt = { kind: 'error', error: pluginErrorOf(error), text: describe(error), ms: ms() };
     } finally {
-      if (this.abort === abort) await this.endLog(plugin);
+      if (this.abort === abort && !this.running) await this.endLog(plugin);
     }
   }
 
@@ -85,10 +82,9 @@ export class TryOut {
     this.attempt = { kind: 'none' };
   }
 
-  /** Nobody looks any more. */
+  /** Nobody looks any more. A call is given up; a download goes on, and is followed to its end. */
   close(): void {
-    if (this.attempt.kind === 'running') this.abort?.abort();
-    this.stopFollowing();
+    if (this.attempt.kind === 'running') void this.stop();
   }
 
   private async search(plugin: Plugin, keyword: string, signal: AbortSignal): Promise<unknown[]> {
@@ -111,32 +107,34 @@ export class TryOut {
   private async download(plugin: Plugin, url: string, ms: () => number): Promise<void> {
     const { tasks } = this.dashboard;
     const task = await tasks.download(url, '', plugin.name);
-    this.showTask(task, ms);
+    this.showTask(plugin, task, ms);
     this.leave = this.dashboard.follow({
       topics: [`tasks/${task.id}`],
       event: (event) => {
-        if (isTaskEvent(event)) this.showTask(event.data.task, ms);
+        if (isTaskEvent(event)) this.showTask(plugin, event.data.task, ms);
       },
-      caughtUp: () => void tasks.task(task.id).then((now) => this.showTask(now, ms), () => undefined),
+      caughtUp: () => void tasks.task(task.id).then((now) => this.showTask(plugin, now, ms), () => undefined),
     });
     // The connection may be down; the task itself tells then, at the next caughtUp().
     if (hasEnded(task)) this.leave();
   }
 
-  private showTask(task: Task, ms: () => number): void {
+  private showTask(plugin: Plugin, task: Task, ms: () => number): void {
     const { attempt } = this;
-    if (attempt.kind === 'download' && hasEnded(attempt.task)) return;
+    // An answer may be older than the events that came before it.
+    if (attempt.kind === 'error' || (attempt.kind === 'download' && hasEnded(attempt.task))) return;
     if (task.status === 'failed') {
       const error = task.problem === null ? null : pluginErrorOf(asError(task.problem));
       this.attempt = { kind: 'error', error, text: task.error ?? '', ms: ms() };
       this.leave?.();
+      void this.endLog(plugin);
       return;
     }
     this.generation = task.generation ?? this.generation;
     this.attempt = { kind: 'download', task, ms: ms() };
     if (hasEnded(task)) {
       this.leave?.();
-      void this.endLog(this.plugin());
+      void this.endLog(plugin);
     }
   }
 
@@ -160,6 +158,8 @@ export class TryOut {
 
   /** What was written meanwhile, whole: what is heard live may have been dropped. */
   private async endLog(plugin: Plugin): Promise<void> {
+    this.leaveLog?.();
+    this.leaveLog = null;
     try {
       const lines = await this.readLog(plugin, LOG_LINES);
       this.log = lines.filter(({ at }) => at > this.since);

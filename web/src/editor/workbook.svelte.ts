@@ -7,6 +7,7 @@ import { describe } from '../shell/dashboard.svelte';
 import type { Dashboard } from '../shell/dashboard.svelte';
 import { Buffer, type Elsewhere } from './buffer.svelte';
 import { mainFileOf, pluginErrorOf, type PluginFile, SourceApi } from './sources';
+import { TryOut } from './trying.svelte';
 
 const UNKNOWN: Elsewhere = { cause: 'file', generation: null, at: null };
 /** Workbooks that keep their files open while another page is shown. */
@@ -18,6 +19,7 @@ export class Workbook {
   /** Why the file that was asked for cannot be shown. */
   problem = $state.raw<string | null>(null);
   readonly sources: SourceApi;
+  readonly trying: TryOut;
 
   private readonly buffers = new Map<string, Buffer>();
   private elsewhere = UNKNOWN;
@@ -29,6 +31,7 @@ export class Workbook {
     readonly plugin: Pick<Plugin, 'id' | 'type' | 'name' | 'file'>,
   ) {
     this.sources = new SourceApi(dashboard.api);
+    this.trying = new TryOut(dashboard);
   }
 
   get dirty(): boolean {
@@ -62,6 +65,7 @@ export class Workbook {
       document.removeEventListener('visibilitychange', look);
       window.removeEventListener('pagehide', keep);
       this.keep();
+      this.trying.close();
     };
   }
 
