@@ -1,4 +1,4 @@
-"""A plugin is written, tried, broken and mended on its page; what others do to it meanwhile is told, and nothing is lost."""
+"""A plugin is written, tried, broken and mended on its page; what others do to it is told, and no text is lost."""
 
 from __future__ import annotations
 
