@@ -1,5 +1,3 @@
-import { tasksZh } from './tasks.zh';
-
 /** Chinese: the words that the page is written in first. Its keys are the keys of all languages. */
 export const zh = {
   'app.subtitle': '插件热加载控制台',
@@ -12,10 +10,6 @@ export const zh = {
   'connection.live': '实时',
   'connection.waiting': '已断开',
   'connection.stopped': '已停止',
-  'connection.hint.connecting': '正在连接服务器',
-  'connection.hint.live': '实时更新中：磁盘上的任何改动都会立即显示',
-  'connection.hint.waiting': '连接已断开，{seconds} 秒后第 {attempt} 次重试，恢复后会补上错过的变化',
-  'connection.hint.stopped': '连接已停止：{detail}',
   'connection.retry': '立即重试',
 
   'language.switch': 'Switch to English',
@@ -193,8 +187,7 @@ export const zh = {
   'gone.text': '服务器可能正在启动或已经停止。页面会自动重试，恢复后无需刷新。',
   'offline.text': '与服务器的连接已断开，列表是断开前的状态。页面会自动重连。',
   'signin.title': '需要登录',
-  'signin.text': '这台服务器要求令牌。请在浏览器中打开启动服务器时打印的登录地址，形式如下：',
-  'signin.hint': '令牌是设置 server.token 的值，或保存在服务器的 data/token 文件中。登录后请保存好地址，不要转发给他人。',
+  'signin.text': '这台服务器要求令牌，填写后即可使用。',
   'signin.again': '我已登录，重新连接',
   'refused.title': '服务器拒绝了连接',
   'refused.again': '重新连接',
@@ -203,5 +196,11 @@ export const zh = {
   'lazy.again': '重试',
   'loading.label': '正在获取插件列表',
 
-  ...tasksZh,
+  'nav.label': '页面',
+  'nav.plugins': '插件',
+  'nav.search': '搜索',
+  'nav.downloads': '下载',
+  'nav.activity': '动态',
+  'nav.settings': '设置',
+  'download.added': '已加入下载',
 } as const;
