@@ -67,3 +67,30 @@ describe('answers', () => {
     expect(error).toMatchObject({ status: 0, code: 'unreachable' });
   });
 });
+
+describe('a request that the server wants a token for', () => {
+  const signedIn = (answers: number[], signIn: () => Promise<boolean>) => {
+    const fetcher = vi.fn<typeof fetch>(async () => {
+      const status = answers.shift() ?? 200;
+      return status === 204 ? new Response(null, { status }) : json({ code: 'token_required', detail: 'd' }, status);
+    });
+    return { fetcher, api: new Api(() => 'en', fetcher, signIn) };
+  };
+
+  it('waits for the reader to sign in, and is sent once more', async () => {
+    const { api, fetcher } = signedIn([401, 204], () => Promise.resolve(true));
+    expect(await api.send('PUT', '/api/x', { typed: 'text' })).toBeUndefined();
+    expect(fetcher).toHaveBeenCalledTimes(2);
+    expect(fetcher.mock.calls[1]?.[1]?.body).toBe('{"typed":"text"}');
+  });
+
+  it('fails where the reader declines, and where nobody is to be asked', async () => {
+    const signIn = vi.fn(() => Promise.resolve(false));
+    const { api } = signedIn([401, 401, 401], signIn);
+    expect((await failure(api.send('GET', '/api/x'))).status).toBe(401);
+    expect(signIn).toHaveBeenCalledTimes(1);
+    await failure(api.sendOnce('GET', '/api/x'));
+    await failure(api.plugins());
+    expect(signIn).toHaveBeenCalledTimes(1);
+  });
+});

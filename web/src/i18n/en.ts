@@ -11,11 +11,6 @@ export const en: Record<keyof typeof zh, string> = {
   'connection.live': 'Live',
   'connection.waiting': 'Offline',
   'connection.stopped': 'Stopped',
-  'connection.hint.connecting': 'Connecting to the server',
-  'connection.hint.live': 'Live: any change on disk shows here at once',
-  'connection.hint.waiting':
-    'Disconnected. Try {attempt} in {seconds} {seconds|second|seconds}; missed changes will be caught up',
-  'connection.hint.stopped': 'The connection has stopped: {detail}',
   'connection.retry': 'Retry now',
 
   'language.switch': '切换到中文',
@@ -195,10 +190,7 @@ export const en: Record<keyof typeof zh, string> = {
   'gone.text': 'It may be starting, or it has stopped. This page keeps trying and needs no refresh.',
   'offline.text': 'The server is out of reach. The list is as it was; the page reconnects by itself.',
   'signin.title': 'Sign-in needed',
-  'signin.text':
-    'This server asks for a token. Open the sign-in address that it printed when it started; it looks like this:',
-  'signin.hint':
-    'The token is the setting server.token, or stands in the file data/token of the server. Keep that address to yourself.',
+  'signin.text': 'This server asks for a token. Enter it to go on.',
   'signin.again': 'I have signed in, connect again',
   'refused.title': 'The server refused the connection',
   'refused.again': 'Connect again',

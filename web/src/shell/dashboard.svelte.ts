@@ -13,6 +13,7 @@ import { PluginsApi } from '../plugins/pluginsApi';
 import { type Action, initialState, type InstallStage, reduce } from '../plugins/state';
 import { noStats, stepAt, withAnswer, withOnly, withStep } from '../plugins/stats';
 import { TaskApi } from '../tasks/taskApi';
+import { session } from './session.svelte';
 import { toasts } from '../ui/toasts.svelte';
 
 const TICK_MS = 1_000;
@@ -40,7 +41,7 @@ export class Dashboard {
   acting = $state.raw<ReadonlySet<string>>(new Set());
   reloadingAll = $state(false);
 
-  readonly api = new Api(() => preferences.language);
+  readonly api = new Api(() => preferences.language, undefined, () => session.ask());
   readonly plugins = new PluginsApi(this.api);
   readonly tasks = new TaskApi(this.api);
   /** The search that was looked at last; null where none is to be gone back to. */
@@ -59,6 +60,7 @@ export class Dashboard {
       status: (status) => {
         this.arrived.flush();
         this.connection = status;
+        if (status.kind === 'stopped' && status.reason === 'sign_in') void session.ask();
         if (status.kind !== 'connecting') this.failures = status.kind === 'waiting' ? status.attempt : 0;
         if (status.kind !== 'live') return;
         for (const follower of this.followers) follower.caughtUp();
