@@ -4,7 +4,6 @@ import { replacement, whatToDo, withPlainEnds } from '../src/editor/merging';
 import { cardOf } from '../src/editor/resultCards';
 import { mainFileOf } from '../src/editor/sources';
 import { lastPlace, piecesOf } from '../src/editor/traceback';
-import { readersHalf } from '../src/workshop/describing';
 
 /** As the browser's, in memory; it may refuse to keep more. */
 class Memory implements Storage {
@@ -167,16 +166,6 @@ describe('a result', () => {
     });
     expect(cardOf({ title: { a: 1 }, url: ['x'] }).title).toBe('—');
     expect(cardOf({ title: 'x', note: 'y'.repeat(500) }).facts[0]?.[1].length).toBe(201);
-  });
-});
-
-describe('texts in two languages', () => {
-  it('are shown by halves', () => {
-    expect(readersHalf('搜索文件 · Finds files', 'zh')).toBe('搜索文件');
-    expect(readersHalf('搜索文件 · Finds files', 'en')).toBe('Finds files');
-    expect(readersHalf('one · two', 'zh')).toBe('one · two');
-    expect(readersHalf('一 · 二', 'en')).toBe('一 · 二');
-    expect(readersHalf('a · b · c', 'en')).toBe('a · b · c');
   });
 });
 

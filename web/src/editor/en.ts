@@ -92,6 +92,7 @@ export const en = {
   'try.stop': 'Stop',
   'try.savedRuns': 'Generation {generation} runs, as it was saved: changes that are not saved take no part.',
   'try.notServing': 'The plugin does not serve now ({state}). Mend or enable it, then try.',
+  'try.gone': 'The plugin is gone; bring it back to try it.',
   'try.running': 'Running…',
   'try.took': '{n} {n|result|results} in {ms}, generation {generation}',
   'try.tookNone': 'No results, {ms}, generation {generation}',

@@ -90,6 +90,7 @@ export const zh = {
   'try.stop': '停止',
   'try.savedRuns': '运行的是已保存的第 {generation} 代，未保存的修改不参与。',
   'try.notServing': '插件现在不提供服务（{state}），修好或启用后再试。',
+  'try.gone': '插件已不存在，恢复后才能试用。',
   'try.running': '运行中…',
   'try.took': '{n} 条结果，用时 {ms}，第 {generation} 代',
   'try.tookNone': '没有结果，用时 {ms}，第 {generation} 代',
