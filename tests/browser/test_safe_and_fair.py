@@ -79,7 +79,7 @@ async def test_an_uploaded_file_is_only_text(server: Server, open_page: Opener) 
     )
     dialog = view.page.get_by_role("dialog")
     await expect(dialog).to_contain_text(IMAGE)
-    await dialog.get_by_role("button", name="Install", exact=True).click()
+    await dialog.get_by_role("button", name="Continue", exact=True).click()
     await expect(dialog.get_by_role("alert")).not_to_be_empty()
     await nothing_was_injected(view)
 

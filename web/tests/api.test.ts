@@ -1,5 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
 import { Api, ApiError } from '../src/api/api';
+import { PluginsApi } from '../src/plugins/pluginsApi';
 import { plugin } from './sample';
 
 function setup(answer: Response | Error) {
@@ -8,7 +9,8 @@ function setup(answer: Response | Error) {
     return answer;
   });
   const sent = (): [string, RequestInit] => fetcher.mock.calls[0] as [string, RequestInit];
-  return { api: new Api(() => 'en', fetcher), sent };
+  const api = new Api(() => 'en', fetcher);
+  return { api, plugins: new PluginsApi(api), sent };
 }
 
 const json = (body: object, status = 200): Response => new Response(JSON.stringify(body), { status });
@@ -33,16 +35,17 @@ describe('requests', () => {
 
   it('upload a file as a form', async () => {
     const test = setup(json({}));
-    await test.api.install({ kind: 'file', file: new File(['x'], 'a_plugin.py') }, 'parser', true);
+    await test.plugins.install({ kind: 'file', file: new File(['x'], 'a_plugin.py') }, 'parser', { replace: true, keep: false });
     const form = test.sent()[1].body as FormData;
     expect(form.get('plugin_type')).toBe('parser');
     expect(form.get('replace')).toBe('true');
+    expect(form.has('keep')).toBe(false);
     expect((form.get('file') as File).name).toBe('a_plugin.py');
   });
 
   it('install an address without what is not asked for', async () => {
     const test = setup(json({}));
-    await test.api.install({ kind: 'url', url: 'https://x/a_plugin.py' }, 'search', false);
+    await test.plugins.install({ kind: 'url', url: 'https://x/a_plugin.py' }, 'search', {});
     expect(JSON.parse(String(test.sent()[1].body))).toEqual({ url: 'https://x/a_plugin.py', plugin_type: 'search' });
   });
 });

@@ -1,6 +1,6 @@
 /** The server's HTTP interface, as far as the page uses it. */
 
-import type { Language, LoadError, Plugin, PluginType, Problem, Snapshot } from './model';
+import type { Language, LoadError, Plugin, Problem, Snapshot } from './model';
 
 /** The server answered with a problem; `status` 0 means that it did not answer at all. */
 export class ApiError extends Error {
@@ -40,16 +40,9 @@ export interface ReloadOutcome {
 export interface DeleteOutcome {
   message: string;
   running_calls: number;
+  /** What can be undone. */
+  change: string | null;
 }
-
-export interface InstallOutcome {
-  plugin_name: string;
-  hot_loaded: boolean;
-  message: string;
-  plugin: Plugin;
-}
-
-export type InstallSource = { kind: 'url'; url: string } | { kind: 'file'; file: File };
 
 export class Api {
   /**
@@ -85,18 +78,6 @@ export class Api {
       plugin_name: plugin.name,
       ...(purge ? { purge } : {}),
     });
-  }
-
-  install(source: InstallSource, type: PluginType, replace: boolean): Promise<InstallOutcome> {
-    if (source.kind === 'url') {
-      const body = { url: source.url, plugin_type: type, ...(replace ? { replace } : {}) };
-      return this.send('POST', '/api/plugins/install', body);
-    }
-    const form = new FormData();
-    form.set('plugin_type', type);
-    if (replace) form.set('replace', 'true');
-    form.set('file', source.file, source.file.name);
-    return this.send('POST', '/api/plugins/install', form);
   }
 
   /**
@@ -169,7 +150,7 @@ function parsed(text: string): unknown {
   return text === '' ? undefined : JSON.parse(text);
 }
 
-function pluginPath({ type, name }: Plugin): string {
+export function pluginPath({ type, name }: Pick<Plugin, 'type' | 'name'>): string {
   return `/api/plugins/${encodeURIComponent(type)}/${encodeURIComponent(name)}`;
 }
 
