@@ -73,5 +73,6 @@ async def test_a_page_that_does_not_come_can_be_asked_for_again(
     await view.page.evaluate("location.hash = '#/settings'")
     await expect(view.page.get_by_role("heading", name="This page did not load")).to_be_visible()
     relay.mend()
+    # A browser remembers a module that did not come, so it takes a page that begins anew.
     await view.button("Try again").click()
     await expect(view.page.get_by_role("heading", name="Settings")).to_be_visible()
