@@ -2,9 +2,10 @@ import { describe, expect, it, vi } from 'vitest';
 import type { ConfigField } from '../src/api/generated';
 import { half } from '../src/config/bilingual';
 import type { Config } from '../src/config/configApi';
-import { type Draft, draftOf, flawsOf, MASK, type ObjectDraft, places, withoutDefaults } from '../src/config/draft.svelte';
+import { type Draft, draftOf, MASK, type ObjectDraft } from '../src/config/draft.svelte';
 import { type Shape, shapeOfFields } from '../src/config/field';
 import { shapeOfSchema } from '../src/config/jsonSchema';
+import { flawsOf, places, withoutDefaults } from '../src/config/places';
 import { fileName, read } from '../src/config/transfer';
 
 vi.mock('../src/ui/preferences.svelte', () => ({ preferences: { language: 'en' }, t: (key: string) => key }));
