@@ -51,6 +51,7 @@ from service.host.reconciling.reconciler import ReconcilerLimits
 from service.host.server_process import ServerProcess
 from service.host.statistics.statistics import Statistics
 from service.host.store import Store
+from service.host.thumbnails import Thumbnails
 from service.live.event_log import EventLog
 from service.live.hub import Hub
 from service.live.limits import LiveLimits
@@ -103,6 +104,7 @@ def build_app(settings: Settings, home: Path) -> web.Application:
         # Right after it, so that no load is missed.
         _statistics(home),
         _tasks(settings),
+        _thumbnails(settings),
         _health(),
     ):
         app.cleanup_ctx.append(resource)
@@ -335,6 +337,15 @@ def _tasks(settings: Settings) -> Resource:
         await tasks.start()
         yield
         await tasks.close(settings.server.shutdown_s / 2)
+
+    return context
+
+
+def _thumbnails(settings: Settings) -> Resource:
+    async def context(app: web.Application) -> AsyncIterator[None]:
+        thumbnails = app[keys.THUMBNAILS] = Thumbnails(settings.thumbnails.private_hosts)
+        yield
+        await thumbnails.close()
 
     return context
 

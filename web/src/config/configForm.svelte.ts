@@ -17,6 +17,8 @@ export interface FieldError {
 
 type Root = ObjectDraft | ChoiceDraft | AnyDraft;
 
+const NO_FLAWS: ReturnType<typeof flawsOf> = new Map();
+
 export class ConfigForm {
   /** Null until it is known what is stored. */
   root = $state.raw<Root | null>(null);
@@ -35,13 +37,6 @@ export class ConfigForm {
   /** Counts the times that the form took over by itself what was stored elsewhere. */
   followed = $state(0);
 
-  /** Whether something was typed that is not stored. A form outlives its view, so this is nothing that a view owns. */
-  get dirty(): boolean {
-    if (this.root === null) return false;
-    if (this.mode === 'json') return this.json !== this.jsonBefore;
-    return JSON.stringify(this.root.value()) !== this.before;
-  }
-
   /** Which entries of lists the reader folded or unfolded, by place. */
   readonly folds = new Map<string, boolean>();
 
@@ -52,6 +47,16 @@ export class ConfigForm {
   /** The value of the form, and its text as JSON, before anything was typed. */
   private before = $state('');
   private jsonBefore = $state('');
+  /** What is in the form or the text, to be compared. */
+  private readonly typed = $derived(this.mode === 'json' ? this.json : JSON.stringify(this.root?.value()));
+  /** Whether something was typed that is not stored. */
+  readonly dirty = $derived(this.root !== null && this.typed !== (this.mode === 'json' ? this.jsonBefore : this.before));
+  /** What can be seen to be wrong already. */
+  readonly flaws = $derived.by(() => {
+    const flaws = this.root === null || this.mode === 'json' ? NO_FLAWS : flawsOf(this.root);
+    return flaws.size === 0 ? NO_FLAWS : flaws;
+  });
+
   private asked = 0;
 
   constructor(
@@ -177,24 +182,19 @@ export class ConfigForm {
     );
   }
 
-  /** What can be seen to be wrong already. */
-  flaws(): ReturnType<typeof flawsOf> {
-    return this.root === null || this.mode === 'json' ? new Map() : flawsOf(this.root);
-  }
-
   /** Stores what was typed. Returns whether the server took it. */
   async save(): Promise<boolean> {
     const values = this.current();
-    if (values === null || this.saving || this.flaws().size > 0) return false;
+    if (values === null || this.saving || this.flaws.size > 0) return false;
     this.saving = true;
     this.touched();
     this.errors = [];
     this.asked += 1;
     try {
       const root = this.mode === 'form' ? this.root : this.build(values);
-      const sent = this.typed();
+      const sent = this.typed;
       const stored = await this.api.write(this.plugin, root === null ? values : withoutDefaults(root, values));
-      this.settle(stored.config, this.typed() === sent);
+      this.settle(stored.config, this.typed === sent);
       this.stored = stored;
       return true;
     } catch (error) {
@@ -225,8 +225,9 @@ export class ConfigForm {
 
   /** The errors by the innermost place of the form that each belongs to; under '' those that belong nowhere else. */
   placed(root: Draft): Map<string, string[]> {
-    const known = new Set([...places(root)].map(([path]) => path));
     const placed = new Map<string, string[]>();
+    if (this.errors.length === 0) return placed;
+    const known = new Set([...places(root)].map(([path]) => path));
     for (const { field, message } of this.errors) {
       let path = field;
       while (path !== '' && !known.has(path)) path = outer(path);
@@ -239,11 +240,6 @@ export class ConfigForm {
   private current(): Config | null {
     const value = this.mode === 'json' ? parsed(this.json) : (this.root?.value() ?? {});
     return isObject(value) ? value : null;
-  }
-
-  /** What is in the form or the text, to be compared. */
-  private typed(): string {
-    return this.mode === 'json' ? this.json : JSON.stringify(this.root?.value());
   }
 
   /**
@@ -284,9 +280,18 @@ export class ConfigForm {
   }
 
   private build(config: Config): Root {
-    const draft = draftOf(this.shape, config);
+    const draft = unowned(() => draftOf(this.shape, config));
     return draft.kind === 'object' || draft.kind === 'choice' || draft.kind === 'any' ? draft : new AnyDraft(config);
   }
+}
+
+/** What is made belongs to no view, so it stays alive when the view that happened to ask for it goes. */
+export function unowned<Made>(make: () => Made): Made {
+  let made: Made | undefined;
+  $effect.root(() => {
+    made = make();
+  });
+  return made as Made;
 }
 
 /** The place around a place: `servers[0]` of `servers[0].host`, `servers` of `servers[0]`. */

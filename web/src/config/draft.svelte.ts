@@ -1,4 +1,7 @@
-/** What is being typed into a form: one draft for each value, which can be turned back into JSON at any time. */
+/**
+ * What is being typed into a form: one draft for each value, which can be turned back into JSON at any time. A draft
+ * with others in it keeps what they come to, so that a letter typed into a long list costs no more than in a short one.
+ */
 
 import { type Field, isObject, type ObjectShape, type Option, own, same, type Shape, shown } from './field';
 
@@ -133,6 +136,11 @@ export class ListDraft {
   readonly kind = 'list';
   items = $state.raw<readonly Item[]>([]);
   private readonly present: boolean;
+  private readonly filled = $derived(this.items.filter((item) => item.draft.value() !== undefined));
+  private readonly whole = $derived.by(() => {
+    const values = this.filled.map((item) => item.draft.value());
+    return values.length === 0 && !this.present ? undefined : values;
+  });
 
   constructor(
     readonly shape: Extract<Shape, { kind: 'list' }>,
@@ -163,12 +171,11 @@ export class ListDraft {
 
   /** The items that are sent: one into which nothing was typed is none. */
   sent(): readonly Item[] {
-    return this.items.filter((item) => item.draft.value() !== undefined);
+    return this.filled;
   }
 
   value(): unknown {
-    const values = this.sent().map((item) => item.draft.value());
-    return values.length === 0 && !this.present ? undefined : values;
+    return this.whole;
   }
 
   private item(value: unknown): Item {
@@ -213,6 +220,14 @@ export class ObjectDraft {
   /** What no field is for; it is kept. */
   readonly unknown: Readonly<Record<string, unknown>>;
   private readonly present: boolean;
+  private readonly whole = $derived.by((): Record<string, unknown> | undefined => {
+    const entries = [
+      ...this.members.map(({ field, draft }) => [field.name, draft.value()] as const),
+      ...this.extras.map(({ name, draft }) => [name, draft.value()] as const),
+      ...Object.entries(this.unknown),
+    ].filter(([, value]) => value !== undefined);
+    return entries.length === 0 && !this.present ? undefined : (Object.fromEntries(entries) as Record<string, unknown>);
+  });
 
   constructor(
     readonly shape: ObjectShape,
@@ -246,12 +261,7 @@ export class ObjectDraft {
   }
 
   value(): Record<string, unknown> | undefined {
-    const entries = [
-      ...this.members.map(({ field, draft }) => [field.name, draft.value()] as const),
-      ...this.extras.map(({ name, draft }) => [name, draft.value()] as const),
-      ...Object.entries(this.unknown),
-    ].filter(([, value]) => value !== undefined);
-    return entries.length === 0 && !this.present ? undefined : (Object.fromEntries(entries) as Record<string, unknown>);
+    return this.whole;
   }
 }
 

@@ -1,4 +1,3 @@
-import { tasksEn } from './tasks.en';
 import type { zh } from './zh';
 
 export const en: Record<keyof typeof zh, string> = {
@@ -200,5 +199,11 @@ export const en: Record<keyof typeof zh, string> = {
   'lazy.again': 'Try again',
   'loading.label': 'Fetching the plugins',
 
-  ...tasksEn,
+  'nav.label': 'Pages',
+  'nav.plugins': 'Plugins',
+  'nav.search': 'Search',
+  'nav.downloads': 'Downloads',
+  'nav.activity': 'Activity',
+  'nav.settings': 'Settings',
+  'download.added': 'Added to the downloads',
 };

@@ -1,5 +1,3 @@
-import { tasksZh } from './tasks.zh';
-
 /** Chinese: the words that the page is written in first. Its keys are the keys of all languages. */
 export const zh = {
   'app.subtitle': '插件热加载控制台',
@@ -198,5 +196,11 @@ export const zh = {
   'lazy.again': '重试',
   'loading.label': '正在获取插件列表',
 
-  ...tasksZh,
+  'nav.label': '页面',
+  'nav.plugins': '插件',
+  'nav.search': '搜索',
+  'nav.downloads': '下载',
+  'nav.activity': '动态',
+  'nav.settings': '设置',
+  'download.added': '已加入下载',
 } as const;

@@ -3,19 +3,16 @@
 import { connectionActivity, refusedActivity } from '../activity/activity';
 import { Api, ApiError } from '../api/api';
 import { FrameBatch } from '../live/batch';
-import { Downloads } from '../downloads/downloads.svelte';
-import { isPlugbayEvent, isTaskEvent, type LiveEvent, type PlugbayEvent, TOPICS } from '../live/events';
+import { isPlugbayEvent, type LiveEvent, type PlugbayEvent, TOPICS } from '../live/events';
 import { matches } from '../live/topics';
 import { formatMs } from '../ui/format';
 import { errorMessage, plainError, type Plugin, type Position } from '../api/model';
 import { preferences, t } from '../ui/preferences.svelte';
-import { Search } from '../search/search.svelte';
 import { type ConnectionStatus, DoNotRetry, LiveConnection } from '../live/socket';
 import { PluginsApi } from '../plugins/pluginsApi';
 import { type Action, initialState, type InstallStage, reduce } from '../plugins/state';
 import { noStats, stepAt, withAnswer, withOnly, withStep } from '../plugins/stats';
 import { TaskApi } from '../tasks/taskApi';
-import type { Task, TaskAction } from '../tasks/taskModel';
 import { session } from './session.svelte';
 import { toasts } from '../ui/toasts.svelte';
 
@@ -47,8 +44,8 @@ export class Dashboard {
   readonly api = new Api(() => preferences.language, undefined, () => session.ask());
   readonly plugins = new PluginsApi(this.api);
   readonly tasks = new TaskApi(this.api);
-  readonly search: Search;
-  readonly downloads: Downloads;
+  /** The search that was looked at last; null where none is to be gone back to. */
+  lastSearch = $state<string | null>(null);
   private readonly live: LiveConnection;
   private readonly followers = new Set<Follower>();
   private readonly arrived = new FrameBatch<LiveEvent>((events) => this.receive(events));
@@ -66,7 +63,6 @@ export class Dashboard {
         if (status.kind === 'stopped' && status.reason === 'sign_in') void session.ask();
         if (status.kind !== 'connecting') this.failures = status.kind === 'waiting' ? status.attempt : 0;
         if (status.kind !== 'live') return;
-        void this.refreshTasks();
         for (const follower of this.followers) follower.caughtUp();
       },
       resumed: (how, replayed) => {
@@ -74,8 +70,6 @@ export class Dashboard {
         this.dispatch({ kind: 'activity', activity: connectionActivity(kind, replayed, new Date()) });
       },
     });
-    this.search = new Search(this.tasks, this.live);
-    this.downloads = new Downloads(this.tasks, this.live);
   }
 
   /** Starts the connection and the clock. Returns what ends both. */
@@ -208,25 +202,6 @@ export class Dashboard {
   async download(url: string, title: string, plugin: string | null = null): Promise<void> {
     const task = await this.tasks.download(url, title, plugin);
     toasts.add('good', t('download.added'), task.title || task.url || '');
-    await this.catchUpTasks();
-  }
-
-  async actOnDownload(task: Task, action: TaskAction): Promise<void> {
-    try {
-      await this.downloads.act(task, action);
-    } catch (error) {
-      this.report(error);
-    }
-    await this.catchUpTasks();
-  }
-
-  private async catchUpTasks(): Promise<void> {
-    if (this.connection.kind !== 'live') await this.refreshTasks();
-  }
-
-  /** Nothing of tasks is replayed after a cut, so they are asked for again. */
-  private async refreshTasks(): Promise<void> {
-    await Promise.all([this.search.refresh(), this.downloads.refresh()]);
   }
 
   private async act(plugin: Plugin, action: () => Promise<void>): Promise<void> {
@@ -261,9 +236,6 @@ export class Dashboard {
         if (follower.topics.some((topic) => matches(topic, event.subject))) follower.event(event);
       }
       if (isPlugbayEvent(event)) ofPlugins.push(event);
-      if (!isTaskEvent(event)) continue;
-      this.search.receive(event);
-      this.downloads.receive(event);
     }
     if (ofPlugins.length > 0) this.dispatch({ kind: 'events', events: ofPlugins });
   }

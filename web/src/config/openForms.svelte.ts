@@ -2,7 +2,7 @@
 
 import type { Plugin } from '../api/model';
 import { ConfigApi } from './configApi';
-import { ConfigForm } from './configForm.svelte';
+import { ConfigForm, unowned } from './configForm.svelte';
 import type { Dashboard } from '../shell/dashboard.svelte';
 
 const MOST = 20;
@@ -12,7 +12,7 @@ const forms = new Map<string, ConfigForm>();
 export function openForm(dashboard: Dashboard, plugin: Plugin): ConfigForm {
   const kept = forms.get(plugin.id);
   if (kept?.dirty) return kept;
-  const form = new ConfigForm(new ConfigApi(dashboard.api), plugin);
+  const form = unowned(() => new ConfigForm(new ConfigApi(dashboard.api), plugin));
   forms.delete(plugin.id);
   forms.set(plugin.id, form);
   for (const [id, { dirty }] of forms) {
