@@ -212,7 +212,7 @@ CLIPPED = """() => [...document.querySelectorAll('main *, header *, nav *, [popo
         const style = getComputedStyle(one);
         if (style.display === 'inline' || one.closest('.visually-hidden, pre, [hidden]')) return false;
         if (['auto', 'scroll'].includes(style.overflowX) || style.textOverflow === 'ellipsis') return false;
-        return one.clientWidth > 0 && one.scrollWidth > one.clientWidth + 1;
+        return one.clientWidth > 1 && one.scrollWidth > one.clientWidth + 1;
     })
     .map((one) => one.outerHTML.slice(0, 160))"""
 # Words in another language than the page's; names in their own language say so.
