@@ -97,12 +97,19 @@ TASK_ROUTES: tuple[Route, ...] = (
         query=(
             Query(
                 name="url",
-                schema={"type": "string", "minLength": 1, "maxLength": 8192},
+                schema={"type": "string", "minLength": 1, "maxLength": 8000},
                 description="The `thumbnail` of a search result.",
             ),
         ),
         media_type="image/*",
-        errors=("url_refused", "too_large", "picture_invalid", "fetch_failed", "fetch_timeout"),
+        errors=(
+            "url_refused",
+            "uri_too_long",
+            "too_large",
+            "picture_invalid",
+            "fetch_failed",
+            "fetch_timeout",
+        ),
     ),
     Route(
         method="POST",

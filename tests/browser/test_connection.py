@@ -10,7 +10,7 @@ from tests.browser.conftest import Opener, Relay, Server, search_plugin
 # One browser serves all tests of a module, so they share its event loop.
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.usefixtures("shared_server")]
 
-PAGES = ("plugins", "search", "downloads", "activity", "settings")
+PAGES = ("plugins", "plugins/search/demo/about", "search", "downloads", "activity", "settings")
 
 
 async def test_a_server_that_is_gone_is_told_of_on_every_page(
@@ -73,5 +73,6 @@ async def test_a_page_that_does_not_come_can_be_asked_for_again(
     await view.page.evaluate("location.hash = '#/settings'")
     await expect(view.page.get_by_role("heading", name="This page did not load")).to_be_visible()
     relay.mend()
+    # A browser remembers a module that did not come, so it takes a page that begins anew.
     await view.button("Try again").click()
     await expect(view.page.get_by_role("heading", name="Settings")).to_be_visible()
