@@ -9,6 +9,7 @@ taken for one.
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 
 from service.host.files.sources import ROOT_PACKAGE, SourceFile, module_name
@@ -35,9 +36,13 @@ _OVERLAP = 8 * 1024
 
 
 class ImportReader:
-    """Reads texts, each content once; what it found is kept for as many as a large installation has."""
+    """Reads texts, each content once; what it found is kept for as many as a large installation has.
+
+    Any thread may use it.
+    """
 
     def __init__(self) -> None:
+        self._keeping = threading.Lock()
         self._found: dict[tuple[str, str], frozenset[str]] = {}
 
     def reached(self, own: Iterable[str], files: Mapping[str, SourceFile]) -> set[str]:
@@ -65,9 +70,11 @@ class ImportReader:
     def _named_in(self, path: str, file: SourceFile) -> frozenset[str]:
         key = (path, file.sha256)
         if (known := self._found.get(key)) is None:
-            known = self._found[key] = named_in(path, file.content)
-            while len(self._found) > _TEXTS_KEPT:
-                self._found.pop(next(iter(self._found)), None)
+            known = named_in(path, file.content)
+            with self._keeping:
+                self._found[key] = known
+                if len(self._found) > _TEXTS_KEPT:
+                    del self._found[next(iter(self._found))]
         return known
 
 
