@@ -45,6 +45,7 @@ from service.host.loader import LoadLimits
 from service.host.plugin_logs import PluginLogs
 from service.host.reconciling.reconciler import ReconcilerLimits
 from service.host.store import Store
+from service.host.workers.sandbox import Sandbox
 from service.live.event_log import EventLog
 from service.live.hub import Hub
 from service.live.limits import LiveLimits
@@ -66,6 +67,7 @@ DATABASE: web.AppKey[Database] = web.AppKey("database", Database)
 STORE: web.AppKey[Store] = web.AppKey("store", Store)
 HISTORY: web.AppKey[History] = web.AppKey("history", History)
 KERNEL: web.AppKey[Kernel] = web.AppKey("kernel", Kernel)
+SANDBOX: web.AppKey[Sandbox] = web.AppKey("sandbox", Sandbox)
 
 Resource = Callable[[web.Application], AsyncIterator[None]]
 _MIB = 1024 * 1024
@@ -192,6 +194,8 @@ def _plugin_logs(settings: Settings, home: Path) -> Resource:
 def _kernel(settings: Settings, home: Path) -> Resource:
     async def context(app: web.Application) -> AsyncIterator[None]:
         limits = settings.limits
+        downloads_dir = home / settings.downloads.folder
+        sandbox = app[SANDBOX] = await asyncio.to_thread(Sandbox.of_this_kernel, home, downloads_dir)
         kernel = app[KERNEL] = Kernel(
             home,
             events=app[keys.EVENT_LOG],
@@ -200,6 +204,7 @@ def _kernel(settings: Settings, home: Path) -> Resource:
             history=app[HISTORY],
             logs=app[keys.PLUGIN_LOGS],
             limits=_kernel_limits(settings, home),
+            sandbox=sandbox,
             bundled=bundled_plugins(),
         )
         app[keys.REGISTRY] = kernel.registry

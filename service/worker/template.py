@@ -40,7 +40,7 @@ _PRELOADED = (
     "functools gzip hashlib hmac html html.parser http.client http.cookiejar inspect io itertools json logging math "
     "pathlib queue random re shutil socket ssl string subprocess tempfile textwrap threading time traceback typing "
     "urllib.error urllib.parse urllib.request uuid xml.etree.ElementTree zlib service.sdk service.worker.runtime "
-    "service.worker.dependency_template"
+    "service.worker.dependency_template service.worker.confinement.report"
 ).split()
 
 _REHEARSALS = 10

@@ -150,7 +150,9 @@ class Placing:
         wishes.say(candidate, "load")
         output = HeldOutput()
         await self._purged(candidate)
-        generation = await self._trials.load(candidate, folders, output, wishes.on_progress)
+        generation = await self._trials.load(
+            candidate, folders, output, wishes.on_progress, grant=wishes.grant
+        )
         try:
             name = generation.manifest.name
             _require_name(name, wishes)
@@ -163,7 +165,9 @@ class Placing:
         await generation.end()
         candidate, output = without_leftovers(self._kernel, candidate.named(final)), HeldOutput()
         await self._purged(candidate)
-        generation = await self._trials.load(candidate, folders, output, wishes.on_progress)
+        generation = await self._trials.load(
+            candidate, folders, output, wishes.on_progress, grant=wishes.grant
+        )
         return _Loaded(candidate, generation, output)
 
     async def _purged(self, candidate: Candidate) -> None:

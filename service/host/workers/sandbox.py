@@ -1,0 +1,192 @@
+"""What each plugin's process may do, worked out from what the plugin is, asks for and was granted.
+
+Ground    the guards of the kernel, and the files that all plugins may read: the same for all, see `ground`
+Policy    network and folders of one plugin; its own folder is made here, for the user that plugins run as
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from service.host.files.sources import Unit
+from service.host.workers.ground import ground_of
+from service.model.identity import PluginType
+from service.model.text import Text
+from service.worker.confinement import landlock
+from service.worker.confinement.policy import Ground, Policy
+from service.worker.confinement.report import Report, probe
+from service.worker.runtime import TEMPORARY_FOLDER
+
+_DOWNLOADS = "{downloads}"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a plugin lies, and what it has there.
+
+    Attributes:
+        unit: its files.
+        source: its own file or folder.
+        data_dir: the folder that is its own.
+        site: of what it depends on, where it declares anything.
+    """
+
+    unit: Unit
+    source: Path
+    data_dir: Path
+    site: Path | None
+
+
+class Sandbox:
+    """See the module.
+
+    Args:
+        home: the server's home.
+        downloads_dir: where plugins download to.
+        ground: what is the same for all plugins.
+        report: what the kernel has.
+        own_ports: gives the ports that the server listens on, which no plugin may connect to.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        downloads_dir: Path,
+        report: Report,
+        ground: Ground,
+        *,
+        own_ports: Callable[[], Iterable[int]] = tuple,
+    ) -> None:
+        self.ground = ground
+        self.report = report
+        self._home = home
+        self._downloads_dir = downloads_dir
+        self._own_ports = own_ports
+
+    @classmethod
+    def of_this_kernel(
+        cls, home: Path, downloads_dir: Path, *, own_ports: Callable[[], Iterable[int]] = tuple
+    ) -> Sandbox:
+        """With all guards that the kernel has. Reads the disk."""
+        report = probe()
+        return cls(home, downloads_dir, report, ground_of(report, home), own_ports=own_ports)
+
+    def policy(self, place: Place, allowed: Mapping[str, Any], config: Mapping[str, Any]) -> Policy:
+        """What a plugin's process may do. Makes the plugin's folder where it is not there yet; call it in a thread.
+
+        Args:
+            place: where it lies.
+            allowed: what it was granted of what it asks for, see `service.host.permissions`.
+            config: its stored values: a folder may be the one that a field names.
+
+        Raises:
+            OSError: its folder cannot be made.
+        """
+        self._make_own(place.data_dir)
+        read, write = (list(self._folders(allowed[key], config)) for key in ("read", "write"))
+        if place.unit.type is PluginType.DOWNLOAD:
+            write.append(self._downloads_dir)
+        network = allowed["network"]
+        if isinstance(network, list):
+            network = tuple(sorted({*network} - {*self._own_ports()}))
+        return Policy(
+            network=network,
+            run=(str(place.site),) if place.site is not None else (),
+            read=tuple(map(str, dict.fromkeys([place.source, *read]))),
+            write=tuple(map(str, dict.fromkeys(write))),
+            own=(str(place.data_dir),),
+        )
+
+    def missing(self) -> list[Text]:
+        """What plugins could be kept from if the kernel had it, each with what that means; empty where it has all."""
+        return list(_missing(self.report, self.ground))
+
+    # -- folders -----------------------------------------------------------------------------------------------------
+
+    def _folders(self, named: Iterable[str], config: Mapping[str, Any]) -> Iterator[Path]:
+        for name in named:
+            if name == _DOWNLOADS:
+                yield self._downloads_dir
+            elif name.startswith("{") and name.endswith("}"):
+                yield from map(self._folder, _named_in(config.get(name[1:-1])))
+            else:
+                yield self._folder(name)
+
+    def _folder(self, name: str) -> Path:
+        """A folder as a plugin means it, a relative one below home."""
+        try:
+            path = Path(name).expanduser()
+        except RuntimeError:  # nobody's home
+            path = Path(name)
+        return self._home / path
+
+    def _make_own(self, folder: Path) -> None:
+        temporary = folder / TEMPORARY_FOLDER
+        temporary.mkdir(parents=True, exist_ok=True)
+        user = self.ground.user
+        if user is None:
+            return
+        if os.lstat(folder).st_uid != user:
+            _give(folder, user)
+        elif os.lstat(temporary).st_uid == os.geteuid():
+            os.lchown(temporary, user, user)
+
+
+def _named_in(value: Any) -> Iterator[str]:
+    """The folders that a value of a configuration names: one, or a list of them or of objects with a `path`."""
+    for one in value if isinstance(value, list) else [value]:
+        path = one.get("path") if isinstance(one, dict) else one
+        if isinstance(path, str) and path.strip():
+            yield path.strip()
+
+
+def _give(folder: Path, user: int) -> None:
+    """Have a folder and all in it be that user's; links are not followed."""
+    for _, folders, files, at in os.fwalk(folder):
+        for name in (*folders, *files):
+            os.chown(name, user, user, dir_fd=at, follow_symlinks=False)
+    os.chown(folder, user, user, follow_symlinks=False)
+
+
+def _missing(report: Report, ground: Ground) -> Iterator[Text]:
+    shares = ground.user is None
+    if not report.landlock:
+        yield Text(
+            zh="内核没有启用 Landlock：插件可以读取"
+            + ("并修改服务器用户的文件" if shares else "所有用户可读的文件"),
+            en="The kernel has no Landlock: plugins can read "
+            + ("and change the files of the server's user" if shares else "files that everybody may read"),
+        )
+    elif report.landlock < 3:
+        yield Text(
+            zh=f"Landlock 版本 {report.landlock} 过旧：插件可以截断不属于它的文件（需要 3，即 Linux 6.2）",
+            en=f"Landlock {report.landlock} is too old: plugins can empty files of others (3 is needed, Linux 6.2)",
+        )
+    if report.landlock < landlock.NETWORK_SINCE:
+        yield Text(
+            zh="Landlock 不能限制端口：只获准连接某些端口的插件可以连接所有端口（需要 4，即 Linux 6.7）",
+            en="Landlock cannot limit ports: a plugin that was granted some can connect to all (4 is needed, "
+            "Linux 6.7)",
+        )
+    if shares and report.landlock < landlock.SCOPES_SINCE:
+        yield Text(
+            zh="Landlock 不能限制信号：插件可以向服务器用户的进程发送信号（需要 6，即 Linux 6.12）",
+            en="Landlock cannot limit signals: plugins can signal the processes of the server's user (6 is needed, "
+            "Linux 6.12)",
+        )
+    if not report.seccomp:
+        yield Text(
+            zh="无法过滤系统调用：插件可以使用路径套接字等未受限制的接口"
+            + ("" if report.namespaces else "，也无法断开它的网络"),
+            en="System calls cannot be filtered: plugins can use path sockets and other ways out"
+            + ("" if report.namespaces else ", and cannot be kept from the network"),
+        )
+    if report.is_root and shares:
+        yield Text(
+            zh="服务器以 root 运行，而插件不能使用另一个用户：请以普通用户运行服务器",
+            en="The server runs as root and plugins cannot have a user of their own: run it as an ordinary user",
+        )
