@@ -6,7 +6,7 @@ import os
 import signal
 
 from service.worker import linux
-from service.worker.confinement import identity, landlock, network, seccomp
+from service.worker.confinement import identity, landlock, modes, network, seccomp
 from service.worker.confinement.kernel import forbid_new_privileges
 from service.worker.confinement.policy import Ground, Policy
 
@@ -84,6 +84,8 @@ class Confinement:
                 self._files = None
             if more is not None:
                 seccomp.install(more)
+            if ground.seccomp and ground.user is None:
+                modes.change_by_descriptor()
         except OSError as error:
             raise NotConfined(str(error)) from error
 
