@@ -24,7 +24,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 NOBODY = 65534
 TOKEN = "a-token-that-is-kept-in-a-file"
 
-# Each with the names `home`, `server`, `template`, `neighbour` (a process of another plugin) and `port` (of a listener).
+# The names in them: `home`, the processes `server`, `template`, `neighbour` (another plugin), and `port` of a listener.
 DENIED = {
     "the passwords of the system": "reads('/etc/shadow')",
     "the server's configuration": "reads(home + '/config/plugins.json')",

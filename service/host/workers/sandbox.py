@@ -96,7 +96,8 @@ class Sandbox:
         return Policy(
             network=network,
             run=(str(place.site),) if place.site is not None else (),
-            read=tuple(map(str, dict.fromkeys([place.source, *read]))),
+            # A file's text is sent; what lies beside the modules of a package is only there.
+            read=tuple(map(str, dict.fromkeys([*([place.source] if place.unit.is_package else []), *read]))),
             write=tuple(map(str, dict.fromkeys(write))),
             own=(str(place.data_dir),),
         )
