@@ -33,10 +33,14 @@ from service.host.database import Database
 from service.host.health import Health
 from service.host.history.history import History
 from service.host.installing.candidates import Candidates, FetchLimits
+from service.host.installing.committing import Commits
+from service.host.installing.editing import Editing
 from service.host.installing.install import Installer
 from service.host.installing.placing import Placing
 from service.host.installing.planning import Plans
+from service.host.installing.plugin_files import PluginFiles
 from service.host.installing.revising import Revising
+from service.host.installing.sharing import Sharing
 from service.host.installing.trial import Trials
 from service.host.installing.undoing import Undoing
 from service.host.installing.updates import Updates
@@ -44,11 +48,14 @@ from service.host.kernel import Kernel, KernelLimits
 from service.host.loader import LoadLimits
 from service.host.plugin_logs import PluginLogs
 from service.host.reconciling.reconciler import ReconcilerLimits
+from service.host.server_process import ServerProcess
+from service.host.statistics.statistics import Statistics
 from service.host.store import Store
 from service.host.workers.sandbox import Sandbox
 from service.live.event_log import EventLog
 from service.live.hub import Hub
 from service.live.limits import LiveLimits
+from service.model.events import STATS
 from service.settings import Settings
 from service.tasks.board import Board
 from service.tasks.downloads import Downloads
@@ -95,6 +102,8 @@ def build_app(settings: Settings, home: Path) -> web.Application:
         _history(settings, home),
         _plugin_logs(settings, home),
         _kernel(settings, home),
+        # Right after it, so that no load is missed.
+        _statistics(home),
         _tasks(settings),
         _health(),
     ):
@@ -227,7 +236,26 @@ def _kernel(settings: Settings, home: Path) -> Resource:
     return context
 
 
-def _installing(app: web.Application, settings: Settings) -> Placing:
+def _statistics(home: Path) -> Resource:
+    async def context(app: web.Application) -> AsyncIterator[None]:
+        kernel, hub = app[KERNEL], app[keys.HUB]
+        app[keys.SERVER_PROCESS] = ServerProcess(home, lambda: len(kernel.templates.workers()))
+        statistics = app[keys.STATISTICS] = Statistics(
+            app[keys.CALL_COUNTS],
+            app[keys.EVENT_LOG],
+            plugins=lambda: kernel.registry,
+            wanted=lambda: hub.is_wanted(STATS),
+        )
+        runner = asyncio.create_task(statistics.run(), name="statistics")
+        yield
+        statistics.close()
+        runner.cancel()
+        await asyncio.gather(runner, return_exceptions=True)
+
+    return context
+
+
+def _installing(app: web.Application, settings: Settings) -> Commits:
     """What puts plugins in place, and all that uses it."""
     kernel, history, config = app[KERNEL], app[HISTORY], app[keys.CONFIG]
     max_bytes = settings.limits.plugin_file_kib * 1024
@@ -238,13 +266,17 @@ def _installing(app: web.Application, settings: Settings) -> Placing:
     )
     trials = Trials(kernel, config, history.provisional)
     plans = Plans(kernel, trials, kernel.environments)
-    placing = Placing(kernel, trials, history.journal, history.revisions)
+    commits = Commits()
+    placing = Placing(kernel, trials, history.journal, history.revisions, commits)
+    files = PluginFiles(kernel)
+    sharing = Sharing(kernel, trials, history.journal, history.revisions, files, commits)
     app[keys.INSTALLER] = Installer(kernel, candidates, placing, plans)
-    app[keys.REVISING] = Revising(kernel, history.revisions, placing, max_bytes)
+    app[keys.EDITING] = Editing(kernel, files, placing, sharing, max_bytes)
+    app[keys.REVISING] = Revising(kernel, history.revisions, placing)
     app[keys.UPDATES] = Updates(kernel, candidates, trials, placing, plans)
-    app[keys.UNDOING] = Undoing(kernel, history, placing)
+    app[keys.UNDOING] = Undoing(kernel, history, placing, sharing)
     app[keys.ENVIRONMENTS] = kernel.environments
-    return placing
+    return commits
 
 
 def _kernel_limits(settings: Settings, home: Path) -> KernelLimits:

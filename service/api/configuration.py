@@ -11,9 +11,21 @@ from service.api.body import check_depth, read_json
 from service.api.changes import carry_through
 from service.api.keys import OPERATIONS
 from service.api.language import language_of, say
-from service.api.messages import ConfigExport, ConfigImported, ImportConfig, PluginConfig, PluginConfigured
+from service.api.messages import (
+    ConfigExport,
+    ConfigImported,
+    ConfigPlan,
+    EnabledChange,
+    FieldChange,
+    FieldError,
+    ImportConfig,
+    PlannedConfig,
+    PluginConfig,
+    PluginConfigured,
+)
 from service.api.params import plugin_in_path
 from service.api.responses import json_response
+from service.host.configuration.import_plan import ImportPlan
 from service.model.text import Text
 
 
@@ -42,6 +54,7 @@ async def put_config(request: web.Request) -> web.Response:
             warnings=[say_warning(request, item) for item in stored.warnings],
             plugin=stored.plugin.in_language(language),
             error=None if stored.error is None else stored.error.in_language(language),
+            change=stored.change,
         )
     )
 
@@ -59,16 +72,41 @@ async def export_config(request: web.Request) -> web.Response:
 async def import_config(request: web.Request) -> web.Response:
     """Take over the configuration of many plugins at once, as an export gave it.
 
-    Entries of plugins that are not there are kept for later. Either every entry fits or nothing is changed.
+    Entries of plugins that are not there are kept for later. Either every entry fits or nothing is changed. `dry_run`
+    only says what would change, and what would be refused.
     """
     body = await read_json(request, ImportConfig)
     check_depth(body.config)
-    count = await carry_through(request, request.app[OPERATIONS].import_config(body.config))
+    if body.dry_run:
+        return json_response(_planned(request, await request.app[OPERATIONS].plan_import(body.config)))
+    done = await carry_through(request, request.app[OPERATIONS].import_config(body.config))
+    count = done.reloaded_count
     message = Text(
         zh=f"配置导入成功，已重新加载 {count} 个插件",
         en=f"The configuration was imported and {count} plugins were reloaded",
     )
-    return json_response(ConfigImported(reloaded_count=count, message=say(request, message)))
+    return json_response(
+        ConfigImported(reloaded_count=count, message=say(request, message), change=done.change)
+    )
+
+
+def _planned(request: web.Request, plan: ImportPlan) -> ConfigPlan:
+    language = language_of(request)
+    return ConfigPlan(
+        reloaded_count=plan.reloaded_count,
+        changes=[
+            PlannedConfig(
+                id=one.id,
+                present=one.present,
+                enabled=EnabledChange(old=one.enabled[0], new=one.enabled[1]) if one.enabled else None,
+                fields=[FieldChange(field=name, old=old, new=new) for name, old, new in one.fields],
+                errors=[
+                    FieldError(field=field, message=text.in_language(language)) for field, text in one.errors
+                ],
+            )
+            for one in plan.changes
+        ],
+    )
 
 
 def say_warning(request: web.Request, warning: str | Text) -> str:

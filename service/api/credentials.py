@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from typing import Literal
 
 from aiohttp import web
 
@@ -31,14 +32,19 @@ class Credentials:
         # Digests are compared, so that not even the length of the token shows in the time that it takes.
         return hmac.compare_digest(_digest(given), self._token_digest)
 
-    def are_shown_by(self, request: web.BaseRequest) -> bool:
-        """Whether a request shows the token or the cookie. A wrong token is not made up for by a cookie."""
+    def shown_by(self, request: web.BaseRequest) -> Literal["bearer", "cookie"] | None:
+        """What of a request shows the token; None where nothing does.
+
+        A wrong token is not made up for by a cookie.
+        """
         bearers = request.headers.getall("Authorization", [])
         if bearers:
             scheme, _, given = bearers[0].partition(" ")
-            return len(bearers) == 1 and scheme.lower() == "bearer" and self.is_token(given.strip())
+            right = len(bearers) == 1 and scheme.lower() == "bearer" and self.is_token(given.strip())
+            return "bearer" if right else None
         cookie = request.cookies.get(self.cookie_name)
-        return cookie is not None and hmac.compare_digest(_digest(cookie), self._cookie_digest)
+        right = cookie is not None and hmac.compare_digest(_digest(cookie), self._cookie_digest)
+        return "cookie" if right else None
 
     def set_cookie(self, response: web.StreamResponse, *, secure: bool) -> None:
         """Leave the cookie; `secure` where the connection is encrypted, so that it goes over no other."""
@@ -51,6 +57,10 @@ class Credentials:
             httponly=True,
             samesite="Strict",
         )
+
+    def clear_cookie(self, response: web.StreamResponse, *, secure: bool) -> None:
+        """Have the browser forget the cookie; `secure` as for `set_cookie`."""
+        response.del_cookie(self.cookie_name, path="/", secure=secure, httponly=True, samesite="Strict")
 
 
 def _derived(token: str, purpose: bytes) -> str:

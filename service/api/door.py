@@ -6,6 +6,8 @@ and unless everything about the connection is loopback, the token must be shown.
 
 from __future__ import annotations
 
+import math
+import time
 from typing import NoReturn
 from urllib.parse import parse_qs, urlsplit
 
@@ -21,7 +23,8 @@ from service.api.authority import (
     with_port,
 )
 from service.api.credentials import Credentials
-from service.api.keys import CORS_ORIGIN
+from service.api.keys import CORS_ORIGIN, TOKEN_NEEDED
+from service.api.tries import TooManyTries, Tries
 from service.errors import PlugbayError, RequestRefused
 from service.model.text import Text
 
@@ -33,8 +36,8 @@ _CORS_METHODS = "GET, HEAD, POST, PUT, DELETE, OPTIONS"
 _CORS_REQUEST_HEADERS = "Authorization, Content-Type, Accept-Language, If-Match, Last-Event-ID"
 _CORS_RESPONSE_HEADERS = "ETag, Retry-After, X-Request-ID"
 
-# Answered without the token: it tells a supervisor that the process lives, and nothing else.
-TOKEN_FREE_PATHS = frozenset({"/livez"})
+# Answered without the token: the one tells a supervisor that the process lives, the other takes the token.
+TOKEN_FREE_PATHS = frozenset({"/livez", "/api/session"})
 
 # Headers by which a proxy speaks for somebody else, and the beginnings of names that only proxies give.
 _FORWARDING = (
@@ -55,7 +58,13 @@ _HEADERS: dict[bytes, int] = {
 
 
 class DoorRefused(RequestRefused):
-    """The request may not come in; `code` says by which rule."""
+    """The request may not come in; `code` says by which rule.
+
+    Attributes:
+        retry_after: seconds after which it may be tried again, where waiting helps.
+    """
+
+    retry_after: float | None = None
 
 
 class _HostVerdict:
@@ -80,6 +89,9 @@ class Door:
         allowed_origins: origins (`https://name:port`) whose pages may use it; they get CORS.
         token: what those show who do not come by loopback; None refuses all of them.
 
+    Attributes:
+        credentials: knows the token, if there is one.
+
     Raises:
         PlugbayError: an entry of a list is not a host or not an origin.
     """
@@ -96,7 +108,8 @@ class Door:
         self._allowed_hosts = {_listed_host(item) for item in allowed_hosts if not item.startswith("*.")}
         self._allowed_domains = [_listed_host(item[2:]) for item in allowed_hosts if item.startswith("*.")]
         self._allowed_origins = {_listed_origin(item) for item in allowed_origins}
-        self._credentials = None if token is None else Credentials(token)
+        self.credentials = None if token is None else Credentials(token)
+        self._tries = Tries(time.monotonic)
         self._hosts: dict[bytes, _HostVerdict] = {}
 
     def examine(self, request: web.BaseRequest) -> web.Response | None:
@@ -150,6 +163,7 @@ class Door:
             and not forwarded
             and is_loopback_address(request.remote or "")
         )
+        request[TOKEN_NEEDED] = needs_token
         if target.startswith("/?") and request.method in ("GET", "HEAD"):
             signed_in = self._sign_in(request, needs_token)
             if signed_in is not None:
@@ -157,6 +171,35 @@ class Door:
         if needs_token:
             self._check_token(request)
         return None
+
+    def sign_in(self, request: web.BaseRequest, token: str, response: web.StreamResponse) -> None:
+        """Leave the cookie with whoever has the token.
+
+        Raises:
+            DoorRefused: it is another one, or the address has tried too many.
+        """
+        if self.credentials is None:
+            raise DoorRefused(
+                Text(
+                    zh="这台服务器没有访问令牌：它只接受本机访问，无需登录",
+                    en="This server has no token: it only takes connections from this machine, which need none",
+                ),
+                code="token_wrong",
+            )
+        if not self._try(request, self.credentials, token):
+            _refuse_wrong_token()
+        self.credentials.set_cookie(response, secure=request.scheme == "https")
+
+    def _try(self, request: web.BaseRequest, credentials: Credentials, token: str) -> bool:
+        address = request.remote or ""
+        try:
+            self._tries.note(address)
+        except TooManyTries as refused:
+            _refuse_tries(refused.retry_after)
+        right = credentials.is_token(token)
+        if right:
+            self._tries.forgive(address)
+        return right
 
     def _judge_host(self, header: bytes | None) -> _HostVerdict:
         if header is None:
@@ -206,8 +249,8 @@ class Door:
         given = parse_qs(urlsplit(request.raw_path).query).get("token")
         if given is None:
             return None
-        credentials = self._credentials
-        right = credentials is not None and len(given) == 1 and credentials.is_token(given[0])
+        credentials = self.credentials
+        right = credentials is not None and len(given) == 1 and self._try(request, credentials, given[0])
         if not right and needs_token:
             _refuse_wrong_token()
         response = web.Response(
@@ -219,7 +262,7 @@ class Door:
         return response
 
     def _check_token(self, request: web.BaseRequest) -> None:
-        if self._credentials is not None and self._credentials.are_shown_by(request):
+        if self.credentials is not None and self.credentials.shown_by(request) is not None:
             return
         if request.rel_url.path in TOKEN_FREE_PATHS:
             return
@@ -322,6 +365,19 @@ def _refuse_origin(name: str = "null") -> NoReturn:
         ),
         code="origin_refused",
     )
+
+
+def _refuse_tries(retry_after: float) -> NoReturn:
+    seconds = math.ceil(retry_after)
+    refused = DoorRefused(
+        Text(
+            zh=f"尝试登录的次数过多，请在 {seconds} 秒后重试",
+            en=f"There were too many tries to sign in; wait {seconds} second{'' if seconds == 1 else 's'}",
+        ),
+        code="too_many_tries",
+    )
+    refused.retry_after = retry_after
+    raise refused
 
 
 def _refuse_wrong_token() -> NoReturn:

@@ -76,7 +76,7 @@ async def events_handler(request: web.Request) -> web.StreamResponse:
     """
     hub, log = request.app[HUB], request.app[EVENT_LOG]
     _check_parameters(request)
-    patterns = _topics(request)
+    patterns = topics_in_query(request)
     since = _position(request)
     await hub.turns.take()
     address = counted_address(request)
@@ -132,8 +132,12 @@ def _check_parameters(request: web.Request) -> None:
             )
 
 
-def _topics(request: web.Request) -> frozenset[str]:
-    """The patterns of `?topics=a,b`, which may be given more than once; everything where there is none."""
+def topics_in_query(request: web.Request) -> frozenset[str]:
+    """The patterns of `?topics=a,b`, which may be given more than once; everything where there is none.
+
+    Raises:
+        RequestInvalid: one is no topic, or there are too many.
+    """
     given = request.query.getall("topics", ["**"])
     try:
         patterns = frozenset(check_pattern(one.strip()) for some in given for one in some.split(","))

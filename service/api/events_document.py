@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable, Iterator
 from types import SimpleNamespace
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import msgspec
 
@@ -22,6 +22,7 @@ from service.model.events import (
     PluginChanged,
     PluginInstalling,
     RegistryReloaded,
+    StatsTold,
 )
 from service.model.task import Task
 from service.model.task_events import TaskChange, TaskChanged, TaskProgress, TaskResults
@@ -36,6 +37,7 @@ EVENTS: tuple[type[Event], ...] = (
     TaskProgress,
     TaskResults,
     LogLine,
+    StatsTold,
 )
 HEARTBEAT = "plugbay.heartbeat"
 
@@ -72,7 +74,7 @@ def build_asyncapi(*, version: str) -> dict[str, Any]:
     for event in EVENTS:
         data = _data_schema(event, schemas)
         schemas[event.__name__] = data
-        for type, subject in _types(event):
+        for type, subject in event_types(event):
             messages[type] = _event_message(type, subject, event, event.__name__)
     messages[HEARTBEAT] = _note_message(HEARTBEAT, "heartbeat", prose.HEARTBEAT, _EMPTY)
     both = list(messages)
@@ -144,7 +146,15 @@ def build_asyncapi(*, version: str) -> dict[str, Any]:
     }
 
 
-def _types(event: type[Event]) -> Iterator[tuple[str, str]]:
+class DataField(NamedTuple):
+    """A member of an event's `data`: the struct that has it as a field, and whether it may be left out."""
+
+    struct: type[msgspec.Struct]
+    name: str
+    optional: bool
+
+
+def event_types(event: type[Event]) -> Iterator[tuple[str, str]]:
     """Every `type` that a class of events stands for, each with the form of its subjects."""
     plugin, task = "{type}/{name}", "{id}"
     for change in _CHANGES.get(event, ("",)):
@@ -160,26 +170,36 @@ def _property(event: type[Event], name: str, stand_in: SimpleNamespace) -> str:
     return str(getter(stand_in))
 
 
-def _data_schema(event: type[Event], schemas: dict[str, Any]) -> dict[str, Any]:
-    """The schema of an event's `data`: its fields, as far as they are not told beside it."""
-    schema = schemas[event.__name__]
-    properties = {name: field for name, field in schema["properties"].items() if name not in _NOT_DATA}
-    required = [name for name in schema.get("required", ()) if name not in _NOT_DATA]
+def data_fields(event: type[Event]) -> list[DataField]:
+    """The members of an event's `data`: its fields, as far as they are not told beside it.
+
+    What is not there is left out, never null; that is for those with a default.
+    """
+    fields = [
+        DataField(event, field.name, not field.required)
+        for field in msgspec.structs.fields(event)
+        if field.name not in _NOT_DATA
+    ]
     if event in _REPEATED:
         struct, names = _REPEATED[event]
-        properties |= {name: schemas[struct.__name__]["properties"][name] for name in names}
-        required += names
-    # What is not there is left out, never null.
-    for name in properties.keys() - set(required):
-        kinds = [kind for kind in properties[name].get("anyOf", ()) if kind != {"type": "null"}]
-        if kinds:
-            properties[name] = kinds[0]
+        fields += [DataField(struct, name, False) for name in names]
+    return fields
+
+
+def _data_schema(event: type[Event], schemas: dict[str, Any]) -> dict[str, Any]:
+    properties = {}
+    for struct, name, optional in data_fields(event):
+        schema = schemas[struct.__name__]["properties"][name]
+        if optional:
+            kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
+            schema = kinds[0] if kinds else schema
+        properties[name] = schema
     return {
         "title": event.__name__,
         "description": inspect.getdoc(event) or "",
         "type": "object",
         "properties": properties,
-        "required": required,
+        "required": [field.name for field in data_fields(event) if not field.optional],
     }
 
 

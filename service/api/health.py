@@ -29,20 +29,25 @@ async def readyz(request: web.Request) -> web.Response:
 
     503 until the first scan of the plugins is through.
     """
-    parts = {
-        name: PartView(ok=part.ok, message=say(request, part.text))
-        for name, part in request.app[HEALTH].parts().items()
-    }
+    found = parts(request)
     if not request.app[REGISTRY].ready.is_set():
         raise NotReady(
             Text(
                 zh="插件首次扫描尚未完成，请稍候",
                 en="The first scan of the plugins is not through; wait a moment",
             ),
-            parts=parts,
+            parts=found,
         )
-    whole = all(part.ok for part in parts.values())
-    return json_response(Ready(status="ready" if whole else "degraded", parts=parts))
+    whole = all(part.ok for part in found.values())
+    return json_response(Ready(status="ready" if whole else "degraded", parts=found))
+
+
+def parts(request: web.Request) -> dict[str, PartView]:
+    """Every part of the server, by name, in the language of the request."""
+    return {
+        name: PartView(ok=part.ok, message=say(request, part.text))
+        for name, part in request.app[HEALTH].parts().items()
+    }
 
 
 async def metrics(request: web.Request) -> web.Response:

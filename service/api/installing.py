@@ -45,6 +45,7 @@ async def install_plugin(request: web.Request) -> web.Response:
             hot_loaded=done.hot_loaded,
             message=say(request, _INSTALLED if done.hot_loaded else _KEPT),
             plugin=view,
+            change=done.change,
         )
     )
 

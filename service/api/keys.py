@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from service.host.configuration.config_store import ConfigStore
     from service.host.dependencies.environments import Environments
     from service.host.health import Health
+    from service.host.installing.editing import Editing
     from service.host.installing.install import Installer
     from service.host.installing.revising import Revising
     from service.host.installing.undoing import Undoing
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from service.host.operations import Operations
     from service.host.plugin_logs import PluginLogs
     from service.host.registry import Registry
+    from service.host.server_process import ServerProcess
+    from service.host.statistics.calls import CallCounts
+    from service.host.statistics.statistics import Statistics
     from service.live.event_log import EventLog
     from service.live.hub import Hub
     from service.tasks.downloads import Downloads
@@ -34,6 +38,7 @@ REGISTRY: web.AppKey[Registry] = web.AppKey("registry")
 OPERATIONS: web.AppKey[Operations] = web.AppKey("operations")
 CALLER: web.AppKey[Caller] = web.AppKey("caller")
 INSTALLER: web.AppKey[Installer] = web.AppKey("installer")
+EDITING: web.AppKey[Editing] = web.AppKey("editing")
 REVISING: web.AppKey[Revising] = web.AppKey("revising")
 UPDATES: web.AppKey[Updates] = web.AppKey("updates")
 UNDOING: web.AppKey[Undoing] = web.AppKey("undoing")
@@ -48,13 +53,17 @@ PLUGIN_LOGS: web.AppKey[PluginLogs] = web.AppKey("plugin_logs")
 EVENT_LOG: web.AppKey[EventLog] = web.AppKey("event_log")
 HUB: web.AppKey[Hub] = web.AppKey("hub")
 HEALTH: web.AppKey[Health] = web.AppKey("health")
+STATISTICS: web.AppKey[Statistics] = web.AppKey("statistics")
+SERVER_PROCESS: web.AppKey[ServerProcess] = web.AppKey("server_process")
 
 DOOR: web.AppKey[Door] = web.AppKey("door")
 BODY_LIMITS: web.AppKey[BodyLimits] = web.AppKey("body_limits")
 CHANGES: web.AppKey[Changes] = web.AppKey("changes")
 METRICS: web.AppKey[Metrics] = web.AppKey("metrics")
+CALL_COUNTS: web.AppKey[CallCounts] = web.AppKey("call_counts")
 OPENAPI: web.AppKey[bytes] = web.AppKey("openapi")
 
 REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id")
 CORS_ORIGIN: web.RequestKey[str] = web.RequestKey("cors_origin")
+TOKEN_NEEDED: web.RequestKey[bool] = web.RequestKey("token_needed")
 PREPARED: web.RequestKey[bool] = web.RequestKey("prepared")

@@ -51,14 +51,31 @@ class InstallByUrl(Request, frozen=True, kw_only=True):
     grant: bool = False
 
 
+class ChangedPlugin(PluginView, frozen=True, kw_only=True):
+    """A plugin after it was changed. `change` is what can be undone, `null` where it was as it is already."""
+
+    change: str | None
+
+
 class Installed(msgspec.Struct, frozen=True, kw_only=True):
-    """The plugin is installed; `hot_loaded` is false where it was kept although it does not load."""
+    """The plugin is installed; `hot_loaded` is false where it was kept although it does not load.
+
+    `change` is what can be undone, `null` where it was there already as it is.
+    """
 
     status: Literal["success"] = "success"
     plugin_name: str
     hot_loaded: bool
     message: str
     plugin: PluginView
+    change: str | None
+
+
+class Template(msgspec.Struct, frozen=True, kw_only=True):
+    """The text that a new plugin begins with, and the file that it would have, relative to home."""
+
+    file: str
+    text: str
 
 
 class PlannedPlugin(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,12 +117,13 @@ class DeletePlugin(Request, frozen=True, kw_only=True):
 
 
 class Deleted(msgspec.Struct, frozen=True, kw_only=True):
-    """The plugin is gone; `running_calls` of it are still finishing."""
+    """The plugin is gone; `running_calls` of it are still finishing. `change` is what can be undone."""
 
     status: Literal["success"] = "success"
     hot_unloaded: bool = True
     message: str
     running_calls: int
+    change: str | None
 
 
 class ReloadOne(Request, frozen=True, kw_only=True):
@@ -137,10 +155,11 @@ class Reloaded(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Toggled(msgspec.Struct, frozen=True, kw_only=True):
-    """The plugin is switched on or off."""
+    """The plugin is switched on or off. `change` is what can be undone, `null` where it was so already."""
 
     status: Literal["success"] = "success"
     enabled: bool
+    change: str | None
 
 
 class LogLineView(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,7 +189,8 @@ class PluginConfig(msgspec.Struct, frozen=True, kw_only=True):
 class PluginConfigured(msgspec.Struct, frozen=True, kw_only=True):
     """The configuration that is stored; `warnings` name what was kept although nothing asks for it.
 
-    `error` is why the plugin does not load with it, `null` where it does.
+    `error` is why the plugin does not load with it, `null` where it does. `change` is what can be undone, `null` where
+    the configuration was the same already.
     """
 
     status: Literal["success"] = "success"
@@ -178,6 +198,7 @@ class PluginConfigured(msgspec.Struct, frozen=True, kw_only=True):
     warnings: list[str]
     plugin: PluginView
     error: LoadError | None
+    change: str | None
 
 
 class ConfigExport(msgspec.Struct, frozen=True, kw_only=True):
@@ -189,19 +210,69 @@ class ConfigExport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ImportConfig(Request, frozen=True, kw_only=True):
-    """Configuration to take over. An export may be sent as it is."""
+    """Configuration to take over. An export may be sent as it is; with `dry_run` it only says what would change."""
 
     config: dict[str, dict[str, Any]]
+    dry_run: bool = False
     status: str | UnsetType = UNSET
     timestamp: str | UnsetType = UNSET
 
 
 class ConfigImported(msgspec.Struct, frozen=True, kw_only=True):
-    """The configuration is taken over."""
+    """The configuration is taken over. `change` is what can be undone, `null` where nothing differed."""
 
     status: Literal["success"] = "success"
     reloaded_count: int
     message: str
+    change: str | None
+
+
+class EnabledChange(msgspec.Struct, frozen=True, kw_only=True, rename={"old": "from", "new": "to"}):
+    """Whether a plugin is on, before and after."""
+
+    old: bool
+    new: bool
+
+
+class FieldChange(msgspec.Struct, frozen=True, kw_only=True, rename={"old": "from", "new": "to"}):
+    """A setting before and after, `null` where it is not set; passwords read as `********`, also where they differ."""
+
+    field: str
+    old: Any
+    new: Any
+
+
+class FieldError(msgspec.Struct, frozen=True, kw_only=True):
+    """What is wrong with a setting; `field` is empty where it is with the plugin's whole entry."""
+
+    field: str
+    message: str
+
+
+class PlannedConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What an import would change of one plugin's configuration.
+
+    `present` is whether the plugin is there; what is imported for others is kept for later. `enabled` is `null` where
+    that stays as it is.
+    """
+
+    id: str
+    present: bool
+    enabled: EnabledChange | None
+    fields: list[FieldChange]
+    errors: list[FieldError]
+
+
+class ConfigPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What an import would do; nothing was changed.
+
+    `reloaded_count` plugins would get a new generation: none where there are errors, as all of it would be refused
+    then. `changes` are in the order of the document, without the entries that are so already.
+    """
+
+    status: Literal["plan"] = "plan"
+    reloaded_count: int
+    changes: list[PlannedConfig]
 
 
 # Calls

@@ -12,6 +12,7 @@ from prometheus_client.core import (
     GaugeMetricFamily,
     HistogramMetricFamily,
     Metric,
+    SummaryMetricFamily,
 )
 from prometheus_client.registry import Collector
 
@@ -19,6 +20,7 @@ from service.model.states import PluginState
 
 if TYPE_CHECKING:
     from service.host.registry import Plugin
+    from service.host.statistics.calls import CallCounts
 
 # Upper bounds in seconds; the last bucket is everything above.
 LATENCY_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0)
@@ -63,10 +65,15 @@ class Facts:
 
 
 class Metrics(Collector):
-    """Counters of requests, calls and reloads, for one server."""
+    """Counters of requests, calls and reloads, for one server.
 
-    def __init__(self) -> None:
+    Args:
+        counts: told of every call, too.
+    """
+
+    def __init__(self, counts: CallCounts) -> None:
         self.facts: Facts | None = None
+        self._counts = counts
         self._requests: dict[tuple[str, str, int], int] = {}
         self._latencies: dict[str, _Latency] = {}
         self._calls: dict[tuple[str, str, str], int] = {}
@@ -84,10 +91,11 @@ class Metrics(Collector):
         latency.counts[bisect_left(LATENCY_BUCKETS_S, seconds)] += 1
         latency.total_s += seconds
 
-    def count_call(self, plugin_id: str, method: str, outcome: str) -> None:
-        """Note a call to a plugin; `outcome` is `ok` or the error's code."""
+    def count_call(self, plugin_id: str, method: str, outcome: str, seconds: float) -> None:
+        """Note a call to a plugin that has ended; `outcome` is `ok` or the error's code."""
         key = (plugin_id, method, outcome)
         self._calls[key] = self._calls.get(key, 0) + 1
+        self._counts.count(plugin_id, outcome, seconds)
 
     def count_reloads(self, succeeded: int, failed: int) -> None:
         """Note reloads by request."""
@@ -128,6 +136,13 @@ class Metrics(Collector):
             errors.add_metric([plugin], count)
         yield calls
         yield errors
+        seconds = SummaryMetricFamily(
+            "plugbay_plugin_call_seconds", "Time that calls to a plugin took", labels=["plugin"]
+        )
+        for plugin in self._counts.ids():
+            total = self._counts.total(plugin)
+            seconds.add_metric([plugin], count_value=total.calls, sum_value=total.seconds)
+        yield seconds
         reloads = CounterMetricFamily("plugbay_reloads", "Reloads by request", labels=["outcome"])
         for outcome, count in self._reloads.items():
             reloads.add_metric([outcome], count)

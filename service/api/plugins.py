@@ -68,8 +68,10 @@ async def delete_plugin(request: web.Request) -> web.Response:
     """
     body = await read_json(request, DeletePlugin)
     plugin = find_plugin(request.app, body.plugin_type, body.plugin_name)
-    running = await carry_through(request, request.app[OPERATIONS].delete(plugin, purge=body.purge))
-    return json_response(Deleted(message=say(request, _DELETED), running_calls=running))
+    done = await carry_through(request, request.app[OPERATIONS].delete(plugin, purge=body.purge))
+    return json_response(
+        Deleted(message=say(request, _DELETED), running_calls=done.running_calls, change=done.change)
+    )
 
 
 async def reload_plugins(request: web.Request) -> web.Response:
@@ -122,8 +124,8 @@ async def toggle_plugin(request: web.Request) -> web.Response:
     """Switch a plugin on or off. Switched off, it takes no new calls; running ones finish."""
     enabled = flag_in_query(request, "enabled")
     plugin = plugin_in_path(request)
-    view = await carry_through(request, request.app[OPERATIONS].set_enabled(plugin, enabled))
-    return json_response(Toggled(enabled=view.enabled))
+    done = await carry_through(request, request.app[OPERATIONS].set_enabled(plugin, enabled))
+    return json_response(Toggled(enabled=done.plugin.enabled, change=done.change))
 
 
 async def plugin_log(request: web.Request) -> web.Response:

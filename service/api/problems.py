@@ -71,6 +71,7 @@ KINDS: dict[str, Kind] = {
     "hash_mismatch": _kind(422, "文件哈希不一致", "The hash does not match"),
     "config_invalid": _kind(422, "配置有误", "The configuration does not fit"),
     "upgrade_required": _kind(426, "只接受 WebSocket 连接", "Only a WebSocket fits here"),
+    "too_many_tries": _kind(429, "尝试次数过多", "There were too many tries"),
     "too_many_clients": _kind(429, "连接过多", "There are too many connections"),
     "headers_too_large": _kind(431, "请求头过大", "The headers are too large"),
     "files_not_deleted": _kind(500, "文件无法删除", "The files cannot be deleted"),
@@ -180,8 +181,9 @@ def kind_of(error: errors.PlugbayError) -> Kind:
 def headers_of(error: errors.PlugbayError) -> dict[str, str]:
     """The headers that belong to an error, in whatever form it is told."""
     headers = dict(_HEADERS_OF_CODE.get(error.code, {}))
-    if isinstance(error, errors.PluginUnavailable):
-        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
+    retry_after = getattr(error, "retry_after", None)
+    if retry_after is not None:
+        headers["Retry-After"] = str(max(1, math.ceil(retry_after)))
     return headers
 
 

@@ -8,12 +8,15 @@ import msgspec
 from aiohttp import web
 
 from service.api.body import read_json, read_text
-from service.api.keys import REVISING
+from service.api.keys import EDITING, REVISING
 from service.api.language import language_of
+from service.api.messages import ChangedPlugin
 from service.api.params import optional_text_in_query, plugin_in_path, revision_in_path, text_in_query
 from service.api.responses import json_response
 from service.api.version_messages import (
     Difference,
+    File,
+    FileList,
     Revision,
     RevisionFile,
     RevisionFiles,
@@ -21,20 +24,30 @@ from service.api.version_messages import (
     RollBack,
 )
 from service.errors import PlugbayError
+from service.host.installing.placing import Installed
 from service.host.registry import Plugin
-from service.model.plugin import PluginView
 
 _ANY = "*"
+
+
+async def list_files(request: web.Request) -> web.Response:
+    """List the files of a plugin and the helpers that it imports, also where it does not load or is switched off.
+
+    `source` reads and writes each of them by its `path`.
+    """
+    files = await request.app[EDITING].files(plugin_in_path(request))
+    return json_response(FileList(files=[msgspec.convert(one, File, from_attributes=True) for one in files]))
 
 
 async def get_source(request: web.Request) -> web.Response:
     """Read a file of a plugin as it is now.
 
-    `path` is of a file beside it in a package, or of its requirements file; the plugin's own file where none is given.
+    `path` is of a file beside it in a package, of its requirements file, or of a helper that it imports; the plugin's
+    own file where none is given.
     The `ETag` is the content's SHA-256: sent back as `If-Match`, it keeps a change from overwriting another.
     """
     plugin = plugin_in_path(request)
-    source = await request.app[REVISING].source(plugin, optional_text_in_query(request, "path"))
+    source = await request.app[EDITING].source(plugin, optional_text_in_query(request, "path"))
     response = web.Response(body=source.content, content_type="text/plain", charset="utf-8")
     response.etag = source.sha256
     return response
@@ -42,6 +55,9 @@ async def get_source(request: web.Request) -> web.Response:
 
 async def put_source(request: web.Request) -> web.Response:
     """Write a file of a plugin: it is loaded first, and is in its place and serves when this answers.
+
+    A helper is loaded with every plugin that uses it and serves, and all of them serve with it when this answers;
+    `plugin` of an error is the id of the one that does not load.
 
     Where it does not load, nothing is written, and the old code serves on. With `If-Match` it is only written over the
     content that has this `ETag`.
@@ -51,8 +67,8 @@ async def put_source(request: web.Request) -> web.Response:
     content = await read_text(request)
     expected = await _expected(request, plugin, path)
     # When the client goes away, this is cancelled: nothing is changed then, or it has its last step done.
-    view = await request.app[REVISING].put_source(plugin, content, path=path, expected=expected)
-    response = _plugin(request, view)
+    done = await request.app[EDITING].put_source(plugin, content, path=path, expected=expected)
+    response = _plugin(request, done)
     response.etag = hashlib.sha256(content).hexdigest()
     return response
 
@@ -94,8 +110,9 @@ async def roll_back(request: web.Request) -> web.Response:
     return _plugin(request, await request.app[REVISING].rollback(plugin, body.revision))
 
 
-def _plugin(request: web.Request, view: PluginView) -> web.Response:
-    return json_response(view.in_language(language_of(request)))
+def _plugin(request: web.Request, done: Installed) -> web.Response:
+    view = msgspec.structs.asdict(done.plugin.in_language(language_of(request)))
+    return json_response(ChangedPlugin(**view, change=done.change))
 
 
 async def _expected(request: web.Request, plugin: Plugin, path: str | None) -> str | None:
@@ -109,7 +126,7 @@ async def _expected(request: web.Request, plugin: Plugin, path: str | None) -> s
     tags = request.if_match or ()
     strong = [tag.value for tag in tags if not tag.is_weak]
     if strong == [_ANY] and given.strip() == _ANY:
-        await request.app[REVISING].source(plugin, path)
+        await request.app[EDITING].source(plugin, path)
         return None
     if len(strong) > 1:
         now = await _sha256(request, plugin, path)
@@ -119,6 +136,6 @@ async def _expected(request: web.Request, plugin: Plugin, path: str | None) -> s
 
 async def _sha256(request: web.Request, plugin: Plugin, path: str | None) -> str | None:
     try:
-        return (await request.app[REVISING].source(plugin, path)).sha256
+        return (await request.app[EDITING].source(plugin, path)).sha256
     except PlugbayError:
         return None

@@ -14,10 +14,12 @@ from service.api import (
     installing,
     messages,
     plugins,
+    scaffolding,
 )
 from service.api.keys import OPENAPI
 from service.api.responses import json_bytes_response
 from service.api.route import KEYWORD, Query, Route
+from service.api.server_routes import SERVER_ROUTES
 from service.api.task_routes import TASK_ROUTES
 from service.api.upload import Upload
 from service.api.version_routes import VERSION_ROUTES
@@ -41,6 +43,18 @@ _CALL_ERRORS = (
     "plugin_timeout",
 )
 _ENABLED = Query(name="enabled", schema={"type": "boolean"}, description="Whether it shall be on.")
+_NEW = (
+    Query(
+        name="plugin_type",
+        schema={"type": "string", "enum": ["search", "download", "parser"]},
+        description="Of which type it shall be.",
+    ),
+    Query(
+        name="name",
+        schema={"type": "string", "minLength": 1, "maxLength": 64},
+        description="The name that it shall have.",
+    ),
+)
 _LINES = Query(
     name="lines",
     schema={
@@ -104,6 +118,16 @@ ROUTES: tuple[Route, ...] = (
             "change_not_saved",
             "revision_not_kept",
         ),
+    ),
+    Route(
+        method="GET",
+        path="/api/plugins/template",
+        handler=scaffolding.get_template,
+        operation="getTemplate",
+        tag="plugins",
+        query=_NEW,
+        response=(messages.Template,),
+        errors=("request_invalid", "plugin_exists"),
     ),
     Route(
         method="POST",
@@ -187,7 +211,7 @@ ROUTES: tuple[Route, ...] = (
         operation="importConfig",
         tag="configuration",
         body=messages.ImportConfig,
-        response=(messages.ConfigImported,),
+        response=(messages.ConfigImported, messages.ConfigPlan),
         errors=("config_invalid", "config_not_saved", "change_not_saved"),
     ),
     Route(
@@ -251,6 +275,7 @@ ROUTES: tuple[Route, ...] = (
         tag="events",
         response=(dict[str, Any],),
     ),
+    *SERVER_ROUTES,
     Route(
         method="GET",
         path="/livez",

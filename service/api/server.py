@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import secrets
+import time
 from pathlib import Path
 from time import perf_counter
 
@@ -22,6 +23,7 @@ from service.api.changes import changes_context
 from service.api.door import Door, DoorRefused, cors_headers
 from service.api.keys import (
     BODY_LIMITS,
+    CALL_COUNTS,
     CORS_ORIGIN,
     DOOR,
     EVENT_LOG,
@@ -42,6 +44,7 @@ from service.api.routes import ROUTES
 from service.api.static import BUILT_FOLDER, add_static_routes
 from service.api.websocket import say_goodbye
 from service.errors import PlugbayError
+from service.host.statistics.calls import CallCounts
 
 UNMATCHED = "unmatched"
 
@@ -65,7 +68,8 @@ def add_api(
         version: the server's version, for the API document.
         front_end: the folder of the built dashboard; it need not be there.
     """
-    metrics = Metrics()
+    counts = app[CALL_COUNTS] = CallCounts(time.monotonic)
+    metrics = Metrics(counts)
     app[DOOR] = door
     app[BODY_LIMITS] = limits
     app[METRICS] = metrics

@@ -71,5 +71,6 @@ async def update_plugin(request: web.Request) -> web.Response:
             status="success" if done.changed else "current",
             message=say(request, _UPDATED if done.changed else _CURRENT),
             plugin=done.plugin.in_language(language),
+            change=done.change,
         )
     )

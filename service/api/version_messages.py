@@ -10,6 +10,28 @@ from msgspec import UNSET, Meta, UnsetType
 from service.api.messages import Plan, Request
 from service.model.plugin import Origin, PluginView
 
+# Files
+
+
+class File(msgspec.Struct, frozen=True, kw_only=True):
+    """A file of a plugin, or a helper that it imports; `path` is relative to home, `size` in bytes.
+
+    `used_by` has the ids of all plugins that it is a file of, or that import it: whom a change of it concerns.
+    """
+
+    path: str
+    kind: Literal["main", "package", "requirements", "helper"]
+    size: int
+    sha256: str
+    used_by: list[str]
+
+
+class FileList(msgspec.Struct, frozen=True, kw_only=True):
+    """The files of a plugin: its main file first, then the others of its package, its requirements, and helpers."""
+
+    files: list[File]
+
+
 # Revisions
 
 
@@ -102,11 +124,12 @@ class UpdateOne(Request, frozen=True, kw_only=True):
 
 
 class Updated(msgspec.Struct, frozen=True, kw_only=True):
-    """The plugin is updated, or was already as its origin has it (`current`)."""
+    """The plugin is updated, or was already as its origin has it (`current`); `change` is what can be undone."""
 
     status: Literal["success", "current"]
     message: str
     plugin: PluginView
+    change: str | None
 
 
 # Changes

@@ -5,7 +5,6 @@ from __future__ import annotations
 from service.api import environments, history, messages, revising, updating, version_messages
 from service.api.route import Query, Route
 from service.api.upload import Upload
-from service.model.plugin import PluginView
 
 _PLUGIN = "/api/plugins/{type}/{name}"
 _INSTALL_ERRORS = (
@@ -21,12 +20,21 @@ _FETCH_ERRORS = ("url_refused", "hash_mismatch", "fetch_failed", "fetch_timeout"
 _PATH = Query(
     name="path",
     schema={"type": "string", "maxLength": 255},
-    description="A file beside the plugin's own, relative to its folder.",
+    description="A file beside the plugin's own, relative to its folder, or one that `files` lists.",
     required=False,
 )
 _REVISION = {"type": "string", "minLength": 6, "maxLength": 64, "pattern": "^[0-9a-f]+$"}
 
 VERSION_ROUTES: tuple[Route, ...] = (
+    Route(
+        method="GET",
+        path=f"{_PLUGIN}/files",
+        handler=revising.list_files,
+        operation="listPluginFiles",
+        tag="revisions",
+        response=(version_messages.FileList,),
+        errors=("plugin_not_found",),
+    ),
     Route(
         method="GET",
         path=f"{_PLUGIN}/source",
@@ -54,7 +62,7 @@ VERSION_ROUTES: tuple[Route, ...] = (
         ),
         body=str,
         body_media_type="text/plain",
-        response=(PluginView,),
+        response=(messages.ChangedPlugin,),
         errors=("plugin_not_found", "source_not_found", "source_changed", *_INSTALL_ERRORS),
     ),
     Route(
@@ -100,7 +108,7 @@ VERSION_ROUTES: tuple[Route, ...] = (
         operation="rollBackPlugin",
         tag="revisions",
         body=version_messages.RollBack,
-        response=(PluginView,),
+        response=(messages.ChangedPlugin,),
         errors=("plugin_not_found", "revision_not_found", "store_failed", *_INSTALL_ERRORS),
     ),
     Route(

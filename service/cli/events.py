@@ -62,6 +62,11 @@ _CAUSES = {
 }
 
 
+# What comes all the time is no line of its own; how often plugins are called, only where that was asked for.
+_HEARTBEAT = frozenset({"plugbay.heartbeat"})
+_UNASKED = _HEARTBEAT | {"plugbay.stats"}
+
+
 @click.command(
     short_help=say("实时显示事件", "Print events as they happen."),
     help=say(
@@ -95,7 +100,7 @@ async def events(client: Client, output: Output, *, topics: tuple[str, ...]) -> 
                 output.note(say(f"连接中断（{reason}），正在重连…", f"cut ({reason}), coming back…"))
             case _ if output.as_json:
                 output.json(item.event, lines=True)
-            case _ if item.event.get("type") != "plugbay.heartbeat":
+            case _ if item.event.get("type") not in (_HEARTBEAT if topics else _UNASKED):
                 output.console.print(event_line(item.event), soft_wrap=True)
 
 
@@ -110,6 +115,9 @@ def event_line(event: Mapping[str, Any]) -> Text:
         return Text.assemble(
             (clock(data.get("at")), "dim"), f" {subject.removeprefix('logs/')} {level}: {message}"
         )
+    if noun == "stats":
+        calls = (_calls(id, told) for id, told in (data.get("plugins") or {}).items())
+        return Text.assemble((clock(event.get("time")), "dim"), " ", say("；", "; ").join(calls))
     refused = verb == "installing" and data.get("stage") == "failed"
     head = Text.assemble(
         (clock(event.get("time")), "dim"),
@@ -134,6 +142,14 @@ def _detail(noun: str, verb: str, data: Mapping[str, Any]) -> str:
         )
     plain = {key: value for key, value in data.items() if isinstance(value, str | int | float)}
     return "".join(f" {key}={value}" for key, value in plain.items())
+
+
+def _calls(id: str, told: Mapping[str, Any]) -> str:
+    calls, errors, running = (told.get(name, 0) for name in ("calls", "errors", "running"))
+    return say(
+        f"{id} 调用 {calls} 次，失败 {errors} 次，进行中 {running} 次",
+        f"{id} {calls} calls, {errors} failed, {running} running",
+    )
 
 
 def _change(verb: str, plugin: Mapping[str, Any], data: Mapping[str, Any]) -> str:

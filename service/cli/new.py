@@ -6,19 +6,15 @@ import json
 import os
 import re
 import sys
-from importlib.resources import files
 from pathlib import Path
 
 import click
 
-from service.cli.language import say
+from service.cli.language import LANGUAGE, say, told
 from service.cli.output import PLUGIN_TYPES
 from service.cli.status import DONE, REFUSED
-from service.model.identity import NAME_MAX_LENGTH, is_valid_name
+from service.scaffolds.scaffold import SUFFIX, name_problem, text_of_plugin, text_of_test
 
-_SUFFIX = "_plugin"
-# The file's stem is held to the rule of names, too.
-_NAME_MAX_LENGTH = NAME_MAX_LENGTH - len(_SUFFIX)
 _TRIED = {
     "search": "search hello",
     "parser": "parse https://example.org/film",
@@ -51,9 +47,9 @@ def new(type_: str, name: str, folder: Path | None, as_json: bool) -> None:
     """Writes the files, or says why not."""
     _check_name(name)
     folder = folder.expanduser() if folder is not None else _default_folder(type_)
-    plugin = folder / f"{name}{_SUFFIX}.py"
+    plugin = folder / f"{name}{SUFFIX}.py"
     test = _test_path(folder, type_, name)
-    for path in (plugin, folder / f"{name}{_SUFFIX}", test):
+    for path in (plugin, folder / f"{name}{SUFFIX}", test):
         if os.path.lexists(path):
             _refuse(
                 say(f"{path} 已存在，没有写入任何文件", f"{path} is there already; nothing was written"),
@@ -62,7 +58,7 @@ def new(type_: str, name: str, folder: Path | None, as_json: bool) -> None:
                 ),
             )
     texts = {
-        plugin: _plugin_text(type_, name),
+        plugin: text_of_plugin(type_, name, LANGUAGE),
         test: _test_text(type_, plugin, test),
     }
     try:
@@ -77,12 +73,12 @@ def new(type_: str, name: str, folder: Path | None, as_json: bool) -> None:
         )
     steps = _next_steps(type_, plugin, test, folder)
     if as_json:
-        told = {
+        made = {
             "id": f"{type_}/{name}",
             "files": [str(plugin), str(test)],
             "next": [step for step, _ in steps],
         }
-        click.echo(json.dumps(told, ensure_ascii=False, indent=2))
+        click.echo(json.dumps(made, ensure_ascii=False, indent=2))
     else:
         click.echo(say(f"已新建 {plugin}", f"Made {plugin}"))
         click.echo(say(f"　　和 {test}", f"and  {test}"))
@@ -93,34 +89,8 @@ def new(type_: str, name: str, folder: Path | None, as_json: bool) -> None:
 
 
 def _check_name(name: str) -> None:
-    bare = re.sub(r"(_plugin)?(\.py)?$", "", name)
-    if is_valid_name(name) and len(name) <= _NAME_MAX_LENGTH and bare == name:
-        if name.startswith("plugin_template"):
-            _wrong(
-                name,
-                say(
-                    "plugin_template 开头的文件不会被加载",
-                    "files that begin with plugin_template are not loaded",
-                ),
-            )
-        return
-    if bare != name and is_valid_name(bare):
-        _wrong(name, say(f"不要带 _plugin 或 .py，写 {bare}", f"leave out _plugin and .py: {bare}"))
-    if is_valid_name(name) or len(name) > _NAME_MAX_LENGTH:
-        _wrong(
-            name,
-            say(
-                f"太长；最多 {_NAME_MAX_LENGTH} 个字符",
-                f"it is too long: {_NAME_MAX_LENGTH} characters at most",
-            ),
-        )
-    _wrong(
-        name,
-        say(
-            "名称由字母（任何文字）、数字、_ 和 - 组成，不能是路径",
-            "a name is made of letters (of any script), digits, `_` and `-`, and is never a path",
-        ),
-    )
+    if (problem := name_problem(name)) is not None:
+        _wrong(name, told(problem))
 
 
 def _wrong(name: str, why: str) -> None:
@@ -158,25 +128,11 @@ def _shown(path: Path, like: Path) -> Path:
     return path if like.is_absolute() else Path(os.path.relpath(path))
 
 
-def _plugin_text(type_: str, name: str) -> str:
-    text = (files("service.scaffolds") / f"{type_}_plugin.py").read_text(encoding="utf-8")
-    return text.replace("ScaffoldPlugin", _class_name(name)).replace(
-        '"scaffold"', json.dumps(name, ensure_ascii=False)
-    )
-
-
 def _test_text(type_: str, plugin: Path, test: Path) -> str:
     """The test names the plugin relative to its own folder or the one above, where the fixture looks for it."""
-    text = (files("service.scaffolds") / f"{type_}_test.py").read_text(encoding="utf-8")
     above = os.path.abspath(test.parent if plugin.parent == test.parent else test.parent.parent)
     relative = Path(os.path.relpath(os.path.abspath(plugin), above)).as_posix()
-    return text.replace('"scaffold_plugin.py"', json.dumps(relative, ensure_ascii=False))
-
-
-def _class_name(name: str) -> str:
-    parts = [part[:1].upper() + part[1:] for part in re.split(r"[-_]+", name) if part]
-    joined = "".join(parts)
-    return f"{joined}Plugin" if joined.isidentifier() else f"My{joined}Plugin" if joined else "MyPlugin"
+    return text_of_test(type_, relative, LANGUAGE)
 
 
 def _next_steps(type_: str, plugin: Path, test: Path, folder: Path) -> list[tuple[str, str]]:

@@ -15,6 +15,7 @@ from service.client.shapes import (
     Config,
     ConfigExport,
     ConfigImported,
+    ConfigPlan,
     Deleted,
     Installed,
     InstallOptions,
@@ -24,6 +25,7 @@ from service.client.shapes import (
     Plugins,
     Reloaded,
     SearchResult,
+    Template,
     Toggled,
 )
 from service.client.transport import Transport, plugin_path
@@ -63,6 +65,11 @@ class PluginRoutes(Transport):
             )
         return await self._ask(Installed, "POST", "/api/plugins/install", data=form)
 
+    async def template(self, type: str, name: str) -> Template:
+        """The text that a new plugin of this name begins with; nothing is written."""
+        params = {"plugin_type": type, "name": name}
+        return await self._ask(Template, "GET", "/api/plugins/template", params=params)
+
     async def delete(self, type: str, name: str, *, purge: bool = False) -> Deleted:
         """Deletes a plugin, with `purge` its data too."""
         body: dict[str, Any] = {"plugin_type": type, "plugin_name": name}
@@ -98,6 +105,11 @@ class PluginRoutes(Transport):
     async def export_config(self) -> ConfigExport:
         """The configuration of all plugins, passwords as they are."""
         return await self._ask(ConfigExport, "GET", "/api/config/export")
+
+    async def plan_import(self, config: Mapping[str, Any]) -> ConfigPlan:
+        """What `import_config` would change, or would be refused for; nothing is changed."""
+        body = {"config": dict(config), "dry_run": True}
+        return await self._ask(ConfigPlan, "POST", "/api/config/import", json=body)
 
     async def import_config(self, config: Mapping[str, Any]) -> ConfigImported:
         """Takes over the configuration of all plugins."""

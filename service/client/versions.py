@@ -7,11 +7,12 @@ from typing import Any, TypedDict
 from urllib.parse import quote
 
 from service.client.shapes import (
+    ChangedPlugin,
     Changes,
     Difference,
     Environments,
+    File,
     OutdatedPlugins,
-    Plugin,
     Pruned,
     Revision,
     RevisionFiles,
@@ -23,8 +24,12 @@ from service.client.transport import Transport, plugin_path
 class VersionRoutes(Transport):
     """See the module."""
 
+    async def files(self, type: str, name: str) -> list[File]:
+        """The files of a plugin, and the helpers that it imports."""
+        return (await self._ask(_Files, "GET", f"{plugin_path(type, name)}/files"))["files"]
+
     async def source(self, type: str, name: str, path: str | None = None) -> tuple[bytes, str]:
-        """A file of a plugin, its own where no path is given, and the SHA-256 of it."""
+        """A file of a plugin, by a path that `files` lists or else its own, and the SHA-256 of it."""
         status, content, headers = await self._send(
             "GET", f"{plugin_path(type, name)}/source", params={} if path is None else {"path": path}
         )
@@ -34,14 +39,14 @@ class VersionRoutes(Transport):
 
     async def put_source(
         self, type: str, name: str, content: bytes, *, path: str | None = None, over: str | None = None
-    ) -> Plugin:
+    ) -> ChangedPlugin:
         """Writes a file of a plugin, with `over` only where it has this SHA-256; the plugin as it is then."""
         headers = {"Content-Type": "text/plain; charset=utf-8"}
         if over is not None:
             headers["If-Match"] = f'"{over}"'
         params = {} if path is None else {"path": path}
         where = f"{plugin_path(type, name)}/source"
-        return await self._ask(Plugin, "PUT", where, data=content, params=params, headers=headers)
+        return await self._ask(ChangedPlugin, "PUT", where, data=content, params=params, headers=headers)
 
     async def revisions(self, type: str, name: str) -> list[Revision]:
         """The revisions of a plugin, newest first."""
@@ -58,10 +63,10 @@ class VersionRoutes(Transport):
         params = {"from": old} | ({} if new is None else {"to": new})
         return await self._ask(Difference, "GET", f"{plugin_path(type, name)}/diff", params=params)
 
-    async def roll_back(self, type: str, name: str, revision: str) -> Plugin:
+    async def roll_back(self, type: str, name: str, revision: str) -> ChangedPlugin:
         """Puts a revision in place again; the plugin as it is then. The first 6 digits of it will do."""
         path = f"{plugin_path(type, name)}/rollback"
-        return await self._ask(Plugin, "POST", path, json={"revision": revision})
+        return await self._ask(ChangedPlugin, "POST", path, json={"revision": revision})
 
     async def outdated(self) -> OutdatedPlugins:
         """All plugins that came from an address, beside what that has now."""
@@ -94,6 +99,10 @@ class VersionRoutes(Transport):
     async def prune_environments(self) -> Pruned:
         """Removes the sets that nobody uses."""
         return await self._ask(Pruned, "POST", "/api/environments/prune")
+
+
+class _Files(TypedDict):
+    files: list[File]
 
 
 class _Revisions(TypedDict):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from time import perf_counter
 
 import msgspec
 
@@ -15,8 +16,8 @@ from service.host.workers.channel import ChannelClosed, MethodRaised, OnItem
 
 _encoder = msgspec.json.Encoder()
 
-# Told of every call: the plugin's id, the method, and `ok` or the code of the error.
-Count = Callable[[str, str, str], None]
+# Told of every call: the plugin's id, the method, `ok` or the code of the error, and the seconds that it took.
+Count = Callable[[str, str, str, float], None]
 
 
 class Caller:
@@ -119,15 +120,19 @@ class Caller:
 
     @contextmanager
     def _counted(self, plugin: Plugin, method: str) -> Iterator[None]:
+        began_s = perf_counter()
+        outcome = "internal"
         try:
             yield
+            outcome = "ok"
         except PlugbayError as error:
-            self._count(str(plugin.identity), method, error.code)
+            outcome = error.code
             raise
         except asyncio.CancelledError:
-            self._count(str(plugin.identity), method, "cancelled")
+            outcome = "cancelled"
             raise
-        self._count(str(plugin.identity), method, "ok")
+        finally:
+            self._count(str(plugin.identity), method, outcome, perf_counter() - began_s)
 
 
 @contextmanager

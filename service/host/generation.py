@@ -62,6 +62,11 @@ class Generation:
         """Where it is in its life."""
         return self._state
 
+    @property
+    def has_told_imports(self) -> bool:
+        """Whether its worker has said which plugin-side modules its code imports, which `imports` has then."""
+        return self.worker.channel.imports is not None
+
     def set_state(self, state: GenerationState) -> None:
         """Go on to another state.
 

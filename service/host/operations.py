@@ -11,8 +11,9 @@ import msgspec
 import structlog
 
 from service.errors import ConfigInvalid, PlugbayError, PluginDisabled, PluginNotFound, PluginUnavailable
-from service.host.configuration import config_file, config_schema
+from service.host.configuration import config_schema, import_plan
 from service.host.configuration.config_store import ConfigStore
+from service.host.configuration.import_plan import Fitting, ImportPlan
 from service.host.files.eyes import Eyes
 from service.host.files.tree import SourceTree
 from service.host.history.changeset import Wanted
@@ -46,18 +47,44 @@ class ReloadResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Deleted:
+    """A plugin that is gone: how many of its calls are still running, and the change that took it away."""
+
+    running_calls: int
+    change: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Switched:
+    """A plugin that was switched on or off, and the change that did it; `None` where it was so already."""
+
+    plugin: PluginView
+    change: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """How many plugins got a new generation, and the change that gave it to them, if anything differed."""
+
+    reloaded_count: int
+    change: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class PutConfig:
     """What was stored, passwords masked, what is odd about it, and what became of the plugin.
 
     Attributes:
         plugin: as it is now; where it does not load with these values, its older generation serves on (`degraded`).
         error: why it does not load, `None` where it does or is switched off.
+        change: what can be undone, `None` where all was as it is stored already.
     """
 
     config: dict[str, Any]
     warnings: list[Any]
     plugin: PluginView
     error: LoadError | None
+    change: str | None
 
 
 class Operations:
@@ -122,15 +149,12 @@ class Operations:
         self._events.publish(RegistryReloaded(success_count=succeeded, fail_count=len(results) - succeeded))
         return results
 
-    async def delete(self, plugin: Plugin, *, purge: bool) -> int:
+    async def delete(self, plugin: Plugin, *, purge: bool) -> Deleted:
         """Delete a plugin's files, its requirements file and its configuration.
 
         Args:
             plugin: which.
             purge: delete its data folder too, once its running calls are over.
-
-        Returns:
-            how many calls are still running.
 
         Raises:
             ChangeNotSaved, ConfigNotSaved: nothing was changed.
@@ -164,19 +188,19 @@ class Operations:
             await self._done(plugin, self._reconciler.request(plugin, Change(Cause.API)))
         if purge and performed.id is not None:
             self._purge(plugin, performed.id)
-        return running
+        return Deleted(running, performed.id)
 
-    async def set_enabled(self, plugin: Plugin, enabled: bool) -> PluginView:
+    async def set_enabled(self, plugin: Plugin, enabled: bool) -> Switched:
         """Switch a plugin on or off, for good."""
         key = plugin.identity.config_key
         wanted = Wanted(config={key: lambda entry: _switched(entry, enabled)})
         async with self._journal.performed(
             "toggle", str(plugin.identity), wanted, summary={"enabled": enabled}
-        ):
+        ) as performed:
             pass
         change = Change(Cause.API, kind="enabled" if enabled else "loaded")
         outcome = await self._done(plugin, self._reconciler.request(plugin, change))
-        return outcome.plugin or plugin.view()
+        return Switched(outcome.plugin or plugin.view(), performed.id)
 
     def get_config(self, plugin: Plugin) -> dict[str, Any]:
         """The stored values over the schema's defaults, passwords masked."""
@@ -203,49 +227,36 @@ class Operations:
         elif changed:
             self._configured_while_off(plugin)
         view = plugin.view()
-        return PutConfig(self.get_config(plugin), list(checked.warnings), view, view.error)
+        return PutConfig(self.get_config(plugin), list(checked.warnings), view, view.error, performed.id)
 
     def export_config(self) -> dict[str, Any]:
         """The configuration of all plugins, real values."""
         return self._config.export()
 
-    async def import_config(self, entries: Mapping[str, Mapping[str, Any]]) -> int:
+    async def import_config(self, entries: Mapping[str, Mapping[str, Any]]) -> Imported:
         """Take over the configuration of many plugins: each entry fits its plugin's schema, or nothing is changed.
-
-        Returns:
-            how many plugins got a new generation.
 
         Raises:
             ConfigInvalid: an entry does not fit; all that is wrong is in it.
         """
-        fitting = await self._fitting(entries)
-        wanted = Wanted(config={key: dict(entry) for key, entry in fitting.items()})
+        fitting = await import_plan.fit(entries, self._manifests(), self._config)
+        if fitting.errors:
+            raise _not_fitting(fitting)
+        wanted = Wanted(config={key: dict(entry) for key, entry in fitting.entries.items()})
         async with self._journal.performed("import", None, wanted) as performed:
             pass
         count = await self.apply_config(set(performed.changeset.config))
         self._events.publish(ConfigImported(reloaded_count=count))
-        return count
+        return Imported(count, performed.id)
 
-    async def _fitting(self, entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-        """The entries as they are stored; those of plugins that are not there stay as they are."""
-        plugins = {plugin.identity.config_key: plugin for plugin in self._registry.all()}
-        fitting, errors = dict(entries), []
-        for key, entry in entries.items():
-            if (wrong := config_file.entry_problem(entry)) is not None:
-                whole = Text(zh=f"“{key}” {wrong.zh}", en=f'"{key}" {wrong.en}')
-                errors.append({"field": key, "message": whole})
-            elif (plugin := plugins.get(key)) is not None and plugin.manifest is not None:
-                plain = {name: value for name, value in entry.items() if not name.startswith("_")}
-                try:
-                    checked = await config_schema.check(plugin.manifest, plain, self._config.values(key))
-                except ConfigInvalid as invalid:
-                    errors += [{**one, "field": f"{key}.{one['field']}"} for one in invalid.fields["errors"]]
-                else:
-                    own = {name: value for name, value in entry.items() if name.startswith("_")}
-                    fitting[key] = {**checked.values, **own}
-        if errors:
-            raise ConfigInvalid(errors)
-        return fitting
+    async def plan_import(self, entries: Mapping[str, Mapping[str, Any]]) -> ImportPlan:
+        """What `import_config` would change, or would refuse; nothing is changed."""
+        manifests = self._manifests()
+        fitting = await import_plan.fit(entries, manifests, self._config)
+        return import_plan.plan(fitting, manifests, self._config)
+
+    def _manifests(self) -> dict[str, Manifest | None]:
+        return {plugin.identity.config_key: plugin.manifest for plugin in self._registry.all()}
 
     async def apply_config(self, keys: set[str]) -> int:
         """Have the plugins whose stored configuration changed follow it.
@@ -316,6 +327,15 @@ class Operations:
             await self._journal.finish(change)
         except PlugbayError as error:
             log.warning("plugin.not_purged", plugin=str(plugin.identity), reason=str(error))
+
+
+def _not_fitting(fitting: Fitting) -> ConfigInvalid:
+    """The error that names every wrong setting by the key of its entry."""
+    errors: list[dict[str, Any]] = []
+    for key, wrong in fitting.errors.items():
+        for field, text in wrong:
+            errors.append({"field": f"{key}.{field}" if field else key, "message": text})
+    return ConfigInvalid(errors)
 
 
 def _own(entry: Mapping[str, Any] | None) -> dict[str, Any]:

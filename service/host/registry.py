@@ -77,6 +77,16 @@ class Plugin:
             return PluginState.DEGRADED if self.error is not None else PluginState.ACTIVE
         return PluginState.FAILED if self.error is not None else PluginState.LOADING
 
+    @property
+    def running(self) -> int:
+        """How many calls are under way in what serves."""
+        return self.serving.leases if self.serving is not None else 0
+
+    @property
+    def draining_calls(self) -> int:
+        """How many calls are under way in what drains."""
+        return sum(one.leases for one in self.draining)
+
     def view(self) -> PluginView:
         """Itself as clients see it."""
         manifest, serving = self.manifest, self.serving
@@ -100,7 +110,7 @@ class Plugin:
             loaded_at=self.loaded_at.isoformat().replace("+00:00", "Z") if self.loaded_at else None,
             load_ms=round(serving.load_ms, 2) if serving else None,
             error=self.error,
-            running_calls=serving.leases if serving else 0,
+            running_calls=self.running,
             draining=[Draining(one.number, one.leases) for one in self.draining],
             origin=self.origin,
             permissions=Permissions(self.asked, self.granted, permissions.lacking(self.asked, self.granted)),
@@ -153,6 +163,10 @@ class Registry:
     def all(self) -> list[Plugin]:
         """Every plugin, sorted by type and name."""
         return [self._by_identity[identity] for identity in sorted(self._by_identity)]
+
+    def __iter__(self) -> Iterator[Plugin]:
+        """Every plugin, in no order."""
+        return iter(self._by_identity.values())
 
     def at(self, path: str) -> Plugin | None:
         """The plugin whose file or folder this is, relative to the plugin folder."""

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 from urllib.parse import quote
 
@@ -73,6 +74,11 @@ class EventLog:
         """The seq after which everything is still here."""
         return self.head - (len(self._entries) - self._dead)
 
+    @property
+    def size_bytes(self) -> int:
+        """How much memory the events take that are kept."""
+        return self._bytes
+
     def publish(self, event: Event) -> int:
         """Append an event and tell the listeners, all in this one step.
 
@@ -120,6 +126,11 @@ class EventLog:
             return None
         start = self._dead + seq - tail
         return [entry for entry in self._entries[start : start + count] if entry is not None]
+
+    def newest(self, count: int, matches: Callable[[str], bool]) -> list[Entry]:
+        """At most `count` entries whose subjects match, the newest of them, the oldest first."""
+        wanted = (entry for entry in reversed(self._entries) if entry is not None and matches(entry.subject))
+        return list(islice(wanted, count))[::-1]
 
     def heartbeat(self, seq: int) -> bytes:
         """The payload of a heartbeat that says: everything up to `seq` has been sent. It is in no log."""

@@ -79,6 +79,10 @@ class Feeder:
         """How many passing events nobody got, because they came faster than they could be handed out."""
         return self._backlog.passing_dropped
 
+    def is_wanted(self, subject: str) -> bool:
+        """Whether the topics of any client match the subject."""
+        return any(group.topics.matches(subject) for group in self._groups.values())
+
     async def work(self) -> None:
         """Hand out what there is."""
         self._step_began = perf_counter()

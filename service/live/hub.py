@@ -71,6 +71,10 @@ class Hub:
         """How many are connected."""
         return len(self._clients)
 
+    def is_wanted(self, subject: str) -> bool:
+        """Whether anybody would get an event of that subject."""
+        return self._feeder.is_wanted(subject)
+
     @property
     def passing_dropped(self) -> int:
         """How many passing events nobody got, because they came faster than they could be handed out."""

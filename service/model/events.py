@@ -9,6 +9,9 @@ import msgspec
 
 from service.model.plugin import LoadError, PluginView
 
+# The subject of what is told of calls.
+STATS = "stats"
+
 
 class Cause(StrEnum):
     """Why a plugin changed."""
@@ -208,3 +211,47 @@ class LogLine(Event, frozen=True, kw_only=True):
     @property
     def data(self) -> Any:
         return {"at": self.at, "level": self.level, "generation": self.generation, "message": self.message}
+
+
+class Activity(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one plugin in one step.
+
+    `calls` ended in the step, `errors` of them without a result; `mean_ms` is how long they took. `running` calls are
+    under way as of the step's end, `draining` more in generations that no new call begins in. The totals count since
+    the server's start.
+    """
+
+    calls: int
+    errors: int
+    mean_ms: float
+    running: int
+    draining: int
+    total_calls: int
+    total_errors: int
+
+
+class StatsTold(Event, frozen=True, kw_only=True):
+    """How plugins were called in one step of two seconds; those that nothing became of are left out.
+
+    `step` counts the steps of this run of the server, `at` is when it ended. A client that comes later fetches `GET
+    /api/stats`, and drops what comes with a `step` up to that of the answer.
+    """
+
+    passing: ClassVar[bool] = True
+
+    at: str
+    step: int
+    step_s: float
+    plugins: dict[str, Activity]
+
+    @property
+    def type(self) -> str:
+        return "plugbay.stats"
+
+    @property
+    def subject(self) -> str:
+        return STATS
+
+    @property
+    def data(self) -> Any:
+        return {"at": self.at, "step": self.step, "step_s": self.step_s, "plugins": self.plugins}

@@ -1,1 +1,1 @@
-"""What `plugbay new` begins a plugin with: for each type a plugin and its test, as they are but for their names."""
+"""What a new plugin begins with: for each type a plugin and its test, in English and in Chinese."""

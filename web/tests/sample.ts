@@ -1,6 +1,6 @@
-import type { PlugbayEvent, PluginChangeType } from '../src/live/events';
-import type { LoadError, Plugin, Snapshot } from '../src/api/model';
-import type { TaskChangeType, TaskEvent } from '../src/tasks/taskEvents';
+import type { LoadError } from '../src/api/generated';
+import type { Plugin, Snapshot } from '../src/api/model';
+import type { LiveEvent, PlugbayEvent, TaskEvent } from '../src/live/events';
 import type { Task } from '../src/tasks/taskModel';
 
 /** A plugin as the server would send it. */
@@ -12,6 +12,7 @@ export function plugin(changes: Partial<Plugin> = {}): Plugin {
     name,
     version: '1.0.0',
     description: '',
+    config_schema: [],
     enabled: true,
     state: 'active',
     generation: 1,
@@ -22,7 +23,7 @@ export function plugin(changes: Partial<Plugin> = {}): Plugin {
     error: null,
     running_calls: 0,
     draining: [],
-    origin: { kind: 'file', sha256: '00' },
+    origin: { kind: 'file', sha256: '00', url: null },
     permissions: { asked: {}, granted: {} },
     config_missing: [],
     ...changes,
@@ -55,18 +56,26 @@ interface Place {
   epoch?: string;
 }
 
-function envelope({ seq, epoch = 'e1' }: Place): { id: string; time: string; epoch?: string; seq?: string } {
+function envelope({ seq, epoch = 'e1' }: Place): object {
+  const around = { specversion: '1.0', source: '/plugbay/test', datacontenttype: 'application/json', epoch };
   const time = '2026-11-22T12:00:01Z';
-  return seq === undefined ? { id: `passing-${Math.random()}`, time } : { id: `${epoch}-${seq}`, time, epoch, seq };
+  return seq === undefined
+    ? { ...around, id: `passing-${Math.random()}`, time }
+    : { ...around, id: `${epoch}-${seq}`, time, seq };
 }
 
 export function changed(change: string, of: Plugin, place: Place = {}): PlugbayEvent {
-  const type = `plugbay.plugin.${change}` as PluginChangeType;
-  return { ...envelope(place), type, subject: `plugins/${of.id}`, data: { plugin: of, cause: 'file' } };
+  return event(`plugbay.plugin.${change}`, `plugins/${of.id}`, { plugin: of, cause: 'file' }, place);
 }
 
-export function event(type: string, subject: string, data: object, place: Place = {}): PlugbayEvent {
-  return { ...envelope(place), type, subject, data } as PlugbayEvent;
+export function event<Event extends LiveEvent = PlugbayEvent>(
+  type: string,
+  subject: string,
+  data: object,
+  place: Place = {},
+): Event {
+  const told: object = { ...envelope(place), type, subject, data };
+  return told as Event;
 }
 
 /** A task as the server would send it. */
@@ -76,10 +85,12 @@ export function task(changes: Partial<Task> = {}): Task {
     kind: 'download',
     status: 'pending',
     plugin_name: null,
+    generation: null,
     title: '',
     url: null,
     keyword: null,
     plugins: null,
+    limit: null,
     progress: 0,
     progress_message: '',
     downloaded: null,
@@ -93,6 +104,7 @@ export function task(changes: Partial<Task> = {}): Task {
     failures: [],
     searching: [],
     save_path: null,
+    metadata: {},
     external_id: null,
     resumable: true,
     created_at: '2026-11-22T12:00:00.000Z',
@@ -103,20 +115,18 @@ export function task(changes: Partial<Task> = {}): Task {
 }
 
 export function taskChanged(change: string, about: Task, place: Place = { seq: '11' }): TaskEvent {
-  const type = `plugbay.task.${change}` as TaskChangeType;
-  return { ...envelope(place), type, subject: `tasks/${about.id}`, data: { task: about } };
+  return taskEvent(change, { task: about }, place);
 }
 
 export function taskProgress(about: Task): TaskEvent {
-  return { ...envelope({}), type: 'plugbay.task.progress', subject: `tasks/${about.id}`, data: { task: about } };
+  return taskEvent('progress', { task: about, speed: about.speed, eta: about.eta }, {});
 }
 
 /** A search has found more; `about.result_count` is how many there are with these. */
 export function taskResults(about: Task, results: unknown[], place: Place = { seq: '11' }): TaskEvent {
-  return {
-    ...envelope(place),
-    type: 'plugbay.task.results',
-    subject: `tasks/${about.id}`,
-    data: { task: about, results },
-  };
+  return taskEvent('results', { task: about, results }, place);
+}
+
+function taskEvent(change: string, data: { task: Task } & Record<string, unknown>, place: Place): TaskEvent {
+  return event<TaskEvent>(`plugbay.task.${change}`, `tasks/${data.task.id}`, data, place);
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { noSearch, partsOf, reduceSearch, type SearchAction, type SearchState } from '../src/search/searchState';
-import type { TaskEvent } from '../src/tasks/taskEvents';
+import type { TaskEvent } from '../src/live/events';
 import type { Task } from '../src/tasks/taskModel';
 import { task, taskChanged, taskProgress, taskResults } from './sample';
 

@@ -91,6 +91,12 @@ class Plugin(TypedDict):
     supported_protocols: NotRequired[list[str]]
 
 
+class ChangedPlugin(Plugin):
+    """A plugin after it was changed; `change` is what can be undone, if anything differed."""
+
+    change: str | None
+
+
 class Plugins(TypedDict):
     """All plugins by type, as of a place in the event log."""
 
@@ -104,8 +110,8 @@ class Plugins(TypedDict):
 class Installed(TypedDict):
     """What an install came to: `status` is `success`, or `plan` where nothing was changed.
 
-    A success has `plugin_name`, `hot_loaded` (false where it was kept although it does not load) and `message`, a plan
-    has the members behind them; `error` is why it would not load.
+    A success has `plugin_name`, `hot_loaded` (false where it was kept although it does not load), `message`, and
+    `change`, which can be undone; a plan has the members behind them. `error` is why it would not load.
 
     `plugin` is the plugin as it is then, of a plan what of it is known: `type`, `name`, `version` and `file`.
     """
@@ -115,6 +121,7 @@ class Installed(TypedDict):
     plugin_name: NotRequired[str]
     hot_loaded: NotRequired[bool]
     message: NotRequired[str]
+    change: NotRequired[str | None]
     dependencies: NotRequired[dict[str, Any]]
     conflicts: NotRequired[list[Any]]
     replaces: NotRequired[Any]
@@ -140,12 +147,13 @@ class InstallOptions(TypedDict, total=False):
 
 
 class Deleted(TypedDict):
-    """What a delete came to; `running_calls` finish first."""
+    """What a delete came to; `running_calls` finish first, `change` can be undone."""
 
     status: str
     hot_unloaded: bool
     message: str
     running_calls: int
+    change: str | None
 
 
 class ReloadResult(TypedDict):
@@ -170,17 +178,25 @@ class Reloaded(TypedDict):
 
 
 class Toggled(TypedDict):
-    """A plugin that was switched on or off."""
+    """A plugin that was switched on or off; `change` can be undone, if anything differed."""
 
     status: str
     enabled: bool
+    change: str | None
+
+
+class Template(TypedDict):
+    """The text that a new plugin begins with, and the file that it would have, relative to the server's home."""
+
+    file: str
+    text: str
 
 
 class Config(TypedDict):
     """The configuration of a plugin.
 
-    Where it was just set, `warnings` names the keys that no field has, `plugin` is the plugin as it is then, and
-    `error` why it does not load with it.
+    Where it was just set, `warnings` names the keys that no field has, `plugin` is the plugin as it is then, `error`
+    why it does not load with it, and `change` what can be undone.
     """
 
     config: dict[str, Any]
@@ -188,6 +204,7 @@ class Config(TypedDict):
     warnings: NotRequired[list[str]]
     plugin: NotRequired[Plugin]
     error: NotRequired[LoadError | None]
+    change: NotRequired[str | None]
 
 
 class ConfigExport(TypedDict):
@@ -199,11 +216,42 @@ class ConfigExport(TypedDict):
 
 
 class ConfigImported(TypedDict):
-    """What an import of configuration came to."""
+    """What an import of configuration came to; `change` can be undone, if anything differed."""
 
     status: str
     reloaded_count: int
     message: str
+    change: str | None
+
+
+# By this way of writing it, as `from` is a word of the language.
+EnabledChange = TypedDict("EnabledChange", {"from": bool, "to": bool})
+FieldChange = TypedDict("FieldChange", {"field": str, "from": Any, "to": Any})
+
+
+class FieldError(TypedDict):
+    """What is wrong with a setting; `field` is empty where it is with the plugin's whole entry."""
+
+    field: str
+    message: str
+
+
+class PlannedConfig(TypedDict):
+    """What an import would change of one plugin's configuration, passwords masked; `present` is whether it is there."""
+
+    id: str
+    present: bool
+    enabled: EnabledChange | None
+    fields: list[FieldChange]
+    errors: list[FieldError]
+
+
+class ConfigPlan(TypedDict):
+    """What an import of configuration would change, and how many plugins would be loaded anew for it."""
+
+    status: str
+    reloaded_count: int
+    changes: list[PlannedConfig]
 
 
 class LogLine(TypedDict):

@@ -1,9 +1,19 @@
 """What was: revisions, changes, and the packages of plugins."""
 
 # Annotations are evaluated here: only so is it known at run time which members are `NotRequired`.
-from typing import NotRequired, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 from service.client.shapes.plugins import Origin, Plugin
+
+
+class File(TypedDict):
+    """A file of a plugin, or a helper that it imports; `used_by` has the ids of all plugins that a change concerns."""
+
+    path: str
+    kind: Literal["main", "package", "requirements", "helper"]
+    size: int
+    sha256: str
+    used_by: list[str]
 
 
 class Revision(TypedDict):

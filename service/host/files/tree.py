@@ -61,6 +61,10 @@ class SourceTree:
         """What is known of a path."""
         return self._files.get(path)
 
+    def files(self) -> dict[str, SourceFile]:
+        """Everything that is known, by path; a copy."""
+        return dict(self._files)
+
     def with_files(self, files: Mapping[str, SourceFile | None]) -> SourceTree:
         """The tree as it would be with these files, and without those that are `None`."""
         other = SourceTree()

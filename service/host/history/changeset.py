@@ -133,6 +133,7 @@ class Wanted:
         origins: by file relative to home (`plugins/search/demo_plugin.py`), None to forget.
         folders: folders relative to home, and where they are to move to; None: into the trash.
         expected: what a path has to hold before (SHA-256, None: nothing); else `ChangeSuperseded`.
+        affects: files or folders of plugins that begin to serve something else with it, besides those that it changes.
         modes: permission bits of new files, where they are not to be as they were (0644 for one that was not there).
     """
 
@@ -142,6 +143,7 @@ class Wanted:
     folders: Mapping[str, str | None] = field(default_factory=dict)
     expected: Mapping[str, str | None] = field(default_factory=dict)
     modes: Mapping[str, int] = field(default_factory=dict)
+    affects: frozenset[str] = frozenset()
 
     def keys(self) -> set[str]:
         """See `Changeset.keys`."""

@@ -172,7 +172,7 @@ class Journal:
                 later=folders_later and bool(changeset.folders),
             )
             self._under_way[id] = entry
-            if units := changeset.units():
+            if units := changeset.units() | wanted.affects:
                 self._holds[id] = self._revisions.hold({*units, plugin or ""})
             try:
                 await _whole(self._performing.begin(entry, on_files))

@@ -10,7 +10,8 @@ from typing import Any
 
 from service.host.files.sources import Unit
 from service.host.installing.candidates import Candidate, Candidates, HashMismatch, InstallRequest
-from service.host.installing.placing import Installed, NotSaved, Placing, Wishes
+from service.host.installing.committing import NotSaved
+from service.host.installing.placing import Installed, Placing, Wishes
 from service.host.installing.planning import Plans
 from service.host.kernel import Kernel
 from service.model.events import InstallProgress

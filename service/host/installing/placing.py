@@ -8,7 +8,7 @@ Whatever goes wrong before the journal leaves all as it was, and so does what go
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -22,6 +22,7 @@ from service.host.history.errors import ChangeNotSaved, changed
 from service.host.history.journal import Journal, Performed
 from service.host.history.revisions import Revisions
 from service.host.installing.candidates import Candidate
+from service.host.installing.committing import Commits, NotSaved
 from service.host.installing.planning import final_unit, held_by, must_wait, without_leftovers
 from service.host.installing.trial import HeldOutput, NewFolders, Trials
 from service.host.kernel import Kernel
@@ -33,12 +34,6 @@ from service.model.plugin import Origin, PluginView, Stage
 from service.model.text import Text
 
 
-class NotSaved(PlugbayError):
-    """The plugin loads, but could not be put in place; nothing was changed."""
-
-    code = "plugin_not_saved"
-
-
 class NameChanged(PlugbayError):
     """What was to be a newer one of a plugin is a plugin of another name; nothing was changed."""
 
@@ -47,10 +42,11 @@ class NameChanged(PlugbayError):
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """The plugin as it is now, and whether it serves."""
+    """The plugin as it is now, whether it serves, and the change that can be undone; `None` where nothing differed."""
 
     plugin: PluginView
     hot_loaded: bool
+    change: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,20 +89,18 @@ class Placing:
         trials: loads what is not in place yet.
         journal: makes all of it one change.
         revisions: keeps what served.
+        commits: has it done one after the other.
     """
 
-    def __init__(self, kernel: Kernel, trials: Trials, journal: Journal, revisions: Revisions) -> None:
+    def __init__(
+        self, kernel: Kernel, trials: Trials, journal: Journal, revisions: Revisions, commits: Commits
+    ) -> None:
         self._kernel = kernel
         self._trials = trials
         self._journal = journal
         self._revisions = revisions
-        self._one_by_one = asyncio.Lock()
-        self._commits: set[asyncio.Task[Any]] = set()
-
-    async def close(self) -> None:
-        """Wait for what is being put in place; calling it twice is safe."""
-        if self._commits:
-            await asyncio.wait(self._commits, timeout=10.0)
+        self._commits = commits
+        self._one_by_one = commits.one_by_one
 
     async def put(self, candidate: Candidate, wishes: Wishes) -> Installed:
         """Have a candidate serve.
@@ -124,15 +118,15 @@ class Placing:
         except LoadFailed as failure:
             if must_wait(self._kernel, candidate, failure.error):
                 # What it holds can only be had once the one that it replaces has stopped.
-                return await self._shielded(self._exchange(candidate, wishes))
+                return await self._commits.shielded(self._exchange(candidate, wishes))
             if not wishes.keep or failure.error.stage is Stage.FETCH:
                 await folders.remove()
                 raise
-            return await self._shielded(self._keep(candidate, wishes, folders))
+            return await self._commits.shielded(self._keep(candidate, wishes, folders))
         except BaseException:
             await asyncio.shield(folders.remove())
             raise
-        return await self._shielded(self._place(loaded, wishes, folders))
+        return await self._commits.shielded(self._place(loaded, wishes, folders))
 
     def require_free(self, held: Plugin | None, *, replace: bool) -> None:
         """Do nothing where a place is free or may be taken.
@@ -155,7 +149,7 @@ class Placing:
         )
         try:
             name = generation.manifest.name
-            _require_name(name, wishes)
+            require_name(name, wishes.name)
             _, final = self._place_for(candidate, name, wishes)
         except BaseException:
             generation.worker.kill()
@@ -210,7 +204,8 @@ class Placing:
                 identity = Identity(candidate.unit.type, name)
                 wanted = await self._wanted(candidate, identity, held, wishes, generation.asked)
                 with self._knowing(wanted.origins):
-                    async with self._performed(wishes, identity, wanted, generation.manifest.version):
+                    version = generation.manifest.version
+                    async with self._performed(wishes, identity, wanted, version) as performed:
                         plugin = self._kernel.reconciler.adopt(
                             candidate.unit, generation, wishes.cause, candidate.origin
                         )
@@ -227,8 +222,9 @@ class Placing:
         if self._kernel.tree.revision_of(candidate.unit, [name]) != generation.snapshot.revision:
             # A file beside those that were put in place was saved while they were loaded.
             self._kernel.reconciler.request(plugin, Change(Cause.FILE))
+        self._kernel.reconciler.changed(performed.changeset.files)
         await folders.remove()
-        return Installed(plugin.view(), hot_loaded=plugin.serving is generation)
+        return Installed(plugin.view(), plugin.serving is generation, performed.id)
 
     def _performed(
         self, wishes: Wishes, identity: Identity, wanted: Wanted, version: str = ""
@@ -319,13 +315,13 @@ class Placing:
             wanted = await self._wanted(candidate, before.identity, before, wishes)
             try:
                 with self._knowing(wanted.origins):
-                    async with self._performed(wishes, before.identity, wanted):
+                    async with self._performed(wishes, before.identity, wanted) as performed:
                         plugin = reconciler.introduce(candidate.unit, candidate.origin)
                         outcome = await reconciler.request(plugin, Change(wishes.cause, force=True))
                         if outcome.error is not None:
                             raise LoadFailed(outcome.error)
                         if outcome.plugin is not None:
-                            _require_name(outcome.plugin.name, wishes)
+                            require_name(outcome.plugin.name, wishes.name)
                         await self._revisions.flush()
             except BaseException:
                 # Its files are as they were before, and so shall be what runs.
@@ -333,7 +329,7 @@ class Placing:
                 await asyncio.shield(reconciler.request(plugin, Change(wishes.cause)))
                 raise
         view = (registry.at(candidate.unit.path) or plugin).view()
-        return Installed(view, hot_loaded=True)
+        return Installed(view, True, performed.id)
 
     async def _keep(self, candidate: Candidate, wishes: Wishes, folders: NewFolders) -> Installed:
         """Put a plugin in place that does not load, for editing."""
@@ -348,7 +344,7 @@ class Placing:
             plugin: Plugin | None = None
             try:
                 with self._knowing(wanted.origins):
-                    async with self._one_by_one, self._performed(wishes, identity, wanted):
+                    async with self._one_by_one, self._performed(wishes, identity, wanted) as performed:
                         plugin = reconciler.introduce(candidate.unit, candidate.origin)
                         outcome = await reconciler.request(plugin, Change(wishes.cause, force=True))
             except BaseException:
@@ -360,21 +356,7 @@ class Placing:
             await asyncio.shield(folders.remove())
             raise
         await folders.remove()
-        return Installed(outcome.plugin or plugin.view(), hot_loaded=outcome.error is None)
-
-    async def _shielded(self, commit: Coroutine[Any, Any, Installed]) -> Installed:
-        """Finish a commit though the client may go away in the middle of it; it cleans up after itself.
-
-        Raises:
-            NotSaved
-        """
-        task = asyncio.create_task(commit, name="install")
-        self._commits.add(task)
-        task.add_done_callback(self._commits.discard)
-        try:
-            return await asyncio.shield(task)
-        except ChangeNotSaved as error:
-            raise NotSaved(error.text) from error
+        return Installed(outcome.plugin or plugin.view(), outcome.error is None, performed.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,17 +366,17 @@ class _Loaded:
     output: HeldOutput
 
 
-def _require_name(name: str, wishes: Wishes) -> None:
+def require_name(name: str, expected: str | None) -> None:
     """Do nothing where a plugin has the name that it has to have.
 
     Raises:
         NameChanged
     """
-    if wishes.name is not None and name != wishes.name:
+    if expected is not None and name != expected:
         raise NameChanged(
             Text(
-                zh=f"新的内容是名为 {name} 的插件，不是 {wishes.name}；如需要它，请另行安装",
-                en=f"The new content is a plugin named {name}, not {wishes.name}; install it by itself",
+                zh=f"新的内容是名为 {name} 的插件，不是 {expected}；如需要它，请另行安装",
+                en=f"The new content is a plugin named {name}, not {expected}; install it by itself",
             ),
             name=name,
         )

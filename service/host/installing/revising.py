@@ -1,34 +1,25 @@
-"""A plugin's text and its revisions: read, written, compared, and gone back to."""
+"""A plugin's revisions: read, compared, and gone back to."""
 
 from __future__ import annotations
 
 import asyncio
 import difflib
-import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 
 import msgspec
 
-from service.errors import PlugbayError, RequestRefused
-from service.host.files.sources import REQUIREMENTS_SUFFIX, SourceFile, Unit, is_interesting
-from service.host.history.errors import ChangeSuperseded
+from service.errors import RequestRefused
+from service.host.files.sources import REQUIREMENTS_SUFFIX, Unit
 from service.host.history.revisions import Content, Revisions
 from service.host.installing.candidates import Candidate
-from service.host.installing.placing import Placing, Wishes
-from service.host.installing.text_check import ensure_text
+from service.host.installing.placing import Installed, Placing, Wishes
 from service.host.kernel import Kernel
 from service.host.registry import Plugin
 from service.model.events import Cause
-from service.model.plugin import Origin, PluginView
+from service.model.plugin import Origin
 from service.model.text import Text
 
 _PREFIX_MIN = 6
-# How often a file is loaded anew because another of the plugin's changed meanwhile.
-_EDIT_TRIES = 4
-# Of a new file's name; what is staged beside it has a longer one.
-_NAME_MAX_BYTES = 190
 _DIFF_MAX_BYTES = 2 * 1024 * 1024
 
 
@@ -49,31 +40,10 @@ class FileText(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A file of a plugin as it is now, its path relative to home."""
-
-    path: str
-    content: bytes
-    sha256: str
-
-
 class RevisionNotFound(RequestRefused):
     """The plugin never served this revision, or it is not kept any more, or several begin like this."""
 
     code = "revision_not_found"
-
-
-class SourceNotFound(PlugbayError):
-    """The plugin has no such file."""
-
-    code = "source_not_found"
-
-
-class SourceChanged(PlugbayError):
-    """The file is not what the writer thinks it is; nothing was changed."""
-
-    code = "source_changed"
 
 
 class Revising:
@@ -83,14 +53,12 @@ class Revising:
         kernel: knows the files.
         revisions: keeps what served.
         placing: puts in place.
-        max_bytes: the largest file.
     """
 
-    def __init__(self, kernel: Kernel, revisions: Revisions, placing: Placing, max_bytes: int) -> None:
+    def __init__(self, kernel: Kernel, revisions: Revisions, placing: Placing) -> None:
         self._kernel = kernel
         self._revisions = revisions
         self._placing = placing
-        self._max_bytes = max_bytes
 
     async def revisions(self, plugin: Plugin) -> list[RevisionView]:
         """Every revision that is kept, newest first."""
@@ -118,89 +86,7 @@ class Revising:
             for path, text in sorted(content.files.items())
         ]
 
-    async def source(self, plugin: Plugin, path: str | None) -> Source:
-        """A file of the plugin as it is on the disk.
-
-        Args:
-            plugin: whose.
-            path: which, relative to home or, of a package, to its folder; its main file where it is `None`.
-
-        Raises:
-            SourceNotFound
-        """
-        inner = self._inner(plugin, path)
-        file = await self._read(inner)
-        if file is None or file.flaw is not None:
-            raise _no_source(plugin, inner)
-        return Source(f"plugins/{inner}", file.content, file.sha256)
-
-    async def put_source(
-        self, plugin: Plugin, content: bytes, *, path: str | None, expected: str | None
-    ) -> PluginView:
-        """Replace a file, or add one to a package, where the plugin loads with it.
-
-        Args:
-            plugin: whose.
-            content: the new text.
-            path: as for `source`.
-            expected: the SHA-256 that the file has to have now; nothing is asked where it is `None`.
-
-        Raises:
-            SourceNotFound: a file of that name cannot be one of the plugin's.
-            SourceChanged, LoadFailed: nothing was changed.
-        """
-        if len(content) > self._max_bytes:
-            raise RequestRefused(
-                Text(
-                    zh=f"内容有 {len(content)} 字节，超过上限 {self._max_bytes}（limits.plugin_file_kib）",
-                    en=f"The content has {len(content)} bytes, over the limit of {self._max_bytes} "
-                    "(limits.plugin_file_kib)",
-                ),
-                code="too_large",
-            )
-        inner = self._inner(plugin, path)
-        if not await asyncio.to_thread(_fits, self._kernel.eyes.root, plugin.unit, inner):
-            raise _no_source(plugin, inner)
-        for _ in range(_EDIT_TRIES):
-            held = await self._held(plugin, inner)
-            if expected is not None and expected != held.get(inner):
-                raise _source_changed(inner, held.get(inner))
-            if inner.endswith((".py", REQUIREMENTS_SUFFIX)):
-                await asyncio.to_thread(ensure_text, content, file=f"plugins/{inner}")
-            if held.get(inner) == hashlib.sha256(content).hexdigest() and plugin.error is None:
-                return plugin.view()
-            try:
-                return await self._edit(plugin, inner, content, held)
-            except ChangeSuperseded:
-                # Somebody else has saved one of its files while this was loaded.
-                continue
-        raise _source_changed(inner, (await self._held(plugin, inner)).get(inner))
-
-    async def _edit(
-        self, plugin: Plugin, inner: str, content: bytes, held: Mapping[str, str | None]
-    ) -> PluginView:
-        # One that never loaded has not said its name yet.
-        name = plugin.identity.name if plugin.manifest is not None else None
-        wishes = Wishes(kind="edit", name=name, of=plugin.unit, expected=held)
-        return (await self._placing.put(Candidate(plugin.unit, {inner: content}, None), wishes)).plugin
-
-    async def _held(self, plugin: Plugin, inner: str) -> dict[str, str | None]:
-        """The SHA-256 of each of the plugin's files, and of one more.
-
-        Of one that cannot be read as text nothing is known, so nothing is asked of it.
-        """
-        held: dict[str, str | None] = {}
-        for path in {*self._kernel.tree.files_of(plugin.unit, [plugin.identity.name]), inner}:
-            file = await self._read(path)
-            if file is None or file.flaw is None:
-                held[path] = file.sha256 if file is not None else None
-        return held
-
-    async def _read(self, inner: str) -> SourceFile | None:
-        await asyncio.to_thread(self._kernel.eyes.look_at, inner, may_be_open=False)
-        return self._kernel.tree.get(inner)
-
-    async def rollback(self, plugin: Plugin, revision: str) -> PluginView:
+    async def rollback(self, plugin: Plugin, revision: str) -> Installed:
         """Have a revision serve again, its files put in place as they were.
 
         Raises:
@@ -210,7 +96,7 @@ class Revising:
         content = await self._content(plugin, revision)
         candidate = self.candidate_of(plugin, content)
         wishes = Wishes(kind="rollback", cause=Cause.ROLLBACK, name=plugin.identity.name, of=plugin.unit)
-        return (await self._placing.put(candidate, wishes)).plugin
+        return await self._placing.put(candidate, wishes)
 
     def candidate_of(self, plugin: Plugin, content: Content) -> Candidate:
         """What a revision held, as what is to be in place of what there is now.
@@ -282,44 +168,6 @@ class Revising:
             )
         )
 
-    def _inner(self, plugin: Plugin, path: str | None) -> str:
-        """The path below the plugin folder of a file that is, or can be, the plugin's own."""
-        unit, tree = plugin.unit, self._kernel.tree
-        if path is None:
-            return unit.main_file
-        whole = path.removeprefix("plugins/")
-        folder = unit.path if unit.is_package else unit.type.value
-        named = [whole] if whole != path else [f"{folder}/{path}", f"{unit.type.value}/{path}"]
-        own = tree.files_of(unit, [plugin.identity.name])
-        names = {unit.short_name, unit.stem, plugin.identity.name}
-        beside = {f"{unit.type.value}/{name}{REQUIREMENTS_SUFFIX}" for name in names}
-        for inner in named:
-            # One that is there, or the requirements file that it could have.
-            if inner in own or (inner in beside and tree.get(inner) is None):
-                return inner
-        inner = named[0]
-        parts = inner.split("/")
-        if (
-            not unit.is_package
-            or not unit.holds(inner)
-            or any(part in ("", ".", "..") or len(part.encode()) > _NAME_MAX_BYTES for part in parts)
-            or "\0" in inner
-            or not is_interesting(inner)
-        ):
-            raise _no_source(plugin, whole)
-        return inner
-
-
-def _fits(root: Path, unit: Unit, inner: str) -> bool:
-    """Whether a file can be written there: within the plugin, not beyond a link in it, and not over a folder."""
-    full = root / inner
-    if full.is_dir():
-        return False
-    between = [
-        one for one in full.parents if one.is_relative_to(root / unit.path) and one != root / unit.path
-    ]
-    return not any(one.is_symlink() or (one.exists() and not one.is_dir()) for one in between)
-
 
 def _moved(files: Mapping[str, bytes], old: Unit, new: Unit) -> dict[str, bytes]:
     """The files of a plugin that is a single one, under the name of another."""
@@ -330,25 +178,6 @@ def _moved(files: Mapping[str, bytes], old: Unit, new: Unit) -> dict[str, bytes]
         f"{stem}{old.stem}{REQUIREMENTS_SUFFIX}": f"{stem}{new.stem}{REQUIREMENTS_SUFFIX}",
     }
     return {names.get(path, path): content for path, content in files.items()}
-
-
-def _source_changed(inner: str, sha256: str | None) -> SourceChanged:
-    return SourceChanged(
-        Text(
-            zh=f"plugins/{inner} 已被修改；请取得最新内容，合并后再保存",
-            en=f"plugins/{inner} has changed meanwhile; get it anew, merge, and save again",
-        ),
-        sha256=sha256,
-    )
-
-
-def _no_source(plugin: Plugin, path: str) -> SourceNotFound:
-    return SourceNotFound(
-        Text(
-            zh=f"插件 {plugin.identity} 没有文件 {path[:200]}；它的主文件是 plugins/{plugin.unit.main_file}",
-            en=f"Plugin {plugin.identity} has no file {path[:200]}; its main file is plugins/{plugin.unit.main_file}",
-        )
-    )
 
 
 def _diff(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> str:

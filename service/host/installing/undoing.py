@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -14,6 +14,7 @@ from service.host.history.history import History
 from service.host.history.journal import Undo
 from service.host.installing.candidates import Candidate
 from service.host.installing.placing import Placing, Wishes
+from service.host.installing.sharing import HelperEdit, Sharing
 from service.host.kernel import Kernel
 from service.host.reconciling.desks import Change
 from service.model.events import Cause
@@ -48,14 +49,16 @@ class Undoing:
         kernel: knows the plugins.
         history: knows what was done, and makes the change.
         placing: puts back what is to be loaded first.
+        sharing: puts back helpers.
     """
 
-    def __init__(self, kernel: Kernel, history: History, placing: Placing) -> None:
+    def __init__(self, kernel: Kernel, history: History, placing: Placing, sharing: Sharing) -> None:
         self._kernel = kernel
         self._journal = history.journal
         self._changes = history.changes
         self._revisions = history.revisions
         self._placing = placing
+        self._sharing = sharing
 
     async def changes(self, *, plugin: str | None, limit: int) -> list[ChangeView]:
         """What was done, newest first.
@@ -76,6 +79,8 @@ class Undoing:
             ChangeSuperseded: what it left is not there any more; nothing was changed.
         """
         undo = await self._journal.undo_of(id)
+        if undo.change.summary.get("helper"):
+            return await self._undo_helper(undo)
         units = {unit.path: unit for path in undo.wanted.files if (unit := unit_of(path)) is not None}
         plugin: PluginView | None
         stays = self._stays(list(units.values()), undo)
@@ -88,8 +93,24 @@ class Undoing:
             # It did not load before either, or does not any more. It is what was there, and what serves goes on.
             assert stays is not None
             plugin = await self._restore(list(dict.fromkeys(stays)), undo)
+        return await self._undone(id, plugin)
+
+    async def _undone(self, id: str, plugin: PluginView | None) -> Undone:
         undone = await self._changes.get(id)
         return Undone(_view(await self._changes.get(undone.undone_by or id), undone), plugin)
+
+    async def _undo_helper(self, undo: Undo) -> Undone:
+        """Put a helper back, and have all that use it serve with it."""
+        [(path, content)] = undo.wanted.files.items()
+        assert isinstance(content, bytes)
+        edit = HelperEdit(path, content, about=undo.change.plugin, expected=None, undoes=undo.change.id)
+        try:
+            await self._sharing.put(edit)
+        except LoadFailed:
+            # It did not load before either, or does not any more. It is what was there, and what serves goes on.
+            await self._sharing.put(replace(edit, must_load=False))
+        about = [one for one in self._kernel.registry.all() if str(one.identity) == undo.change.plugin]
+        return await self._undone(undo.change.id, about[0].view() if about else None)
 
     def _stays(self, units: list[Unit], undo: Undo) -> tuple[Unit, Unit] | None:
         """Where the plugin lies before and after, if it is there both times: what it was is loaded first then."""
@@ -182,11 +203,13 @@ def _words(change: kept.ChangeView) -> Text:
     if change.kind == "toggle":
         on = told.get("enabled") is True
         words = Text(zh="启用" if on else "停用", en="enabled" if on else "disabled")
+    if (helper := told.get("helper")) and change.kind == "edit":
+        words = Text(zh=f"编辑 plugins/{helper}", en=f"edited plugins/{helper}")
     version = told.get("version")
     if not version:
         words = Text(zh=words.zh.replace("到{}", "{}"), en=words.en.replace(" to{}", "{}"))
-    zh = words.zh.format(f"版本 {version}" if version else "")
-    en = words.en.format(f" version {version}" if version else "")
+    zh = words.zh.replace("{}", f"版本 {version}" if version else "")
+    en = words.en.replace("{}", f" version {version}" if version else "")
     if change.kind == "import" and (entries := told.get("config")):
         zh, en = f"{zh}（{len(entries)} 个插件）", f"{en} ({len(entries)} plugins)"
     if told.get("data"):

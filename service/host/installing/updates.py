@@ -57,10 +57,11 @@ class OutdatedView(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Updated:
-    """The plugin as it is now, and whether that is something else than before."""
+    """The plugin as it is now, whether that is something else than before, and the change that can be undone."""
 
     plugin: PluginView
     changed: bool
+    change: str | None = None
 
 
 class NoOrigin(PlugbayError):
@@ -165,7 +166,7 @@ class Updates:
         except ChangeSuperseded:
             # Edited, or updated by somebody else, while this was fetched and loaded.
             raise _modified(plugin) from None
-        return Updated(done.plugin, changed=True)
+        return Updated(done.plugin, changed=True, change=done.change)
 
     # -- asking --------------------------------------------------------------------------------------------------
 

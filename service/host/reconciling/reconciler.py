@@ -231,6 +231,11 @@ class Reconciler:
             self._want(unit, Change(cause))
         return plugin
 
+    def changed(self, paths: Iterable[str]) -> None:
+        """Have those plugins follow that import modules of another, which were changed in place just now."""
+        for desk in {id(one): one for path in paths for one in self._importers_of(path)}.values():
+            self._want(desk.unit, Change(Cause.FILE, force=True, settles=True))
+
     def installed_origin(self, file: str) -> Origin | None:
         """Where what was installed as a file came from, whatever has become of it since."""
         return self._known.installed_origin(file)
@@ -279,13 +284,8 @@ class Reconciler:
 
     def _affected_by(self, path: str) -> list[Desk]:
         """The desks of the plugins that import a module, or have this requirements file."""
-        name = module_name(path)
-        if name is not None:
-            return [
-                desk
-                for desk in self._desks.values()
-                if desk.imports_module(name) and name != desk.unit.module and not desk.unit.holds(path)
-            ]
+        if module_name(path) is not None:
+            return self._importers_of(path)
         return [
             desk
             for desk in self._desks.values()
@@ -294,6 +294,17 @@ class Reconciler:
                 f"{desk.unit.type.value}/{stem}_requirements.txt"
                 for stem in (desk.unit.stem, desk.unit.short_name, desk.said)
             )
+        ]
+
+    def _importers_of(self, path: str) -> list[Desk]:
+        name = module_name(path)
+        return [
+            desk
+            for desk in self._desks.values()
+            if name is not None
+            and desk.imports_module(name)
+            and name != desk.unit.module
+            and not desk.unit.holds(path)
         ]
 
     def _want(self, unit: Unit, change: Change) -> None:

@@ -22,10 +22,15 @@ from service.api.protocol import Runner
 from service.api.server import add_api
 from service.api.task_problems import task_problem
 from service.errors import PlugbayError, PluginDisabled, PluginNotFound
+from service.host.configuration.import_plan import EntryPlan, ImportPlan
 from service.host.database import Database
+from service.host.operations import Deleted, Imported, Switched
+from service.host.server_process import ServerProcess
+from service.host.statistics.statistics import Statistics
 from service.live.event_log import EventLog
 from service.live.hub import Hub
 from service.live.limits import LiveLimits
+from service.model.events import STATS
 from service.model.identity import Identity, PluginType
 from service.model.plugin import LoadError, Manifest, Origin, Permissions, PluginView, Stage
 from service.model.states import PluginState
@@ -40,7 +45,7 @@ from service.tasks.searches import Searches
 from service.tasks.slots import Slots
 from service.tasks.store import TaskStore
 from service.tasks.tasks import Tasks
-from tests.unit.api.version_fakes import FakeEnvironments, FakeRevising, FakeUndoing, FakeUpdates
+from tests.unit.api.version_fakes import FakeEditing, FakeEnvironments, FakeRevising, FakeUndoing, FakeUpdates
 
 TOKEN = "correct-horse-battery-staple"
 
@@ -65,6 +70,18 @@ class FakePlugin:
     manifest: Manifest | None
     enabled: bool = True
     error: LoadError | None = None
+    running: int = 0
+    draining_calls: int = 0
+    serving: None = None
+    draining: tuple[()] = ()
+
+    @property
+    def state(self) -> PluginState:
+        return self.view().state
+
+    @property
+    def file(self) -> str:
+        return f"plugins/{self.identity.type}/{self.stem}.py"
 
     def view(self) -> PluginView:
         return PluginView(
@@ -78,7 +95,7 @@ class FakePlugin:
             state=PluginState.ACTIVE if self.enabled else PluginState.DISABLED,
             generation=1,
             revision=None,
-            file=f"plugins/{self.identity.type}/{self.stem}.py",
+            file=self.file,
             loaded_at=None,
             load_ms=None,
             error=self.error,
@@ -118,7 +135,7 @@ class FakeCaller:
     search_s = 30.0
 
     def __init__(self) -> None:
-        self.count: Callable[[str, str, str], None] = lambda *_: None
+        self.count: Callable[[str, str, str, float], None] = lambda *_: None
         self.answers: dict[tuple[str, str], Any] = {}
         self.calls: list[tuple[str, str, dict[str, Any]]] = []
 
@@ -129,9 +146,9 @@ class FakeCaller:
         try:
             answer = self._answer(plugin, method, params)
         except PlugbayError as error:
-            self.count(str(plugin.identity), method, error.code)
+            self.count(str(plugin.identity), method, error.code, 0.25)
             raise
-        self.count(str(plugin.identity), method, "ok")
+        self.count(str(plugin.identity), method, "ok", 0.25)
         return answer
 
     async def stream(
@@ -166,6 +183,7 @@ class Stored:
     warnings: list[str]
     plugin: PluginView
     error: LoadError | None = None
+    change: str | None = "c1"
 
 
 class FakeOperations:
@@ -188,14 +206,14 @@ class FakeOperations:
         self._do("reload_all")
         return self.results
 
-    async def delete(self, plugin: FakePlugin, *, purge: bool) -> int:
+    async def delete(self, plugin: FakePlugin, *, purge: bool) -> Deleted:
         self._do("delete", plugin.identity, purge)
-        return 3
+        return Deleted(3, "c1")
 
-    async def set_enabled(self, plugin: FakePlugin, enabled: bool) -> PluginView:
+    async def set_enabled(self, plugin: FakePlugin, enabled: bool) -> Switched:
         self._do("enable", plugin.identity, enabled)
         plugin.enabled = enabled
-        return plugin.view()
+        return Switched(plugin.view(), "c1")
 
     async def put_config(self, plugin: FakePlugin, values: dict[str, Any]) -> Stored:
         self._do("config", plugin.identity, values)
@@ -204,9 +222,16 @@ class FakeOperations:
     def get_config(self, plugin: FakePlugin) -> dict[str, Any]:
         return {"key": "********"}
 
-    async def import_config(self, entries: dict[str, Any]) -> int:
+    async def import_config(self, entries: dict[str, Any]) -> Imported:
         self._do("import", entries)
-        return len(entries)
+        return Imported(len(entries), "c1")
+
+    async def plan_import(self, entries: dict[str, Any]) -> ImportPlan:
+        self._do("plan", entries)
+        wrong = Text(zh="应为数字", en="has to be a number")
+        return ImportPlan(
+            0, [EntryPlan("search/demo", True, (True, False), [("key", "********", None)], [("size", wrong)])]
+        )
 
     def export_config(self) -> dict[str, Any]:
         return {"search:demo": {"key": "secret"}}
@@ -216,6 +241,7 @@ class FakeOperations:
 class Installed:
     plugin: PluginView
     hot_loaded: bool = True
+    change: str | None = "c1"
 
 
 class FakeInstaller:
@@ -347,6 +373,7 @@ async def running_api(
         keys.HEALTH: FakeHealth(),
         keys.HUB: Hub(log, LiveLimits()),
         keys.EVENT_LOG: log,
+        keys.EDITING: FakeEditing(),
         keys.REVISING: FakeRevising(),
         keys.UPDATES: FakeUpdates(),
         keys.UNDOING: FakeUndoing(),
@@ -363,6 +390,11 @@ async def running_api(
         front_end=front_end,
     )
     caller.count = app[keys.METRICS].count_call
+    plugins: Any = registry
+    app[keys.STATISTICS] = Statistics(
+        app[keys.CALL_COUNTS], log, plugins=plugins.all, wanted=lambda: app[keys.HUB].is_wanted(STATS)
+    )
+    app[keys.SERVER_PROCESS] = ServerProcess(front_end, lambda: 7)
     server = ApiServer(app)
     await server.start_server(logger=logger)
     async with TestClient(server) as client:

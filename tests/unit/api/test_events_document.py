@@ -15,6 +15,7 @@ from service.live.event_log import Entry, EventLog
 from service.live.event_stream import CLOSED, RESET, EventStream
 from service.live.hub import Subscribed
 from service.model.events import (
+    Activity,
     Cause,
     ConfigImported,
     Event,
@@ -25,6 +26,7 @@ from service.model.events import (
     PluginChanged,
     PluginInstalling,
     RegistryReloaded,
+    StatsTold,
     Timings,
 )
 from service.model.identity import PluginType
@@ -131,6 +133,7 @@ PLUGIN = PluginView(
 )
 TASK = Task(id="t1", kind=TaskKind.SEARCH, status=TaskStatus.RUNNING, created_at=AT)
 TIMINGS = Timings(detect_ms=1.0, load_ms=2.0, total_ms=3.0)
+ACTIVITY = Activity(calls=2, errors=1, mean_ms=3.5, running=1, draining=0, total_calls=9, total_errors=1)
 HAPPENED: list[Event] = [
     *(PluginChanged(change=change, plugin=PLUGIN, cause=Cause.FILE) for change in get_args(PluginChange)),
     PluginChanged(change="reloaded", plugin=PLUGIN, cause=Cause.API, timings=TIMINGS),
@@ -145,6 +148,7 @@ HAPPENED: list[Event] = [
     *(TaskChanged(change=change, task=TASK) for change in get_args(TaskChange)),
     TaskProgress(task=TASK),
     TaskResults(task=TASK, results=[{"title": "a"}]),
+    StatsTold(at=AT, step=7, step_s=2.0, plugins={"search/demo": ACTIVITY}),
     LogLine(id="search/demo", at=AT, level="info", generation=1, message="a\nb"),
 ]
 

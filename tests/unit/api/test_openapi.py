@@ -94,6 +94,16 @@ async def test_answers_are_as_described(api: Api, document: dict[str, Any]) -> N
             {"url": "http://x/y", "plugin_type": "search"},
         ),
         ("post", "/api/plugins/reload", "/api/plugins/reload", {}),
+        ("get", "/api/plugins/template", "/api/plugins/template?plugin_type=search&name=new", None),
+        (
+            "post",
+            "/api/plugins/delete",
+            "/api/plugins/delete",
+            {"plugin_type": "search", "plugin_name": "demo"},
+        ),
+        ("post", "/api/config/import", "/api/config/import", {"config": {}}),
+        ("post", "/api/config/import", "/api/config/import", {"config": {}, "dry_run": True}),
+        ("get", "/api/plugins/{type}/{name}/files", "/api/plugins/search/demo/files", None),
         ("get", "/api/plugins/{type}/{name}/revisions", "/api/plugins/search/demo/revisions", None),
         ("get", "/api/plugins/{type}/{name}/diff", "/api/plugins/search/demo/diff?from=aaaaaa", None),
         (

@@ -91,6 +91,7 @@ async def test_delete(api: Api) -> None:
         "hot_unloaded": True,
         "message": "插件删除成功并已卸载",
         "running_calls": 3,
+        "change": "c1",
     }
     await api.client.post("/api/plugins/delete", json=body | {"purge": True})
     assert api.operations.done == [("delete", DEMO, False), ("delete", DEMO, True)]
@@ -141,7 +142,7 @@ async def test_reload_of_half_a_name_is_400(api: Api, given: str) -> None:
 )
 async def test_toggle(api: Api, given: str, enabled: bool) -> None:
     response = await api.client.post(f"/api/plugins/search/demo/toggle?enabled={given}")
-    assert await response.json() == {"status": "success", "enabled": enabled}
+    assert await response.json() == {"status": "success", "enabled": enabled, "change": "c1"}
     assert api.operations.done == [("enable", DEMO, enabled)]
 
 
@@ -186,6 +187,7 @@ class TestConfig:
             "status": "success",
             "config": {"a": [1, {"b": ""}]},
             "warnings": ["extra"],
+            "change": "c1",
         }
         assert api.operations.done == [("config", DEMO, {"a": [1, {"b": ""}]})]
 
@@ -203,6 +205,7 @@ class TestConfig:
             "status": "success",
             "reloaded_count": 1,
             "message": "配置导入成功，已重新加载 1 个插件",
+            "change": "c1",
         }
         assert api.operations.done == [("import", {"search:demo": {"key": "secret"}})]
 

@@ -10,10 +10,16 @@ import pytest
 from service.api import keys
 from service.errors import LoadFailed
 from tests.unit.api.fakes import LOAD_ERROR, Api
-from tests.unit.api.version_fakes import NEW, OLD, FakeRevising, FakeUpdates, refusal
+from tests.unit.api.version_fakes import NEW, OLD, FakeEditing, FakeRevising, FakeUpdates, refusal
 
 DEMO = "/api/plugins/search/demo"
 ENGLISH = {"Accept-Language": "en"}
+
+
+def editing(api: Api) -> FakeEditing:
+    fake = api.app[keys.EDITING]
+    assert isinstance(fake, FakeEditing)
+    return fake
 
 
 def revising(api: Api) -> FakeRevising:
@@ -63,10 +69,11 @@ async def test_source_is_written_as_it_came(api: Api, media_type: str | None) ->
     content = b"# \xff\r\nx=%20&y\n"
     async with api.client.put(f"{DEMO}/source", data=content, headers=headers) as response:
         assert response.status == 200
-        assert (await response.json())["id"] == "search/demo"
+        answer = await response.json()
+        assert (answer["id"], answer["change"]) == ("search/demo", "c1")
         assert response.headers["ETag"] == f'"{sha256(content)}"'
-    assert revising(api).contents[None] == content
-    assert revising(api).asked == [("put", None, None)]
+    assert editing(api).contents[None] == content
+    assert editing(api).asked == [("put", None, None)]
 
 
 @pytest.mark.parametrize("media_type", ["application/json", "multipart/form-data; boundary=x"])
@@ -104,15 +111,76 @@ async def test_source_is_written_over_what_was_read_only(api: Api, tag: str, sta
         api, "PUT", f"{DEMO}/source", data=b"x = 2\n", headers={"If-Match": tag, "Content-Type": "text/plain"}
     )
     assert answered == status
-    assert revising(api).contents[None] == (b"x = 2\n" if status == 200 else b"x = 1\n")
+    assert editing(api).contents[None] == (b"x = 2\n" if status == 200 else b"x = 1\n")
     if status == 412:
         assert (answer["code"], answer["sha256"]) == ("source_changed", NOW.strip('"'))
 
 
 async def test_source_that_does_not_load_is_422(api: Api) -> None:
-    revising(api).raises = LoadFailed(LOAD_ERROR)
+    editing(api).raises = LoadFailed(LOAD_ERROR)
     status, problem = await ask(api, "PUT", f"{DEMO}/source", data=b"x = ")
     assert (status, problem["error"]["message"]) == (422, "It broke")
+
+
+async def test_files_are_listed_with_who_uses_them(api: Api) -> None:
+    _, answer = await ask(api, "GET", f"{DEMO}/files")
+    assert [(one["kind"], one["used_by"]) for one in answer["files"]] == [
+        ("main", ["search/demo"]),
+        ("helper", ["search/demo", "search/other"]),
+    ]
+    assert (await ask(api, "GET", "/api/plugins/search/none/files"))[0] == 404
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+async def test_a_template_is_in_the_readers_language(api: Api, language: str) -> None:
+    path = "/api/plugins/template?plugin_type=parser&name=%E6%96%B0-one"
+    status, answer = await ask(api, "GET", path, headers={"Accept-Language": language})
+    assert (status, answer["file"]) == (200, "plugins/parser/新-one_plugin.py")
+    assert 'name = "新-one"' in answer["text"] and "class 新OnePlugin(ParserPlugin):" in answer["text"]
+    assert ("页面上的配置表单" in answer["text"]) == (language == "zh")
+    assert ("The form on the page" in answer["text"]) == (language == "en")
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "code", "field"),
+    [
+        ("plugin_type=search&name=demo", 409, "plugin_exists", None),
+        ("plugin_type=search&name=demo_plugin", 400, "request_invalid", "name"),
+        ("plugin_type=search&name=..%2Fx", 400, "request_invalid", "name"),
+        (f"plugin_type=search&name={'x' * 58}", 400, "request_invalid", "name"),
+        ("plugin_type=search&name=%00", 400, "request_invalid", "name"),
+        ("plugin_type=search", 400, "request_invalid", "name"),
+        ("plugin_type=none&name=x", 400, "request_invalid", "plugin_type"),
+        ("name=x", 400, "request_invalid", "plugin_type"),
+    ],
+)
+async def test_a_name_that_is_taken_or_none_has_no_template(
+    api: Api, query: str, status: int, code: str, field: str | None
+) -> None:
+    answered, problem = await ask(api, "GET", f"/api/plugins/template?{query}")
+    assert (answered, problem["code"], problem.get("field")) == (status, code, field)
+
+
+async def test_an_import_is_planned_in_the_readers_language(api: Api) -> None:
+    body = {"config": {"search:demo": {"key": ""}}, "dry_run": True}
+    status, answer = await ask(api, "POST", "/api/config/import", json=body)
+    assert (status, answer) == (
+        200,
+        {
+            "status": "plan",
+            "reloaded_count": 0,
+            "changes": [
+                {
+                    "id": "search/demo",
+                    "present": True,
+                    "enabled": {"from": True, "to": False},
+                    "fields": [{"field": "key", "from": "********", "to": None}],
+                    "errors": [{"field": "size", "message": "has to be a number"}],
+                }
+            ],
+        },
+    )
+    assert api.operations.done == [("plan", body["config"])]
 
 
 async def test_revisions_are_listed_read_and_compared(api: Api) -> None:
@@ -133,7 +201,7 @@ async def test_revisions_are_listed_read_and_compared(api: Api) -> None:
 
 async def test_going_back_answers_with_the_plugin(api: Api) -> None:
     status, answer = await ask(api, "POST", f"{DEMO}/rollback", json={"revision": OLD})
-    assert (status, answer["id"]) == (200, "search/demo")
+    assert (status, answer["id"], answer["change"]) == (200, "search/demo", "c1")
     assert revising(api).asked == [("rollback", OLD)]
     assert (await ask(api, "POST", f"{DEMO}/rollback", json={}))[1]["field"] == "revision"
     revising(api).raises = refusal("revision_not_found")

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from service.errors import PlugbayError, RequestRefused
+from service.host.installing.placing import Installed
+from service.host.installing.plugin_files import FileView
 from service.model.plugin import Origin, PluginView
 from service.model.text import Text
 
@@ -42,7 +44,7 @@ class FileText:
     text: str
 
 
-class FakeRevising:
+class FakeEditing:
     """One file for each path, the same for every plugin."""
 
     def __init__(self) -> None:
@@ -55,9 +57,20 @@ class FakeRevising:
             raise refusal("source_not_found")
         return Source(path or "demo_plugin.py", self.contents[path])
 
+    async def files(self, plugin: Any) -> list[FileView]:
+        return [
+            FileView(
+                path=path, kind=kind, size=2, sha256="0" * 64, used_by=["search/demo", "search/other"][:users]
+            )
+            for path, kind, users in (
+                ("plugins/search/demo_plugin.py", "main", 1),
+                ("plugins/search/words.py", "helper", 2),
+            )
+        ]
+
     async def put_source(
         self, plugin: Any, content: bytes, *, path: str | None, expected: str | None
-    ) -> PluginView:
+    ) -> Installed:
         self.asked.append(("put", path, expected))
         now = hashlib.sha256(self.contents[path]).hexdigest()
         if expected not in (None, now):
@@ -65,8 +78,15 @@ class FakeRevising:
         if self.raises is not None:
             raise self.raises
         self.contents[path] = content
-        view: PluginView = plugin.view()
-        return view
+        return Installed(plugin.view(), True, "c1")
+
+
+class FakeRevising:
+    """The same two revisions of every plugin."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+        self.raises: PlugbayError | None = None
 
     async def revisions(self, plugin: Any) -> list[Revision]:
         origin = Origin(kind="url", sha256="0" * 64, url="https://example.org/demo_plugin.py")
@@ -84,12 +104,11 @@ class FakeRevising:
         self.asked.append(("diff", old, new))
         return "-x = 1\n+x = 2\n"
 
-    async def rollback(self, plugin: Any, revision: str) -> PluginView:
+    async def rollback(self, plugin: Any, revision: str) -> Installed:
         self.asked.append(("rollback", revision))
         if self.raises is not None:
             raise self.raises
-        view: PluginView = plugin.view()
-        return view
+        return Installed(plugin.view(), True, "c1")
 
 
 @dataclass
@@ -107,6 +126,7 @@ class Outdated:
 class Updated:
     plugin: PluginView
     changed: bool
+    change: str | None = "c1"
 
 
 class FakeUpdates:

@@ -102,10 +102,12 @@ class FakeServer:
                     "plugin_name": "demo",
                     "hot_loaded": True,
                     "message": "installed",
+                    "change": "c1",
                     "plugin": self.plugins["search/demo"],
                 }
             case ["api", "plugins", "delete"]:
-                return {"status": "success", "hot_unloaded": True, "message": "deleted", "running_calls": 1}
+                done = {"message": "deleted", "running_calls": 1, "change": "c1"}
+                return {"status": "success", "hot_unloaded": True, **done}
             case ["api", "plugins", "reload"]:
                 ok = [
                     {"id": one["id"], "ok": not one["error"], "state": one["state"], "generation": 2, "ms": 5}
@@ -114,7 +116,7 @@ class FakeServer:
                 ]
                 return {"status": "success", "message": "reloaded", "results": ok}
             case ["api", "plugins", _, _, "toggle"]:
-                return {"status": "success", "enabled": request.query["enabled"] == "true"}
+                return {"status": "success", "enabled": request.query["enabled"] == "true", "change": "c1"}
             case ["api", "plugins", _, _, "config"]:
                 if request.method != "GET":
                     self.config = body
@@ -124,7 +126,8 @@ class FakeServer:
                 config = {"search:demo": {"secret": "open sesame"}}
                 return {"status": "success", "config": config, "timestamp": "2026-11-22T12:00:00Z"}
             case ["api", "config", "import"]:
-                return {"status": "success", "reloaded_count": len(body["config"]), "message": "imported"}
+                count = len(body["config"])
+                return {"status": "success", "reloaded_count": count, "message": "imported", "change": "c1"}
             case ["api", "plugins", type, name]:
                 return self.plugins[f"{type}/{name}"]
         raise web.HTTPNotFound

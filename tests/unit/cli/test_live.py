@@ -51,3 +51,8 @@ def test_an_event_reads_in_one_line() -> None:
         "data": {"level": "info", "message": "[x] hi"},
     }
     assert event_line(log).plain.endswith("search/demo info: [x] hi")
+    calls = {"search/demo": {"calls": 3, "errors": 1, "running": 2}, "parser/page": {"calls": 1}}
+    stats = {"type": "plugbay.stats", "subject": "stats", "data": {"plugins": calls}}
+    assert event_line(stats).plain.endswith(
+        " search/demo 3 calls, 1 failed, 2 running; parser/page 1 calls, 0 failed, 0 running"
+    )

@@ -23,6 +23,19 @@ async def test_a_live_client_gets_what_it_asked_for(begin: Begin) -> None:
     assert transport.values == [0, 2, 4]
 
 
+async def test_the_hub_knows_what_anybody_wants(begin: Begin) -> None:
+    bench = begin()
+    assert not bench.hub.is_wanted("stats")
+    client, _ = bench.attach()
+    await bench.subscribe(client, "plugins/**")
+    assert not bench.hub.is_wanted("stats")
+    assert bench.hub.is_wanted("plugins/search/demo")
+    await bench.subscribe(client, "stats")
+    assert bench.hub.is_wanted("stats")
+    bench.hub.unsubscribe(client, ["stats"])
+    assert not bench.hub.is_wanted("stats")
+
+
 async def test_what_is_written_at_once_is_bounded_for_a_client_that_is_stuck(begin: Begin) -> None:
     bench = begin(client_queue=500)
     client, transport = bench.attach()

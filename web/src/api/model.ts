@@ -1,65 +1,28 @@
 /** The shapes that the server sends, as far as the page reads them. */
 
-export const PLUGIN_TYPES = ['search', 'download', 'parser'] as const;
-export type PluginType = (typeof PLUGIN_TYPES)[number];
+import type { LoadError as Failure, Plugin, PluginType } from './generated';
+import { PLUGIN_TYPES } from './generated';
 
-export const PLUGIN_STATES = ['loading', 'active', 'degraded', 'failed', 'disabled'] as const;
-export type PluginState = (typeof PLUGIN_STATES)[number];
-
-/** The stages at which a load can fail. */
-export const LOAD_STAGES = ['fetch', 'dependencies', 'import', 'contract', 'config', 'start', 'self_check'] as const;
+export {
+  type Draining,
+  LOAD_STAGES,
+  type Origin,
+  type Plugin,
+  PLUGIN_STATES,
+  PLUGIN_TYPES,
+  type PluginState,
+  type PluginType,
+} from './generated';
 
 /** The stages that an install announces, in order. */
 export const INSTALL_STAGES = ['fetch', 'load', 'install'] as const;
 
 export type Language = 'zh' | 'en';
 
-/** Why a generation did not get ready. `messages` has both languages, `message` the one of the request. */
-export interface LoadError {
-  stage: string;
-  code: string;
-  type: string;
-  message: string;
+/** Why something failed: a load, or, with an empty stage, anything else. */
+export interface LoadError extends Omit<Failure, 'stage' | 'messages'> {
+  stage: Failure['stage'] | '';
   messages?: Record<Language, string>;
-  file: string | null;
-  line: number | null;
-  column: number | null;
-  traceback: string | null;
-  generation: number | null;
-}
-
-export interface Draining {
-  generation: number;
-  calls: number;
-}
-
-export interface Origin {
-  kind: string;
-  sha256: string;
-  url?: string | null;
-}
-
-/** A plugin as the server describes it: `P` of the interface. Times are ISO 8601, durations milliseconds. */
-export interface Plugin {
-  id: string;
-  type: PluginType;
-  name: string;
-  version: string;
-  description: string;
-  enabled: boolean;
-  state: PluginState;
-  generation: number;
-  revision: string | null;
-  file: string;
-  loaded_at: string | null;
-  load_ms: number | null;
-  error: LoadError | null;
-  running_calls: number;
-  draining: Draining[];
-  origin: Origin;
-  permissions: { asked: Record<string, unknown>; granted: Record<string, unknown> };
-  config_missing: string[];
-  supported_protocols?: string[];
 }
 
 /** A place in the server's event log. `seq` is a decimal number, as text. */

@@ -3,7 +3,7 @@
 import { type DownloadFilter, type DownloadsAction, FILTER_STATUSES, noDownloads, reduceDownloads } from './downloadsState';
 import type { LiveTopics } from '../live/socket';
 import type { TaskApi } from '../tasks/taskApi';
-import type { TaskEvent } from '../tasks/taskEvents';
+import type { TaskEvent } from '../live/events';
 import type { Platform, Task, TaskAction } from '../tasks/taskModel';
 
 const PAGE = 50;

@@ -4,7 +4,7 @@ import { ApiError } from '../api/api';
 import { reduceSearch, noSearch, type SearchAction } from './searchState';
 import type { LiveTopics } from '../live/socket';
 import type { TaskApi } from '../tasks/taskApi';
-import type { TaskEvent } from '../tasks/taskEvents';
+import type { TaskEvent } from '../live/events';
 
 export class Search {
   state = $state.raw(noSearch);

@@ -1,7 +1,7 @@
 /** One search, from events and answers to what is shown. Pure. */
 
 import { asFound, type Found } from './found';
-import type { TaskEvent } from '../tasks/taskEvents';
+import type { TaskEvent } from '../live/events';
 import { hasEnded, type Task, type TaskFailure } from '../tasks/taskModel';
 
 export interface SearchState {

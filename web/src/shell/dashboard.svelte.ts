@@ -3,7 +3,7 @@
 import { connectionActivity, refusedActivity } from '../activity/activity';
 import { Api, ApiError } from '../api/api';
 import { Downloads } from '../downloads/downloads.svelte';
-import { isTaskEvent, type LiveEvent, TOPICS } from '../live/events';
+import { isPlugbayEvent, isTaskEvent, type LiveEvent, TOPICS } from '../live/events';
 import { matches } from '../live/topics';
 import { formatMs } from '../ui/format';
 import { errorMessage, plainError, type Plugin, type Position } from '../api/model';
@@ -54,10 +54,8 @@ export class Dashboard {
         for (const follower of this.followers) {
           if (follower.topics.some((topic) => matches(topic, event.subject))) follower.event(event);
         }
-        if (!isTaskEvent(event)) {
-          this.dispatch({ kind: 'event', event });
-          return;
-        }
+        if (isPlugbayEvent(event)) this.dispatch({ kind: 'event', event });
+        if (!isTaskEvent(event)) return;
         this.search.receive(event);
         this.downloads.receive(event);
       },

@@ -1,66 +1,9 @@
 /** Tasks as the server describes them, as far as the page reads them. */
 
+import type { Task, TaskFailure, TaskStatus } from '../api/generated';
 import type { Language } from '../api/model';
 
-export const TASK_STATUSES = [
-  'pending',
-  'running',
-  'downloading',
-  'paused',
-  'completed',
-  'failed',
-  'cancelled',
-  'handed_over',
-] as const;
-export type TaskStatus = (typeof TASK_STATUSES)[number];
-
-/** Why a task failed: the problem object of a request, with its text in both languages. */
-export interface TaskProblem {
-  code: string;
-  detail: string;
-  messages?: Record<Language, string>;
-}
-
-export interface TaskFailure {
-  plugin: string;
-  code: string;
-  message: string;
-  messages?: Record<Language, string>;
-}
-
-/** Times are ISO 8601, sizes bytes, `speed` bytes a second, `eta` seconds, `progress` 0 to 100. */
-export interface Task {
-  id: string;
-  kind: 'search' | 'parse' | 'download';
-  status: TaskStatus;
-  plugin_name: string | null;
-  title: string;
-  url: string | null;
-  keyword: string | null;
-  plugins: string[] | null;
-  progress: number;
-  progress_message: string;
-  downloaded: number | null;
-  total: number | null;
-  speed: number | null;
-  eta: number | null;
-  error: string | null;
-  problem: TaskProblem | null;
-  /** What plugins found, as they gave it; events and lists leave it out. */
-  results: unknown[] | null;
-  result_count: number;
-  failures: TaskFailure[];
-  /** The plugins that have not answered yet. */
-  searching: string[];
-  save_path: string | null;
-  /** What another program calls the download. */
-  external_id: string | null;
-  /** Whether it can be paused. */
-  resumable: boolean;
-  created_at: string;
-  started_at: string | null;
-  completed_at: string | null;
-}
+export { type Task, TASK_STATUSES, type TaskFailure, type TaskProblem, type TaskStatus } from '../api/generated';
 
 export interface TaskPage {
   tasks: Task[];

@@ -1,0 +1,66 @@
+"""How often an address has tried to sign in, so that nobody can guess for long. No I/O."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import deque
+from collections.abc import Callable
+
+TRIES_A_MINUTE = 10
+
+_WINDOW_S = 60.0
+_ADDRESSES = 4096
+# Whoever has one address of IPv6 has all of its network.
+_NETWORK_BITS = 64
+
+
+class TooManyTries(Exception):
+    """Somebody there has tried too many tokens; `retry_after` is in seconds."""
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__(f"wait {retry_after:.1f} s")
+        self.retry_after = retry_after
+
+
+class Tries:
+    """Counts tries by address.
+
+    Args:
+        clock: seconds that only ever grow.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._tries: dict[str, deque[float]] = {}
+
+    def note(self, address: str) -> None:
+        """Count a try that begins now.
+
+        Raises:
+            TooManyTries: there were as many within the last minute as there may be.
+        """
+        now, key = self._clock(), _network(address)
+        tries = self._tries.pop(key, None) or deque(maxlen=TRIES_A_MINUTE)
+        # Back at the end: the front is who has not tried for longest.
+        self._tries[key] = tries
+        if len(tries) == TRIES_A_MINUTE and (left := tries[0] + _WINDOW_S - now) > 0:
+            raise TooManyTries(left)
+        tries.append(now)
+        if len(self._tries) > _ADDRESSES:
+            del self._tries[next(iter(self._tries))]
+
+    def forgive(self, address: str) -> None:
+        """Forget the tries from an address: one was right."""
+        self._tries.pop(_network(address), None)
+
+
+def _network(address: str) -> str:
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(ip, ipaddress.IPv4Address):
+        return address
+    if ip.ipv4_mapped is not None:
+        return str(ip.ipv4_mapped)
+    return str(ipaddress.ip_network((ip, _NETWORK_BITS), strict=False))

@@ -1,0 +1,51 @@
+"""What puts things in place does so one after the other, and to its end, though its client may go away meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from service.errors import PlugbayError
+from service.host.history.errors import ChangeNotSaved
+
+T = TypeVar("T")
+
+_CLOSE_S = 10.0
+
+
+class NotSaved(PlugbayError):
+    """The plugin loads, but could not be put in place; nothing was changed."""
+
+    code = "plugin_not_saved"
+
+
+class Commits:
+    """What is being put in place.
+
+    Attributes:
+        one_by_one: held while something is.
+    """
+
+    def __init__(self) -> None:
+        self.one_by_one = asyncio.Lock()
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def close(self) -> None:
+        """Wait for what is being put in place; calling it twice is safe."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_CLOSE_S)
+
+    async def shielded(self, commit: Coroutine[Any, Any, T]) -> T:
+        """Finish a commit though the client may go away in the middle of it; it cleans up after itself.
+
+        Raises:
+            NotSaved
+        """
+        task = asyncio.create_task(commit, name="install")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        try:
+            return await asyncio.shield(task)
+        except ChangeNotSaved as error:
+            raise NotSaved(error.text) from error

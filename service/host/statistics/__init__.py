@@ -1,0 +1,1 @@
+"""How plugins are called, and how long their loads take."""

@@ -1,0 +1,1 @@
+"""The scaffolds in English."""

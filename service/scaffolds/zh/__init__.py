@@ -1,0 +1,1 @@
+"""The scaffolds in Chinese: the code of the English ones, told to readers of Chinese."""
