@@ -10,7 +10,7 @@ import gc
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from pathlib import Path
 
 import structlog
@@ -25,6 +25,7 @@ from service.api.protocol import Runner
 from service.api.server import add_api
 from service.api.task_problems import task_problem
 from service.api.token import made_token
+from service.errors import PlugbayError
 from service.home import bundled_plugins
 from service.host import descriptors
 from service.host.calls import Caller
@@ -80,12 +81,13 @@ Resource = Callable[[web.Application], AsyncIterator[None]]
 _MIB = 1024 * 1024
 
 
-def build_app(settings: Settings, home: Path) -> web.Application:
+def build_app(settings: Settings, home: Path, ports: Collection[int] = ()) -> web.Application:
     """The whole server as an application.
 
     Args:
         settings: as loaded.
         home: the home folder; it must be prepared.
+        ports: those that it listens on, which no plugin may connect to.
     """
     app = web.Application(client_max_size=settings.limits.upload_mib * _MIB)
     server = settings.server
@@ -96,6 +98,7 @@ def build_app(settings: Settings, home: Path) -> web.Application:
         token=server.token or made_token(home, server.host, server.allowed_hosts),
     )
     for resource in (
+        _sandbox(settings, home, ports),
         _events(settings),
         _config(home),
         _store(home),
@@ -118,6 +121,22 @@ def build_app(settings: Settings, home: Path) -> web.Application:
         version=__version__,
     )
     return app
+
+
+def _sandbox(settings: Settings, home: Path, ports: Collection[int]) -> Resource:
+    async def context(app: web.Application) -> AsyncIterator[None]:
+        downloads_dir = home / settings.downloads.folder
+        sandbox = app[SANDBOX] = await asyncio.to_thread(
+            Sandbox.of_this_kernel, home, downloads_dir, own_ports=ports
+        )
+        app[keys.PEERS] = sandbox.peers
+        for missing in sandbox.missing:
+            log.warning("sandbox.incomplete", missing=missing.en)
+        if settings.sandbox.required and sandbox.problem is not None:
+            raise PlugbayError(sandbox.problem, code="sandbox_incomplete")
+        yield
+
+    return context
 
 
 def _events(settings: Settings) -> Resource:
@@ -203,8 +222,6 @@ def _plugin_logs(settings: Settings, home: Path) -> Resource:
 def _kernel(settings: Settings, home: Path) -> Resource:
     async def context(app: web.Application) -> AsyncIterator[None]:
         limits = settings.limits
-        downloads_dir = home / settings.downloads.folder
-        sandbox = app[SANDBOX] = await asyncio.to_thread(Sandbox.of_this_kernel, home, downloads_dir)
         kernel = app[KERNEL] = Kernel(
             home,
             events=app[keys.EVENT_LOG],
@@ -213,7 +230,7 @@ def _kernel(settings: Settings, home: Path) -> Resource:
             history=app[HISTORY],
             logs=app[keys.PLUGIN_LOGS],
             limits=_kernel_limits(settings, home),
-            sandbox=sandbox,
+            sandbox=app[SANDBOX],
             bundled=bundled_plugins(),
         )
         app[keys.REGISTRY] = kernel.registry
@@ -347,11 +364,13 @@ def _tasks(settings: Settings) -> Resource:
 def _health() -> Resource:
     async def context(app: web.Application) -> AsyncIterator[None]:
         kernel, config, database = app[KERNEL], app[keys.CONFIG], app[DATABASE]
+        sandbox = app[SANDBOX]
         journal = app[HISTORY].journal
         limit = descriptors.raise_limit()
         health = app[keys.HEALTH] = Health(
             {
                 "workers": lambda: kernel.workers_problem,
+                "sandbox": lambda: sandbox.problem,
                 "watcher": lambda: kernel.watcher.problem,
                 "config": lambda: config.problem,
                 "store": lambda: database.problem,
@@ -375,7 +394,7 @@ async def serve(settings: Settings, home: Path, sockets: Sequence[socket.socket]
         sockets: where it listens, see `service.listening`; they are closed in the end.
     """
     descriptors.raise_limit()
-    app = build_app(settings, home)
+    app = build_app(settings, home, {one.getsockname()[1] for one in sockets})
     runner = Runner(
         app,
         access_log_class=AccessLog,

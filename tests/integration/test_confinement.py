@@ -273,3 +273,47 @@ async def test_of_a_list_of_ports_no_other_is_reached(tried: Tried) -> None:
     assert await attempt(tried.live, "ported", sneaky, **tried.names) == "EPERM"
     other = "socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262)"
     assert await attempt(tried.live, "ported", other, **tried.names) == "EPERM"
+
+
+# Each gives the status of the server's answer.
+OWN_PORT = {
+    "HTTP": "urllib.request.urlopen(url).status",
+    "a name": "urllib.request.urlopen(url.replace('127.0.0.1', 'localhost')).status",
+    "a program": (
+        "subprocess.run([sys.executable, '-c', f'import urllib.request; urllib.request.urlopen({url!r})'],"
+        " capture_output=True).stderr.decode()"
+    ),
+    "a child that lives on": (
+        "subprocess.run([sys.executable, '-c', f'import os, urllib.request; os.fork() or os.setsid() or"
+        " urllib.request.urlopen({url!r})'], capture_output=True).stderr.decode()"
+    ),
+    "a socket that nobody holds": "asked_while_it_is_away(url)",
+}
+AWAY = """
+def asked_while_it_is_away(url):
+    import urllib.parse
+    there, here = socket.socketpair()
+    port = urllib.parse.urlsplit(url).port
+    with socket.create_connection(('127.0.0.1', port)) as asking:
+        asking.sendall(b'GET /api/plugins HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n\\r\\n')
+        socket.send_fds(there, [b'x'], [asking.fileno()])
+    time.sleep(0.5)
+    _, (fd,), _, _ = socket.recv_fds(here, 1, 1)
+    with socket.socket(fileno=fd) as asking:
+        return asking.recv(100).decode()
+"""
+
+
+@pytest.mark.parametrize("how", OWN_PORT)
+async def test_a_plugin_is_kept_from_the_servers_own_api(tried: Tried, how: str) -> None:
+    url = f"{tried.live.server.url}/api/plugins"
+    came = await attempt(tried.live, "tries", OWN_PORT[how], AWAY, url=url, **tried.names)
+    assert "403" in came
+
+
+async def test_of_a_list_of_ports_the_servers_own_is_left_out(tried: Tried) -> None:
+    port = int(tried.live.server.url.rpartition(":")[2])
+    put(tried.live.home, "greedy", plugin("greedy", head=asking(network=[port])))
+    await tried.live.event("loaded", "search/greedy")
+    connect = f"socket.create_connection(('127.0.0.1', {port}), 5)"
+    assert await attempt(tried.live, "greedy", connect) == "EACCES"

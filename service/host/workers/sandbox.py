@@ -7,13 +7,14 @@ Policy    network and folders of one plugin; its own folder is made here, for th
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from service.host.files.sources import Unit
 from service.host.workers.ground import ground_of
+from service.host.workers.peers import Peers
 from service.model.identity import PluginType
 from service.model.text import Text
 from service.worker.confinement import landlock
@@ -49,7 +50,11 @@ class Sandbox:
         downloads_dir: where plugins download to.
         ground: what is the same for all plugins.
         report: what the kernel has.
-        own_ports: gives the ports that the server listens on, which no plugin may connect to.
+        own_ports: those that the server listens on, which no plugin may connect to.
+
+    Attributes:
+        peers: tells plugins from others who connect.
+        missing: what plugins could be kept from if the kernel could, each with what that means.
     """
 
     def __init__(
@@ -59,18 +64,18 @@ class Sandbox:
         report: Report,
         ground: Ground,
         *,
-        own_ports: Callable[[], Iterable[int]] = tuple,
+        own_ports: Iterable[int] = (),
     ) -> None:
         self.ground = ground
         self.report = report
         self._home = home
         self._downloads_dir = downloads_dir
-        self._own_ports = own_ports
+        self._own_ports = frozenset(own_ports)
+        self.peers = Peers(ground.user)
+        self.missing = [*_missing(report, ground), *_missing_of(self.peers)]
 
     @classmethod
-    def of_this_kernel(
-        cls, home: Path, downloads_dir: Path, *, own_ports: Callable[[], Iterable[int]] = tuple
-    ) -> Sandbox:
+    def of_this_kernel(cls, home: Path, downloads_dir: Path, *, own_ports: Iterable[int] = ()) -> Sandbox:
         """With all guards that the kernel has. Reads the disk."""
         report = probe()
         return cls(home, downloads_dir, report, ground_of(report, home), own_ports=own_ports)
@@ -92,7 +97,7 @@ class Sandbox:
             write.append(self._downloads_dir)
         network = allowed["network"]
         if isinstance(network, list):
-            network = tuple(sorted({*network} - {*self._own_ports()}))
+            network = tuple(sorted({*network} - self._own_ports))
         return Policy(
             network=network,
             run=(str(place.site),) if place.site is not None else (),
@@ -102,9 +107,15 @@ class Sandbox:
             own=(str(place.data_dir),),
         )
 
-    def missing(self) -> list[Text]:
-        """What plugins could be kept from if the kernel had it, each with what that means; empty where it has all."""
-        return list(_missing(self.report, self.ground))
+    @property
+    def problem(self) -> Text | None:
+        """All that is missing, in one; `None` where nothing is."""
+        if not self.missing:
+            return None
+        return Text(
+            zh="插件没有被完全限制：" + "；".join(one.zh for one in self.missing),
+            en="Plugins are not wholly confined: " + "; ".join(one.en for one in self.missing),
+        )
 
     # -- folders -----------------------------------------------------------------------------------------------------
 
@@ -151,6 +162,15 @@ def _give(folder: Path, user: int) -> None:
         for name in (*folders, *files):
             os.chown(name, user, user, dir_fd=at, follow_symlinks=False)
     os.chown(folder, user, user, follow_symlinks=False)
+
+
+def _missing_of(peers: Peers) -> Iterator[Text]:
+    if not peers.can_tell:
+        yield Text(
+            zh="无法查明连接来自哪个进程：插件可以像本机用户一样使用服务器的接口",
+            en="It cannot be told which process a connection comes from: plugins can use the server's API as its user "
+            "does",
+        )
 
 
 def _missing(report: Report, ground: Ground) -> Iterator[Text]:
