@@ -278,11 +278,10 @@ class Worker:
 
 
 def _settle_in(data_dir: str, missing: list[str]) -> None:
-    """Have a folder for temporary files, and one to stand in, that the plugin may write to."""
+    """Have a folder for temporary files that the plugin may write to, and say what it cannot use."""
     temporary = os.path.join(data_dir, TEMPORARY_FOLDER)
     if os.path.isdir(temporary):
         os.environ["TMPDIR"] = tempfile.tempdir = temporary
-        os.chdir(data_dir)
     for path in missing:
         logging.getLogger(__name__).warning(
             "%s 不存在，插件无法使用 / %s is not there to be used", path, path

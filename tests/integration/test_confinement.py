@@ -112,7 +112,6 @@ ALLOWED = {
     ),
     "folders in it": ("(plugin.data_dir / 'a/b').mkdir(parents=True, exist_ok=True)", "None"),
     "temporary files": ("pathlib.Path(tempfile.mkdtemp()).is_relative_to(plugin.data_dir)", "True"),
-    "standing in it": ("pathlib.Path.cwd() == plugin.data_dir", "True"),
     "a database": ("list(sqlite3.connect(plugin.data_dir / 'd').execute('select 1'))", "[(1,)]"),
     "modes of its own": ("writes(plugin.data_dir / 'm') and os.chmod(plugin.data_dir / 'm', 0o600)", "None"),
     "certificates": (

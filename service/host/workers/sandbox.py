@@ -6,6 +6,7 @@ Policy    network and folders of one plugin; its own folder is made here, for th
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -88,11 +89,21 @@ class Sandbox:
             allowed: what it was granted of what it asks for, see `service.host.permissions`.
             config: its stored values: a folder may be the one that a field names.
 
+        A folder is one of these, in `read` and `write`:
+
+            /srv/films, ~/films, films    that one; a relative one lies below home
+            {downloads}                   the folder that is downloaded to
+            {folder}                      what the field `folder` of the plugin's configuration names, or all that it
+                                          does where it is a list
+
         Raises:
             OSError: its folder cannot be made.
         """
         self._make_own(place.data_dir)
         read, write = (list(self._folders(allowed[key], config)) for key in ("read", "write"))
+        for folder in write:
+            with contextlib.suppress(OSError):  # the plugin is told that it is not there
+                folder.mkdir(parents=True, exist_ok=True)
         if place.unit.type is PluginType.DOWNLOAD:
             write.append(self._downloads_dir)
         network = allowed["network"]
@@ -124,17 +135,10 @@ class Sandbox:
             if name == _DOWNLOADS:
                 yield self._downloads_dir
             elif name.startswith("{") and name.endswith("}"):
-                yield from map(self._folder, _named_in(config.get(name[1:-1])))
+                # As the plugin itself takes them: it stands where the server does.
+                yield from (_expanded(one).absolute() for one in _named_in(config.get(name[1:-1])))
             else:
-                yield self._folder(name)
-
-    def _folder(self, name: str) -> Path:
-        """A folder as a plugin means it, a relative one below home."""
-        try:
-            path = Path(name).expanduser()
-        except RuntimeError:  # nobody's home
-            path = Path(name)
-        return self._home / path
+                yield self._home / _expanded(name)
 
     def _make_own(self, folder: Path) -> None:
         temporary = folder / TEMPORARY_FOLDER
@@ -146,6 +150,13 @@ class Sandbox:
             _give(folder, user)
         elif os.lstat(temporary).st_uid == os.geteuid():
             os.lchown(temporary, user, user)
+
+
+def _expanded(name: str) -> Path:
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:  # nobody's home
+        return Path(name)
 
 
 def _named_in(value: Any) -> Iterator[str]:

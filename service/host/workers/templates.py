@@ -139,9 +139,9 @@ class Templates:
             OSError: there are no descriptors left here.
         """
         policy = policy or Policy()
-        is_limited = policy.network is not True
-        one = self._sets.get(site) if site is not None and not cold and not is_limited else None
-        if one is not None:
+        one: _Set | None = None
+        if site is not None and not cold and policy.network is True:
+            one = self._sets.setdefault(site, _Set(site))
             one.policies.pop(policy.own, None)
             one.policies[policy.own] = policy
             if one.site == SERVER_SITE:
