@@ -120,6 +120,7 @@ class Kernel:
             timeout_s=limits.dependencies_s,
             allow_builds=limits.allow_builds,
             on_removed=self._forget_template,
+            ground=sandbox.ground,
         )
         self.loader = Loader(
             self.templates,

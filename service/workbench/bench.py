@@ -117,6 +117,7 @@ class Bench:
             self._folder / "envs",
             timeout_s=dependencies.timeout_s,
             allow_builds=dependencies.allow_builds,
+            ground=self._ground,
         )
         try:
             await self._environments.start()

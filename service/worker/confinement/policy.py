@@ -3,33 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Self
-
-_FILES = ("run", "read", "write", "own")
+from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class _Told:
-    def to_json(self) -> dict[str, Any]:
-        """Itself as a JSON object."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, told: Mapping[str, Any]) -> Self:
-        """What `to_json` gave."""
-        names = {field.name for field in fields(cls)}
-        return cls(
-            **{
-                name: tuple(value) if isinstance(value, list) else value
-                for name, value in told.items()
-                if name in names
-            }
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Ground(_Told):
+class Ground(NamedTuple):
     """What is the same for every plugin of a server.
 
     Attributes:
@@ -52,9 +29,17 @@ class Ground(_Told):
     read: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
 
+    def to_json(self) -> dict[str, Any]:
+        """Itself as a JSON object."""
+        return self._asdict()
 
-@dataclass(frozen=True, slots=True)
-class Policy(_Told):
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> Ground:
+        """What `to_json` gave."""
+        return cls(**_with_tuples(told))
+
+
+class Policy(NamedTuple):
     """What one plugin may do besides.
 
     Attributes:
@@ -71,15 +56,30 @@ class Policy(_Told):
     write: tuple[str, ...] = ()
     own: tuple[str, ...] = ()
 
+    def to_json(self) -> dict[str, Any]:
+        """Itself as a JSON object."""
+        return self._asdict()
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> Policy:
+        """What `to_json` gave."""
+        return cls(**_with_tuples(told))
+
     def covers(self, other: Policy) -> bool:
         """Whether whoever may do this may do all of the other, too."""
         return self.network in (True, other.network) and all(
-            set(getattr(other, key)) <= set(getattr(self, key)) for key in _FILES
+            set(theirs) <= set(ours) for ours, theirs in zip(self._files, other._files, strict=True)
         )
 
     def with_all_of(self, other: Policy) -> Policy:
         """The files of both, and the network of this one."""
-        return replace(
-            self,
-            **{key: tuple(dict.fromkeys([*getattr(self, key), *getattr(other, key)])) for key in _FILES},
-        )
+        both = zip(self._files, other._files, strict=True)
+        return Policy(self.network, *(tuple(dict.fromkeys(ours + theirs)) for ours, theirs in both))
+
+    @property
+    def _files(self) -> tuple[tuple[str, ...], ...]:
+        return self.run, self.read, self.write, self.own
+
+
+def _with_tuples(told: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in told.items()}

@@ -20,7 +20,6 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import platform
 import struct
 from collections.abc import Iterable
 
@@ -175,7 +174,7 @@ _PERSONALITY_QUERY = 0xFFFFFFFF
 
 def supported() -> bool:
     """Whether this architecture is known here and the kernel takes filters."""
-    if platform.machine() not in _ARCHITECTURES:
+    if os.uname().machine not in _ARCHITECTURES:
         return False
     action = struct.pack("=I", _REFUSE)
     try:
@@ -195,7 +194,7 @@ def number_of(name: str) -> int:
     column, _ = _architecture()
     number = _NUMBERS[name][column]
     if number is None:
-        raise OSError(errno.ENOSYS, f"there is no system call {name} on {platform.machine()}")
+        raise OSError(errno.ENOSYS, f"there is no system call {name} on {os.uname().machine}")
     return number
 
 
@@ -302,9 +301,9 @@ _Block = list[bytes]
 
 def _architecture() -> tuple[int, int]:
     try:
-        return _ARCHITECTURES[platform.machine()]
+        return _ARCHITECTURES[os.uname().machine]
     except KeyError:
-        raise OSError(errno.ENOSYS, f"no filter is known for {platform.machine()}") from None
+        raise OSError(errno.ENOSYS, f"no filter is known for {os.uname().machine}") from None
 
 
 def _program(refused: Iterable[str], blocks: dict[str, _Block]) -> Program:
@@ -314,7 +313,7 @@ def _program(refused: Iterable[str], blocks: dict[str, _Block]) -> Program:
         *_if_equal(architecture, [], otherwise=_refuse()),
         _instruction(_LOAD, _NUMBER_AT),
     ]
-    if platform.machine() == "x86_64":
+    if os.uname().machine == "x86_64":
         code += [_instruction(_AT_LEAST, _X32, yes=0, no=1), *_refuse()]
     for name, block in {**dict.fromkeys(refused, _refuse()), **blocks}.items():
         if (number := _NUMBERS[name][column]) is not None:
