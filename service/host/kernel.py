@@ -36,6 +36,7 @@ from service.host.workers.output import OutputLines
 from service.host.workers.processes import Nursery
 from service.host.workers.sandbox import Sandbox
 from service.host.workers.templates import Templates
+from service.host.workers.weights import Weights
 from service.live.event_log import EventLog
 from service.model.events import LogLine
 from service.model.plugin import Origin
@@ -115,6 +116,7 @@ class Kernel:
             )
         )
         self.census = Census(self.templates.workers, limits.processes)
+        self.weights = Weights(self.templates.workers, self.census.below, limits.worker["memory_bytes"])
         self.environments = Environments(
             home / "data" / "envs",
             timeout_s=limits.dependencies_s,
@@ -165,6 +167,7 @@ class Kernel:
     async def start(self) -> None:
         """Start the workers' template, look at the files and watch them."""
         self.census.start()
+        self.weights.start()
         try:
             await self.environments.start()
             await asyncio.to_thread(_make, self._limits.downloads_dir)
@@ -204,6 +207,7 @@ class Kernel:
         await self.environments.close()
         await self.templates.close()
         await self.census.close()
+        await self.weights.close()
 
     def tell_files(self, files: Mapping[str, bytes | None]) -> None:
         """Have the tree know what files are about to hold, so that their appearing is no news to the watcher."""

@@ -33,11 +33,10 @@ _HANDED_ON = frozenset(
     PATH HOME USER LOGNAME LANG LANGUAGE TZ TZDIR TERM LD_LIBRARY_PATH
     HTTP_PROXY HTTPS_PROXY FTP_PROXY ALL_PROXY NO_PROXY http_proxy https_proxy ftp_proxy all_proxy no_proxy
     SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE CURL_CA_BUNDLE
-    PYTHONUTF8 PYTHONIOENCODING PYTHONHASHSEED PYTHONWARNINGS PYTHONMALLOC PYTHONTZPATH PYTHONFAULTHANDLER
     MALLOC_ARENA_MAX MALLOC_TRIM_THRESHOLD_
     """.split()
 )
-_HANDED_ON_PREFIX = "LC_"
+_HANDED_ON_PREFIXES = ("LC_", "PYTHON")
 _THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -270,7 +269,7 @@ def _spawn_template(control_fd: int) -> subprocess.Popen[bytes]:
     environment = {
         name: value
         for name, value in os.environ.items()
-        if name in _HANDED_ON or name.startswith(_HANDED_ON_PREFIX)
+        if name in _HANDED_ON or name.startswith(_HANDED_ON_PREFIXES)
     }
     environment |= dict.fromkeys(_THREAD_LIMITS, "1")
     # The very code that the server runs, and nothing else that lies beside it.
