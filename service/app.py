@@ -57,6 +57,7 @@ from service.live.event_log import EventLog
 from service.live.hub import Hub
 from service.live.limits import LiveLimits
 from service.model.events import STATS
+from service.model.text import Text
 from service.settings import Settings
 from service.tasks.board import Board
 from service.tasks.downloads import Downloads
@@ -76,6 +77,22 @@ STORE: web.AppKey[Store] = web.AppKey("store", Store)
 HISTORY: web.AppKey[History] = web.AppKey("history", History)
 KERNEL: web.AppKey[Kernel] = web.AppKey("kernel", Kernel)
 SANDBOX: web.AppKey[Sandbox] = web.AppKey("sandbox", Sandbox)
+
+
+class SandboxIncomplete(PlugbayError):
+    """Plugins cannot be wholly confined, and `sandbox.required` asks for that; the server does not start."""
+
+    code = "sandbox_incomplete"
+
+    def __init__(self, problem: Text) -> None:
+        super().__init__(
+            Text(
+                zh=f"{problem.zh}。sandbox.required 要求完整的限制，因此没有启动；请升级内核，或把它设为 false",
+                en=f"{problem.en}. sandbox.required asks for all of it, so the server does not start; use a newer "
+                "kernel, or set it to false",
+            )
+        )
+
 
 Resource = Callable[[web.Application], AsyncIterator[None]]
 _MIB = 1024 * 1024
@@ -133,7 +150,7 @@ def _sandbox(settings: Settings, home: Path, ports: Collection[int]) -> Resource
         for missing in sandbox.missing:
             log.warning("sandbox.incomplete", missing=missing.en)
         if settings.sandbox.required and sandbox.problem is not None:
-            raise PlugbayError(sandbox.problem, code="sandbox_incomplete")
+            raise SandboxIncomplete(sandbox.problem)
         yield
 
     return context

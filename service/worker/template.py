@@ -32,6 +32,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from service.worker import linux, process
+from service.worker.confinement.confining import assemble
 from service.worker.rehearsal import rehearse
 
 # What plugins on the standard library import most: loaded once, shared by all workers until written to.
@@ -211,6 +212,7 @@ def main() -> NoReturn:
     control = socket.socket(fileno=int(sys.argv[1]))
     for name in _PRELOADED:
         importlib.import_module(name)
+    assemble()
     for _ in range(_REHEARSALS):
         rehearse()
     if len(os.listdir("/proc/self/task")) > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 
@@ -90,13 +91,19 @@ class Confinement:
             raise NotConfined(str(error)) from error
 
 
+def assemble() -> None:
+    """Have the filters ready that may be needed, in the template, for all that it forks."""
+    with contextlib.suppress(OSError):  # an architecture that there is no filter for
+        for shared_user in (False, True):
+            _filter(shared_user=shared_user)
+
+
 def _filter(*, shared_user: bool) -> seccomp.Program:
     if shared_user not in _filters:
         _filters[shared_user] = seccomp.for_plugins(shared_user=shared_user)
     return _filters[shared_user]
 
 
-# Assembled once, in the template, for all that it forks.
 _filters: dict[bool, seccomp.Program] = {}
 # Those that a set's template forks have it from there; a second one would only cost time.
 _has_filter = False
