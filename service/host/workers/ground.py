@@ -54,6 +54,7 @@ def ground_of(report: Report, home: Path) -> Ground:
         home: the server's home; nothing of it is for all plugins but the interpreter, should that lie there.
     """
     run = [*_around(map(Path, _SYSTEM), home), *_python(home)]
+    home = home.resolve()
     user: int | None = None
     capabilities: tuple[int, ...] = ()
     if report.is_root and report.users:
@@ -81,7 +82,9 @@ def _python(home: Path) -> Iterator[Path]:
     own = (sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix)
     program = str(Path(sys.executable).resolve().parent)
     # What `.pth` files add, too: a plugin sees the environment that the server runs in.
-    yield from _around(map(Path, dict.fromkeys([*own, program, *sys.path])), home)
+    # The first of its paths is where it was started, which is no part of that.
+    paths = sys.path if sys.flags.safe_path else sys.path[1:]
+    yield from _around(map(Path, dict.fromkeys([*own, program, *paths])), home)
 
 
 def _needed() -> list[Path]:
@@ -90,14 +93,21 @@ def _needed() -> list[Path]:
 
 
 def _around(folders: Iterable[Path], kept_out: Path) -> Iterator[Path]:
-    """The folders, and instead of one that the other lies in, what else is in it."""
+    """The folders, and instead of one that the other lies in, what else is in it; whatever name leads there."""
     for folder in folders:
-        if not folder.is_absolute():
+        real = Path(os.path.realpath(folder))
+        if not folder.is_absolute() or real == kept_out:
             continue
-        if not kept_out.is_relative_to(folder):
+        if not kept_out.is_relative_to(real):
             yield folder
-        elif folder != kept_out and folder.is_dir():
-            yield from _around(sorted(folder.iterdir()), kept_out)
+        elif real.is_dir():
+            # A link to where home lies is gone through from there, if at all.
+            inside = (one for one in sorted(real.iterdir()) if not _is_link_around(one, kept_out))
+            yield from _around(inside, kept_out)
+
+
+def _is_link_around(path: Path, kept_out: Path) -> bool:
+    return path.is_symlink() and kept_out.is_relative_to(os.path.realpath(path))
 
 
 def _there(paths: Iterable[Path]) -> tuple[str, ...]:
