@@ -17,15 +17,22 @@ landlock.version = lambda: 0
 """
 
 
-def kernel_without_landlock(folder: Path) -> str:
-    """A PYTHONPATH on which a server takes the kernel for one without Landlock."""
-    write(folder / "sitecustomize.py", WITHOUT_LANDLOCK)
+NEVER_ALONE = """
+from service.worker.confinement import seccomp
+
+seccomp.own_thread_is_alone = lambda: False
+"""
+
+
+def path_with(folder: Path, patch: str) -> str:
+    """A PYTHONPATH on which a server and its processes take the kernel for another one."""
+    write(folder / "sitecustomize.py", patch)
     return f"{folder}:{ROOT}"
 
 
 async def test_what_is_missing_is_said_and_what_is_there_is_applied(tmp_path: Path) -> None:
     put(tmp_path / "home", "tries", plugin("tries"))
-    path = kernel_without_landlock(tmp_path / "path")
+    path = path_with(tmp_path / "path", WITHOUT_LANDLOCK)
     async with live_server(tmp_path / "home", PYTHONPATH=path) as live:
         ready = (await live.get("/readyz")).body
         assert ready["status"] == "degraded"
@@ -36,7 +43,7 @@ async def test_what_is_missing_is_said_and_what_is_there_is_applied(tmp_path: Pa
 
 
 def test_the_server_does_not_start_where_all_of_it_is_required(tmp_path: Path) -> None:
-    path = kernel_without_landlock(tmp_path / "path")
+    path = path_with(tmp_path / "path", WITHOUT_LANDLOCK)
     ended = subprocess.run(
         [sys.executable, "-m", "service", "serve", "--home", str(tmp_path / "home"), "--port", "0"],
         env=environment(PYTHONPATH=path, PLUGBAY_SANDBOX__REQUIRED="true"),
@@ -47,3 +54,11 @@ def test_the_server_does_not_start_where_all_of_it_is_required(tmp_path: Path) -
     assert ended.returncode == 1
     assert "Landlock" in ended.stderr and "sandbox.required" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+async def test_a_plugin_that_cannot_be_confined_does_not_load(tmp_path: Path) -> None:
+    put(tmp_path / "home", "tries", plugin("tries"))
+    path = path_with(tmp_path / "path", NEVER_ALONE)
+    async with live_server(tmp_path / "home", PYTHONPATH=path) as live:
+        failed = await live.event("failed", "search/tries")
+        assert (failed.plugin["error"]["code"], failed.plugin["state"]) == ("not_confined", "failed")

@@ -83,6 +83,8 @@ class DependencyTemplate:
                 finally:
                     ready.cancel()
                     lost.cancel()
+                    # A user who is not root may not do that for itself.
+                    self.hurry()
         except TimeoutError:
             self.end()
             if self._link is None:

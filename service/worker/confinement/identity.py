@@ -22,10 +22,14 @@ from service.worker.confinement.kernel import prctl, syscall
 from service.worker.confinement.seccomp import number_of
 
 CAP_DAC_OVERRIDE = 1
-CAP_SETGID = 6
-CAP_SETUID = 7
+_CAP_CHOWN = 0
+_CAP_KILL = 5
+_CAP_SETGID = 6
+_CAP_SETUID = 7
 _CAP_SETPCAP = 8
 CAP_SYS_ADMIN = 21
+# What a server needs that has processes of another user.
+FOR_ANOTHER_USER = (_CAP_CHOWN, _CAP_KILL, _CAP_SETGID, _CAP_SETUID)
 
 _PR_SET_DUMPABLE = 4
 _PR_SET_KEEPCAPS = 8

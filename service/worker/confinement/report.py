@@ -16,7 +16,7 @@ class Report:
         landlock: the version of Landlock's interface, 0 for none.
         seccomp: whether system calls can be filtered.
         namespaces: whether a process may make a network namespace.
-        users: whether a process may become another user.
+        users: whether a process may become another user, be given files, and be ended then.
         passes_modes: whether it may pass over the modes and owners of files, and let others do so.
         is_root: whether this process is root's, so that what it owns is the system's.
     """
@@ -36,7 +36,7 @@ def probe() -> Report:
         landlock=landlock.version(),
         seccomp=seccomp.supported(),
         namespaces=bool(held >> identity.CAP_SYS_ADMIN & 1),
-        users=bool(held >> identity.CAP_SETUID & 1 and held >> identity.CAP_SETGID & 1),
+        users=all(held >> one & 1 for one in identity.FOR_ANOTHER_USER),
         passes_modes=bool(held >> identity.CAP_DAC_OVERRIDE & 1),
         is_root=os.geteuid() == 0,
     )
