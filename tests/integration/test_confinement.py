@@ -99,6 +99,8 @@ DENIED = {
     "personality": "syscall(135, 92, 0x0040000)",
     "typing into a terminal": "syscall(16, 29, 0, 0x5412, ctypes.c_char_p(b'x'))",
     "outliving the server": "syscall(157, 167, 1, 0)",
+    "leaving what it started to others": "syscall(157, 167, 36, 0)",
+    "a child that is not its own": "syscall(56, 220, 0x8000 | signal.SIGCHLD, 0, 0, 0, 0)",
     "another user": "os.setuid(0) or os.getuid() and 'EPERM'",
     "rights of a program": "in_child(lambda: os.setresuid(0, 0, 0))",
     "a child that reads": "in_child(lambda: reads(home + '/config/plugins.json'))",

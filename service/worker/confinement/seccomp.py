@@ -4,6 +4,7 @@ It stops, with `EPERM` and never with a kill:
 
 - sockets other than TCP and UDP: paths and abstract names (a container's or an agent's socket is the whole machine),
   raw and packet sockets, all of netlink but what lists addresses. A connected pair, as `asyncio` has one, may be made.
+- leaving the tree of processes that is counted and ended with the worker
 - mounts, namespaces, other roots, modules, swap, clocks, reboots
 - looking into and steering other processes: `ptrace`, `process_vm_readv`, `pidfd_getfd`, their limits and priorities
 - `bpf`, `io_uring` (which makes calls that no filter sees), `userfaultfd`, `perf`, keys, file handles, `fanotify`
@@ -166,9 +167,10 @@ _SOCK_STREAM, _SOCK_DGRAM, _SOCK_SEQPACKET, _SOCK_TYPE_MASK = 1, 2, 5, 0xF
 _IPPROTO_TCP, _IPPROTO_UDP = 6, 17
 _TCP_FASTOPEN_CONNECT, _MSG_FASTOPEN = 30, 0x20000000
 CLONE_NEWNET = 0x40000000
+_CLONE_PARENT = 0x8000
 _NAMESPACES = 0x7E020000
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
-_PR_SET_PDEATHSIG, _SIGKILL = 1, 9
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER, _SIGKILL = 1, 36, 9
 _PERSONALITY_QUERY = 0xFFFFFFFF
 
 
@@ -238,7 +240,8 @@ def for_plugins(*, shared_user: bool) -> Program:
     blocks = {
         # Ahead of the plugin, a network namespace may be needed yet; without capabilities nobody can make one.
         "unshare": _only(0, CLONE_NEWNET),
-        "clone": [_load(0), *_if_any_bit(_NAMESPACES, _refuse()), *_allow()],
+        # A child of one's parent is no descendant: it would not be counted, and not ended with the worker.
+        "clone": [_load(0), *_if_any_bit(_NAMESPACES | _CLONE_PARENT, _refuse()), *_allow()],
         # Its flags are behind a pointer; without it the C library makes do with clone.
         "clone3": _refuse(errno.ENOSYS),
         "socket": _when(
@@ -256,7 +259,13 @@ def for_plugins(*, shared_user: bool) -> Program:
             _refuse(),
         ),
         "ioctl": _when(1, None, {_TIOCSTI: _refuse(), _TIOCLINUX: _refuse()}, _allow()),
-        "prctl": _when(0, None, {_PR_SET_PDEATHSIG: _only(1, _SIGKILL)}, _allow()),
+        # What binds a process to its parent, and its descendants to it, may not be undone.
+        "prctl": _when(
+            0,
+            None,
+            {_PR_SET_PDEATHSIG: _only(1, _SIGKILL), _PR_SET_CHILD_SUBREAPER: _only(1, 1)},
+            _allow(),
+        ),
         "personality": _only(0, 0, _PERSONALITY_QUERY),
         "prlimit64": _only(0, 0),
         "setpriority": _when(0, None, {0: _only(1, 0)}, _refuse()),
