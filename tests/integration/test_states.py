@@ -76,12 +76,12 @@ class Demo(SearchPlugin):
 """
 
 
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
 def ran(home: Path, name: str = "demo") -> Path:
     """What a plugin that is `COUNTING` writes to."""
     return home / "data/plugins/search" / name / "ran"
 
 
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Live]:
     async with live_server(
         tmp_path_factory.mktemp("states") / "home",
