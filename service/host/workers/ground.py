@@ -35,8 +35,7 @@ _SETTINGS = """
     /etc/pki/tls/cert.pem /etc/pki/tls/openssl.cnf /etc/pki/ca-trust /etc/crypto-policies
     /sys/devices/system/cpu /sys/kernel/mm/transparent_hugepage
     /proc/cpuinfo /proc/meminfo /proc/stat /proc/loadavg /proc/uptime /proc/version /proc/filesystems
-    /proc/sys/kernel/osrelease /proc/sys/kernel/hostname /proc/sys/kernel/pid_max /proc/sys/kernel/cap_last_cap
-    /proc/sys/kernel/random /proc/sys/kernel/ngroups_max /proc/sys/vm/overcommit_memory /proc/sys/net/core/somaxconn
+    /proc/sys/kernel /proc/sys/vm/overcommit_memory /proc/sys/net/core/somaxconn
 """.split()
 _CERTIFICATE_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
@@ -65,15 +64,18 @@ def ground_of(report: Report, home: Path) -> Ground:
     certificates = ssl.get_default_verify_paths()
     named = [os.environ.get(name) for name in _CERTIFICATE_VARIABLES]
     read = [*_SETTINGS, certificates.cafile, certificates.capath, *named]
+    run = _outermost(run)
     return Ground(
         landlock=report.landlock,
         seccomp=report.seccomp,
         namespaces=report.namespaces,
         user=user,
         capabilities=capabilities,
-        run=_there(run),
-        read=_there(Path(one) for one in read if one),
-        devices=_there(map(Path, _DEVICES)),
+        run=tuple(map(str, run)),
+        read=tuple(
+            str(path) for path in _outermost(Path(one) for one in read if one) if not _is_below(path, run)
+        ),
+        devices=tuple(path for path in _DEVICES if os.path.exists(path)),
     )
 
 
@@ -110,8 +112,14 @@ def _is_link_around(path: Path, kept_out: Path) -> bool:
     return path.is_symlink() and kept_out.is_relative_to(os.path.realpath(path))
 
 
-def _there(paths: Iterable[Path]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(str(path) for path in paths if path.exists()))
+def _outermost(paths: Iterable[Path]) -> list[Path]:
+    """Those that are there, by their real names, without those that lie in another: each costs every process time."""
+    real = dict.fromkeys(Path(os.path.realpath(path)) for path in paths if path.exists())
+    return [path for path in real if not _is_below(path, real)]
+
+
+def _is_below(path: Path, others: Iterable[Path]) -> bool:
+    return any(path != other and path.is_relative_to(other) for other in others)
 
 
 def _is_open_to_all(path: Path) -> bool:

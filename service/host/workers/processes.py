@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -207,7 +208,7 @@ class Nursery:
         link.on_exit = self._template_ended
         self._starts += 1
         with theirs:
-            spawning = asyncio.ensure_future(asyncio.to_thread(_spawn_template, theirs.fileno()))
+            spawning = asyncio.ensure_future(asyncio.to_thread(_spawn_template, theirs.fileno(), self.ground))
             try:
                 self._process = await asyncio.shield(spawning)
             except asyncio.CancelledError:
@@ -265,7 +266,7 @@ class Nursery:
             await asyncio.sleep(0.005)
 
 
-def _spawn_template(control_fd: int) -> subprocess.Popen[bytes]:
+def _spawn_template(control_fd: int, ground: Ground) -> subprocess.Popen[bytes]:
     environment = {
         name: value
         for name, value in os.environ.items()
@@ -279,7 +280,7 @@ def _spawn_template(control_fd: int) -> subprocess.Popen[bytes]:
         "from service.worker.template import main; main()"
     )
     return subprocess.Popen(
-        [sys.executable, "-P", "-c", program, str(control_fd)],
+        [sys.executable, "-P", "-c", program, str(control_fd), json.dumps(ground.to_json())],
         stdin=subprocess.DEVNULL,
         pass_fds=[control_fd],
         start_new_session=True,

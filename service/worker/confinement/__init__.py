@@ -1,6 +1,7 @@
 """What a plugin's process is confined to, before any byte of the plugin is in it.
 
-    in a spare, ahead of need    limits ─► rules that all plugins have in common ─► the filter of system calls
+    in the template              the filter of system calls, once for all
+    in a spare, ahead of need    limits ─► rules on files that all plugins have in common
     with the plugin              network ─► identity ─► Landlock ─► a filter of its own, where its network is limited
 
 One module for each guard; each says what it stops and what it does not. `report` tells which of them the kernel has,

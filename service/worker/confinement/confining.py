@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 
@@ -36,7 +35,6 @@ class Confinement:
         Raises:
             NotConfined
         """
-        global _has_filter
         ground = self._ground
         try:
             if ground.landlock and self._files is None:
@@ -45,13 +43,9 @@ class Confinement:
                 self._files.allow(ground.read, landlock.READ)
                 self._files.allow(ground.devices, landlock.DEVICE)
                 self._files.allow(("/proc/self",), landlock.READ)
-            forbid_new_privileges()
-            if ground.seccomp and not _has_filter:
-                identity.prepare(ground.capabilities)
-                seccomp.install(_filter(shared_user=ground.user is None))
-                _has_filter = True
         except OSError as error:
             raise NotConfined(str(error)) from error
+        filter_calls(ground)
 
     def apply(self, policy: Policy) -> None:
         """Confine this process, for good.
@@ -91,19 +85,25 @@ class Confinement:
             raise NotConfined(str(error)) from error
 
 
-def assemble() -> None:
-    """Have the filters ready that may be needed, in the template, for all that it forks."""
-    with contextlib.suppress(OSError):  # an architecture that there is no filter for
-        for shared_user in (False, True):
-            _filter(shared_user=shared_user)
+def filter_calls(ground: Ground) -> None:
+    """Have the filter of system calls in this process, and in all that it forks; twice is as good as once.
+
+    The template has it from its start: nothing that it does is refused, and to assemble it takes longer than the rest.
+
+    Args:
+        ground: whether there are filters, and whether plugins share the server's user.
+
+    Raises:
+        NotConfined
+    """
+    global _has_filter
+    try:
+        forbid_new_privileges()
+        if ground.seccomp and not _has_filter:
+            seccomp.install(seccomp.for_plugins(shared_user=ground.user is None))
+            _has_filter = True
+    except OSError as error:
+        raise NotConfined(str(error)) from error
 
 
-def _filter(*, shared_user: bool) -> seccomp.Program:
-    if shared_user not in _filters:
-        _filters[shared_user] = seccomp.for_plugins(shared_user=shared_user)
-    return _filters[shared_user]
-
-
-_filters: dict[bool, seccomp.Program] = {}
-# Those that a set's template forks have it from there; a second one would only cost time.
 _has_filter = False

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-from pathlib import Path
 
 from service.worker.confinement.kernel import prctl, syscall
 from service.worker.confinement.seccomp import number_of
@@ -26,35 +25,20 @@ _CAP_CHOWN = 0
 _CAP_KILL = 5
 _CAP_SETGID = 6
 _CAP_SETUID = 7
-_CAP_SETPCAP = 8
 CAP_SYS_ADMIN = 21
 # What a server needs that has processes of another user.
 FOR_ANOTHER_USER = (_CAP_CHOWN, _CAP_KILL, _CAP_SETGID, _CAP_SETUID)
 
 _PR_SET_DUMPABLE = 4
 _PR_SET_KEEPCAPS = 8
-_PR_CAPBSET_DROP = 24
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_RAISE = 2
 _PR_CAP_AMBIENT_CLEAR_ALL = 4
 _CAPABILITY_VERSION_3 = 0x20080522
-_LAST_CAPABILITY = Path("/proc/sys/kernel/cap_last_cap")
-
-
-def prepare(capabilities: tuple[int, ...]) -> None:
-    """Have no program that is run from here get other capabilities; what this process has itself stays as it is.
-
-    Raises:
-        OSError
-    """
-    if effective() >> _CAP_SETPCAP & 1:
-        for one in range(int(_LAST_CAPABILITY.read_text()) + 1):
-            if one not in capabilities:
-                prctl(_PR_CAPBSET_DROP, one)
 
 
 def apply(user: int | None, capabilities: tuple[int, ...], *, debuggable: bool) -> None:
-    """Become that user, for good, with these capabilities and no others.
+    """Become that user, for good, with these capabilities and no others; no program that is run gives any back.
 
     Args:
         user: the id of the user, and of its group; `None` to stay who one is.
