@@ -26,6 +26,7 @@ BENCHMARKS = (
     "fanout",
     "tasks",
     "download",
+    "dashboard",
 )
 
 Measure = Callable[[Size], Awaitable[Figure]]

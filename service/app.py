@@ -6,26 +6,19 @@ Resources are made in the order below and let go of in reverse.
 from __future__ import annotations
 
 import asyncio
-import gc
-import os
-import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection
 from pathlib import Path
 
-import structlog
 from aiohttp import web
 
 from service import __version__
 from service.api import keys
-from service.api.access_log import AccessLog, protocol_logger
 from service.api.body import BodyLimits
 from service.api.door import Door
-from service.api.protocol import Runner
 from service.api.server import add_api
 from service.api.task_problems import task_problem
 from service.api.token import made_token
-from service.errors import PlugbayError
 from service.home import bundled_plugins
 from service.host import descriptors
 from service.host.calls import Caller
@@ -52,12 +45,12 @@ from service.host.reconciling.reconciler import ReconcilerLimits
 from service.host.server_process import ServerProcess
 from service.host.statistics.statistics import Statistics
 from service.host.store import Store
+from service.host.thumbnails import Thumbnails
 from service.host.workers.sandbox import Sandbox
 from service.live.event_log import EventLog
 from service.live.hub import Hub
 from service.live.limits import LiveLimits
 from service.model.events import STATS
-from service.model.text import Text
 from service.settings import Settings
 from service.tasks.board import Board
 from service.tasks.downloads import Downloads
@@ -70,29 +63,11 @@ from service.tasks.slots import Slots
 from service.tasks.store import TaskStore
 from service.tasks.tasks import Tasks
 
-log = structlog.get_logger(__name__)
-
 DATABASE: web.AppKey[Database] = web.AppKey("database", Database)
 STORE: web.AppKey[Store] = web.AppKey("store", Store)
 HISTORY: web.AppKey[History] = web.AppKey("history", History)
 KERNEL: web.AppKey[Kernel] = web.AppKey("kernel", Kernel)
 SANDBOX: web.AppKey[Sandbox] = web.AppKey("sandbox", Sandbox)
-
-
-class SandboxIncomplete(PlugbayError):
-    """Plugins cannot be wholly confined, and `sandbox.required` asks for that; the server does not start."""
-
-    code = "sandbox_incomplete"
-
-    def __init__(self, problem: Text) -> None:
-        super().__init__(
-            Text(
-                zh=f"{problem.zh}。sandbox.required 要求完整的限制，因此没有启动；请升级内核，或把它设为 false",
-                en=f"{problem.en}. sandbox.required asks for all of it, so the server does not start; use a newer "
-                "kernel, or set it to false",
-            )
-        )
-
 
 Resource = Callable[[web.Application], AsyncIterator[None]]
 _MIB = 1024 * 1024
@@ -125,6 +100,7 @@ def build_app(settings: Settings, home: Path, ports: Collection[int] = ()) -> we
         # Right after it, so that no load is missed.
         _statistics(home),
         _tasks(settings),
+        _thumbnails(settings),
         _health(),
     ):
         app.cleanup_ctx.append(resource)
@@ -147,10 +123,9 @@ def _sandbox(settings: Settings, home: Path, ports: Collection[int]) -> Resource
             Sandbox.of_this_kernel, home, downloads_dir, own_ports=ports
         )
         app[keys.PEERS] = sandbox.peers
-        for missing in sandbox.missing:
-            log.warning("sandbox.incomplete", missing=missing.en)
-        if settings.sandbox.required and sandbox.problem is not None:
-            raise SandboxIncomplete(sandbox.problem)
+        sandbox.tell_what_is_missing()
+        if settings.sandbox.required:
+            sandbox.require_all()
         yield
 
     return context
@@ -378,6 +353,15 @@ def _tasks(settings: Settings) -> Resource:
     return context
 
 
+def _thumbnails(settings: Settings) -> Resource:
+    async def context(app: web.Application) -> AsyncIterator[None]:
+        thumbnails = app[keys.THUMBNAILS] = Thumbnails(settings.thumbnails.private_hosts)
+        yield
+        await thumbnails.close()
+
+    return context
+
+
 def _health() -> Resource:
     async def context(app: web.Application) -> AsyncIterator[None]:
         kernel, config, database = app[KERNEL], app[keys.CONFIG], app[DATABASE]
@@ -400,49 +384,3 @@ def _health() -> Resource:
         await health.close()
 
     return context
-
-
-async def serve(settings: Settings, home: Path, sockets: Sequence[socket.socket]) -> None:
-    """Run the server until SIGINT or SIGTERM; a second one ends it at once.
-
-    Args:
-        settings: as loaded.
-        home: the home folder; it must be prepared and locked.
-        sockets: where it listens, see `service.listening`; they are closed in the end.
-    """
-    descriptors.raise_limit()
-    app = build_app(settings, home, {one.getsockname()[1] for one in sockets})
-    runner = Runner(
-        app,
-        access_log_class=AccessLog,
-        logger=protocol_logger(),
-        # Half of the time for requests that are being answered, half for what runs in plugins.
-        shutdown_timeout=settings.server.shutdown_s / 2,
-        handler_cancellation=True,
-    )
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def on_signal() -> None:
-        if stop.is_set():
-            # The template sees the end of its socket and takes every worker with it.
-            os._exit(130)
-        stop.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, on_signal)
-    try:
-        await runner.setup()
-        # Modules and routes live as long as the process: the collector need never walk over them (15 to 40 ms).
-        gc.freeze()
-        for one in sockets:
-            await web.SockSite(runner, one).start()
-        host, port, *_ = runner.addresses[0]
-        log.info("server.listening", host=host, port=port, home=str(home))
-        await stop.wait()
-        log.info("server.stopping")
-    finally:
-        await runner.cleanup()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
-    log.info("server.stopped")

@@ -112,6 +112,12 @@ class InstallSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     redirects: Annotated[int, Meta(ge=0, le=50)] = 5
 
 
+class ThumbnailSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The pictures of search results, which the server fetches for the page."""
+
+    private_hosts: list[HostName] = []
+
+
 class DependencySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How plugins' dependencies are installed."""
 
@@ -168,6 +174,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     sandbox: SandboxSettings = SandboxSettings()
     history: HistorySettings = HistorySettings()
     downloads: DownloadSettings = DownloadSettings()
+    thumbnails: ThumbnailSettings = ThumbnailSettings()
     logs: LogSettings = LogSettings()
     workers: WorkerSettings = WorkerSettings()
 

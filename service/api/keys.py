@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from service.host.server_process import ServerProcess
     from service.host.statistics.calls import CallCounts
     from service.host.statistics.statistics import Statistics
+    from service.host.thumbnails import Thumbnails
     from service.host.workers.peers import Peers
     from service.live.event_log import EventLog
     from service.live.hub import Hub
@@ -48,6 +49,7 @@ TASKS: web.AppKey[Tasks] = web.AppKey("tasks")
 SEARCHES: web.AppKey[Searches] = web.AppKey("searches")
 DOWNLOADS: web.AppKey[Downloads] = web.AppKey("downloads")
 LISTING: web.AppKey[Listing] = web.AppKey("listing")
+THUMBNAILS: web.AppKey[Thumbnails] = web.AppKey("thumbnails")
 PARSERS: web.AppKey[Parsers] = web.AppKey("parsers")
 CONFIG: web.AppKey[ConfigStore] = web.AppKey("config")
 PLUGIN_LOGS: web.AppKey[PluginLogs] = web.AppKey("plugin_logs")

@@ -70,6 +70,7 @@ KINDS: dict[str, Kind] = {
     "plugin_invalid": _kind(422, "插件无法加载", "The plugin does not load"),
     "name_changed": _kind(422, "插件改了名称", "The plugin has another name"),
     "hash_mismatch": _kind(422, "文件哈希不一致", "The hash does not match"),
+    "picture_invalid": _kind(422, "不是可用的图片", "It is no picture that can be shown"),
     "config_invalid": _kind(422, "配置有误", "The configuration does not fit"),
     "upgrade_required": _kind(426, "只接受 WebSocket 连接", "Only a WebSocket fits here"),
     "too_many_tries": _kind(429, "尝试次数过多", "There were too many tries"),

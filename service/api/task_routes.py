@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from service.api import downloads, searching, task_messages, tasks
+from service.api import downloads, searching, task_messages, tasks, thumbnails
 from service.api.route import KEYWORD, Handler, Query, Route
 from service.model.task import Task, TaskKind, TaskStatus
 
@@ -16,6 +16,12 @@ def _list_of(kind: type[TaskKind] | type[TaskStatus]) -> dict[str, Any]:
 _TASK_QUERY = (
     Query(name="kind", schema=_list_of(TaskKind), description="Only of these kinds.", required=False),
     Query(name="status", schema=_list_of(TaskStatus), description="Only in these states.", required=False),
+    Query(
+        name="q",
+        schema={"type": "string", "maxLength": 255},
+        description="Only those with each of these words in their title, keyword, address or plugin's name.",
+        required=False,
+    ),
     Query(
         name="limit",
         schema={"type": "integer", "minimum": 1, "maximum": tasks.PAGE_MAX, "default": tasks.PAGE_DEFAULT},
@@ -81,6 +87,29 @@ TASK_ROUTES: tuple[Route, ...] = (
         tag="tasks",
         response=(task_messages.SearchTask,),
         errors=("task_not_found", "store_failed"),
+    ),
+    Route(
+        method="GET",
+        path="/api/thumbnail",
+        handler=thumbnails.get_thumbnail,
+        operation="getThumbnail",
+        tag="tasks",
+        query=(
+            Query(
+                name="url",
+                schema={"type": "string", "minLength": 1, "maxLength": 8000},
+                description="The `thumbnail` of a search result.",
+            ),
+        ),
+        media_type="image/*",
+        errors=(
+            "url_refused",
+            "uri_too_long",
+            "too_large",
+            "picture_invalid",
+            "fetch_failed",
+            "fetch_timeout",
+        ),
     ),
     Route(
         method="POST",

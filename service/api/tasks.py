@@ -11,7 +11,7 @@ from aiohttp import web
 from service.api.changes import carry_through
 from service.api.keys import TASKS
 from service.api.language import language_of
-from service.api.params import number_in_query
+from service.api.params import number_in_query, optional_text_in_query
 from service.api.problems import RequestInvalid
 from service.api.responses import json_response
 from service.api.task_messages import TaskList
@@ -29,6 +29,7 @@ async def list_tasks(request: web.Request) -> web.Response:
     page = await request.app[TASKS].page(
         kinds=_choices(request, "kind", TaskKind),
         statuses=_choices(request, "status", TaskStatus),
+        words=optional_text_in_query(request, "q") or "",
         before=_cursor(request),
         limit=_limit(request),
     )

@@ -158,12 +158,16 @@ async def _attempt(request: Coroutine[Any, Any, Task]) -> Task | ClientError:
         return error
 
 
-async def _listed(client: Client, limit: int, **wanted: Iterable[str]) -> Tasks:
+async def _listed(
+    client: Client, limit: int, *, kinds: Iterable[str] = (), statuses: Iterable[str] = ()
+) -> Tasks:
     """The newest tasks, also where they are more than the server gives at once."""
     found: list[Task] = []
     cursor = ""
     while True:
-        answer = await client.tasks(limit=min(limit - len(found), _PAGE), cursor=cursor, **wanted)
+        answer = await client.tasks(
+            kinds=kinds, statuses=statuses, limit=min(limit - len(found), _PAGE), cursor=cursor
+        )
         found += answer["tasks"]
         cursor = answer.get("next_cursor") or ""
         if not cursor or len(found) >= limit:

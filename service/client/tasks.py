@@ -37,10 +37,19 @@ class TaskRoutes(Transport):
         return await self._ask(DownloadStarted, "POST", "/api/download", json=body)
 
     async def tasks(
-        self, *, kinds: Iterable[str] = (), statuses: Iterable[str] = (), limit: int = 100, cursor: str = ""
+        self,
+        *,
+        kinds: Iterable[str] = (),
+        statuses: Iterable[str] = (),
+        words: str = "",
+        limit: int = 100,
+        cursor: str = "",
     ) -> Tasks:
-        """The newest tasks without their results, or those before `cursor`; `limit` is 500 at most."""
-        params = {"kind": ",".join(kinds), "status": ",".join(statuses), "cursor": cursor}
+        """The newest tasks without their results, or those before `cursor`; `limit` is 500 at most.
+
+        With `words`, only those that have each of them in their title, keyword, address or plugin's name.
+        """
+        params = {"kind": ",".join(kinds), "status": ",".join(statuses), "q": words, "cursor": cursor}
         given = {name: value for name, value in params.items() if value}
         return await self._ask(Tasks, "GET", "/api/tasks", params={"limit": str(limit)} | given)
 

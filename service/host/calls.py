@@ -20,6 +20,15 @@ _encoder = msgspec.json.Encoder()
 Count = Callable[[str, str, str, float], None]
 
 
+class Call:
+    """A call under way: `outcome` is how it ends where nothing is raised."""
+
+    __slots__ = ("outcome",)
+
+    def __init__(self) -> None:
+        self.outcome = "ok"
+
+
 class Caller:
     """Calls methods of plugins.
 
@@ -53,7 +62,7 @@ class Caller:
         Raises:
             PluginNotFound, PluginDisabled, ConfigMissing, CallFailed
         """
-        with self._counted(plugin, method):
+        with self.counted(plugin, method):
             generation = await self._ready(plugin)
             with generation.lease():
                 return await self._call_in(plugin, generation, method, params, timeout_s)
@@ -72,7 +81,7 @@ class Caller:
         Raises:
             CallFailed
         """
-        with self._counted(plugin, method), generation.lease():
+        with self.counted(plugin, method), generation.lease():
             return await self._call_in(plugin, generation, method, params, timeout_s)
 
     async def stream(
@@ -93,7 +102,7 @@ class Caller:
         Raises:
             PluginNotFound, PluginDisabled, ConfigMissing, CallFailed
         """
-        with self._counted(plugin, method):
+        with self.counted(plugin, method):
             generation = await self._ready(plugin)
             with generation.lease(), _translated(plugin, method, timeout_s):
                 return await generation.worker.channel.stream(
@@ -119,20 +128,25 @@ class Caller:
             return msgspec.Raw(await generation.worker.channel.call(method, _encoder.encode(params), seconds))
 
     @contextmanager
-    def _counted(self, plugin: Plugin, method: str) -> Iterator[None]:
-        began_s = perf_counter()
-        outcome = "internal"
+    def counted(self, plugin: Plugin, method: str) -> Iterator[Call]:
+        """Count what happens in it as one call, for those that the methods above do not make.
+
+        An error or a cancellation that comes out of it says how the call ended; else it does itself.
+        """
+        call, began_s = Call(), perf_counter()
         try:
-            yield
-            outcome = "ok"
+            yield call
         except PlugbayError as error:
-            outcome = error.code
+            call.outcome = error.code
             raise
         except asyncio.CancelledError:
-            outcome = "cancelled"
+            call.outcome = "cancelled"
+            raise
+        except BaseException:
+            call.outcome = "internal"
             raise
         finally:
-            self._count(str(plugin.identity), method, outcome, perf_counter() - began_s)
+            self._count(str(plugin.identity), method, call.outcome, perf_counter() - began_s)
 
 
 @contextmanager

@@ -115,6 +115,7 @@ def _open(path: Path) -> sqlite3.Connection:
         connection.execute("SELECT hash, manifest, seen FROM manifests LIMIT 1").fetchall()
         connection.execute("SELECT file, origin FROM origins LIMIT 1").fetchall()
         connection.execute("SELECT seq, id, status, task, checkpoint FROM tasks LIMIT 1").fetchall()
+        connection.execute("SELECT seq, words FROM task_words LIMIT 1").fetchall()
         connection.execute("SELECT task, number, results FROM task_results LIMIT 1").fetchall()
         connection.execute(
             "SELECT seq, identity, unit, revision, saved_ns, retired FROM revisions LIMIT 1"

@@ -84,13 +84,20 @@ class TaskFailure(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, message=self.messages.in_language(language))
 
 
+class TaskAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A plugin that has done its part of a search or a parse, well or not, and how many milliseconds it took."""
+
+    plugin: str
+    ms: float
+
+
 class Task(msgspec.Struct, frozen=True, kw_only=True):
     """A task as clients see it.
 
     `progress` is 0 to 100, `speed` bytes a second, `eta` seconds, `downloaded` and `total` bytes. `error` is the text
     of `problem`. `results` is null where a list of tasks or an event leaves them out; `result_count` is how many there
     are. `resumable`: whether it can be paused, or goes on from a checkpoint. `external_id` is what another program
-    calls the download. `searching` names the plugins that have not answered yet.
+    calls the download. `searching` names the plugins that have not answered yet, `answered` those that have.
     """
 
     id: str
@@ -115,6 +122,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     result_count: int = 0
     failures: list[TaskFailure] = []
     searching: list[str] = []
+    answered: list[TaskAnswer] = []
     save_path: str | None = None
     metadata: dict[str, Any] = {}
     external_id: str | None = None

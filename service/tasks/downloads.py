@@ -233,20 +233,24 @@ class Downloads:
                 resumable=generation.manifest.resumable,
                 progress_message="",
             )
-            try:
-                running = generation.worker.channel.start("download", params, on_note)
-                if not await first(running.answer, live.wished):
-                    return await self._stop(live, plugin, generation, running)
-                outcome = msgspec.json.decode(running.answer.result(), type=Outcome)
-            except MethodRaised as raised:
-                raise PluginRaised(str(plugin.identity), raised.error) from None
-            except ChannelClosed as closed:
-                raise PluginCrashed(
-                    str(plugin.identity), describe_exit(closed.status, closed.ended_for)
-                ) from None
-            finally:
-                if running is not None:
-                    running.let_go()
+            with self._caller.counted(plugin, "download") as call:
+                try:
+                    running = generation.worker.channel.start("download", params, on_note)
+                    if not await first(running.answer, live.wished):
+                        call.outcome = "cancelled"
+                        return await self._stop(live, plugin, generation, running)
+                    outcome = msgspec.json.decode(running.answer.result(), type=Outcome)
+                except MethodRaised as raised:
+                    raise PluginRaised(str(plugin.identity), raised.error) from None
+                except ChannelClosed as closed:
+                    raise PluginCrashed(
+                        str(plugin.identity), describe_exit(closed.status, closed.ended_for)
+                    ) from None
+                finally:
+                    if running is not None:
+                        running.let_go()
+                if not outcome.done:
+                    call.outcome = "cancelled" if outcome.status == "cancelled" else DownloadFailed.code
             return await self._ended(live, plugin, generation, outcome)
 
     async def _stop(

@@ -19,10 +19,21 @@ _entries = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 
 
 class Parsed(NamedTuple):
-    """What parsers gave, each entry with its plugin's name, in the order of the plugins; and who failed, with what."""
+    """What parsers gave, each entry with its plugin's name, in the order of the plugins.
+
+    `failures` are those that failed, with what; `took_ms` the names of all that took the address, with how long.
+    """
 
     entries: list[Entry]
     failures: list[tuple[Plugin, PlugbayError]]
+    took_ms: list[tuple[str, float]]
+
+
+class _Outcome(NamedTuple):
+    """What came of one parser; None where it does not take the address."""
+
+    entries: list[dict[str, msgspec.Raw]] | PlugbayError | None
+    ms: float
 
 
 class Parsers:
@@ -57,13 +68,18 @@ class Parsers:
             tasks = [group.create_task(self._parse_one(plugin, url, ask=ask)) for plugin in plugins]
         entries: list[Entry] = []
         failures: list[tuple[Plugin, PlugbayError]] = []
+        took_ms: list[tuple[str, float]] = []
         for plugin, task in zip(plugins, tasks, strict=True):
-            outcome = task.result()
-            if isinstance(outcome, PlugbayError):
-                failures.append((plugin, outcome))
+            name = plugin.identity.name
+            found, ms = task.result()
+            if found is None:
+                continue
+            took_ms.append((name, ms))
+            if isinstance(found, PlugbayError):
+                failures.append((plugin, found))
             else:
-                entries += [{"plugin": plugin.identity.name} | _without_plugin(entry) for entry in outcome]
-        return Parsed(entries, failures)
+                entries += [{"plugin": name} | _without_plugin(entry) for entry in found]
+        return Parsed(entries, failures, took_ms)
 
     async def add_parsed_urls(self, results: bytes, *, seconds: float | None = None) -> bytes:
         """Give every episode with a `play_url` in a search's results its `parsed_urls`, from every enabled parser.
@@ -85,7 +101,8 @@ class Parsers:
 
         async def parse(episode: dict[str, Any]) -> None:
             async with gate:
-                episode["parsed_urls"], _ = await self.parse(parsers, episode["play_url"], ask=True)
+                parsed = await self.parse(parsers, episode["play_url"], ask=True)
+                episode["parsed_urls"] = parsed.entries
 
         for episode in episodes:
             episode["parsed_urls"] = []
@@ -97,9 +114,15 @@ class Parsers:
             pass
         return msgspec.json.encode(decoded)
 
-    async def _parse_one(
+    async def _parse_one(self, plugin: Plugin, url: str, *, ask: bool) -> _Outcome:
+        clock = asyncio.get_running_loop().time
+        started_s = clock()
+        found = await self._entries_of(plugin, url, ask=ask)
+        return _Outcome(found, round((clock() - started_s) * 1000, 1))
+
+    async def _entries_of(
         self, plugin: Plugin, url: str, *, ask: bool
-    ) -> list[dict[str, msgspec.Raw]] | PlugbayError:
+    ) -> list[dict[str, msgspec.Raw]] | PlugbayError | None:
         params: dict[str, object] = {"url": url}
         try:
             if not plugin.enabled:
@@ -109,7 +132,7 @@ class Parsers:
             if ask and (manifest is None or "can_parse" in manifest.methods):
                 agrees = await self._caller.call(plugin, "can_parse", params)
                 if bytes(agrees) != b"true":
-                    return []
+                    return None
             return _entries.decode(await self._caller.call(plugin, "parse_url", params))
         except PlugbayError as error:
             return error

@@ -12,7 +12,7 @@ from service.errors import CallFailed, PlugbayError
 from service.host.calls import Caller
 from service.host.registry import Plugin, Registry
 from service.model.identity import PluginType
-from service.model.task import TaskKind, TaskStatus
+from service.model.task import TaskAnswer, TaskKind, TaskStatus
 from service.model.text import Text
 from service.tasks.board import Board, LiveTask
 from service.tasks.parsers import Parsers
@@ -166,6 +166,8 @@ class Searches:
         failures: list[tuple[str, PlugbayError]],
     ) -> None:
         facts: dict[str, Any] = {}
+        clock = asyncio.get_running_loop().time
+        started_s = clock()
         try:
             if isinstance(plugin, PlugbayError):
                 raise plugin
@@ -174,9 +176,15 @@ class Searches:
             failures.append((name, error))
             facts["failures"] = [*live.task.failures, self._board.failure(name, error)]
         waiting = [other for other in live.task.searching if other != name]
+        answer = TaskAnswer(plugin=name, ms=round((clock() - started_s) * 1000, 1))
         done = count - len(waiting)
         self._board.progress(
-            live, searching=waiting, progress=100 * done / count, progress_message=f"{done}/{count}", **facts
+            live,
+            searching=waiting,
+            answered=[*live.task.answered, answer],
+            progress=100 * done / count,
+            progress_message=f"{done}/{count}",
+            **facts,
         )
 
     async def _parse(self, live: LiveTask) -> None:
@@ -199,6 +207,7 @@ class Searches:
             live,
             msgspec.json.decode(msgspec.json.encode(parsed.entries)),
             failures=[self._board.failure(name, error) for name, error in failures],
+            answered=[TaskAnswer(plugin=name, ms=ms) for name, ms in parsed.took_ms],
         )
         await self._end(live, len(plugins), failures)
 

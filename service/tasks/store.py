@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 import msgspec
 import structlog
@@ -13,6 +15,9 @@ from service.host.database import Database, Write
 from service.model.task import ENDED, Task, TaskKind, TaskStatus
 
 log = structlog.get_logger(__name__)
+
+# An address may be as long as a magnet link with all its trackers.
+_ADDRESS_LENGTH = 2000
 
 _decoder = msgspec.json.Decoder(Task)
 _encode = msgspec.json.Encoder().encode
@@ -110,6 +115,7 @@ class TaskStore:
         kinds: Iterable[TaskKind] = (),
         statuses: Iterable[TaskStatus] = (),
         plugin: str | None = None,
+        words: str = "",
         before: int | None = None,
         limit: int,
     ) -> Page:
@@ -118,6 +124,7 @@ class TaskStore:
         Args:
             kinds: only of these, where any are given; `statuses` likewise.
             plugin: only of this plugin.
+            words: only those with each of these words somewhere in their title, keyword, address or plugin's name.
             before: only older ones than this place in the order of creation.
             limit: how many at most.
         """
@@ -129,12 +136,20 @@ class TaskStore:
         if plugin is not None:
             conditions.append("plugin = ?")
             values.append(plugin)
-        where = " AND ".join([*conditions, "seq < ?"])
+        table, order = "tasks", "seq"
+        looked_for = _folded(words).split()
+        if looked_for:
+            # CROSS: the small table is walked, newest first, and only the rows of what fits are read of the large one.
+            table, order = "task_words CROSS JOIN tasks USING (seq)", "task_words.seq"
+            conditions += ["instr(words, ?) > 0"] * len(looked_for)
+            values += looked_for
+        where = " AND ".join([*conditions, f"{order} < ?"])
         numbers = (2**62 if before is None else before, limit + 1)
 
         def read(connection: sqlite3.Connection) -> Page:
             rows = connection.execute(
-                f"SELECT seq, task FROM tasks WHERE {where} ORDER BY seq DESC LIMIT ?", (*values, *numbers)
+                f"SELECT {order}, task FROM {table} WHERE {where} ORDER BY {order} DESC LIMIT ?",
+                (*values, *numbers),
             ).fetchall()
             shown = rows[:limit]
             tasks = [task for _, body in shown if (task := _task(body)) is not None]
@@ -174,12 +189,40 @@ def _task(body: bytes) -> Task | None:
 def _update(task: Task) -> Write:
     # A damaged database may have been replaced by an empty one while the task ran: then its row is made again.
     values = (task.id, task.kind, task.status, task.plugin_name, _row(task))
-    return lambda connection: connection.execute(
-        "INSERT INTO tasks (id, kind, status, plugin, task) VALUES (?, ?, ?, ?, ?) "
-        "ON CONFLICT (id) DO UPDATE SET status = excluded.status, plugin = excluded.plugin, "
-        "task = excluded.task",
-        values,
+    words = _words(task)
+
+    def write(connection: sqlite3.Connection) -> None:
+        connection.execute(
+            "INSERT INTO tasks (id, kind, status, plugin, task) VALUES (?, ?, ?, ?, ?) "
+            "ON CONFLICT (id) DO UPDATE SET status = excluded.status, plugin = excluded.plugin, "
+            "task = excluded.task",
+            values,
+        )
+        connection.execute(
+            "INSERT INTO task_words SELECT seq, ? FROM tasks WHERE id = ? "
+            "ON CONFLICT (seq) DO UPDATE SET words = excluded.words WHERE words <> excluded.words",
+            (words, task.id),
+        )
+
+    return write
+
+
+def _words(task: Task) -> str:
+    """What a task is found by; an address also as people read it, without its escapes."""
+    address = (task.url or "")[:_ADDRESS_LENGTH]
+    parts = (
+        task.title,
+        task.keyword,
+        task.plugin_name,
+        address,
+        unquote(address) if "%" in address else None,
     )
+    return _folded("\n".join(dict.fromkeys(part for part in parts if part)))
+
+
+def _folded(text: str) -> str:
+    """Large and small letters, and wide and narrow ones, as one."""
+    return unicodedata.normalize("NFKC", text).casefold()
 
 
 def _results(connection: sqlite3.Connection, id: str) -> list[Any]:

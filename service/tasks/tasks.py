@@ -156,12 +156,16 @@ class Tasks:
         *,
         kinds: Iterable[TaskKind] = (),
         statuses: Iterable[TaskStatus] = (),
+        words: str = "",
         before: int | None = None,
         limit: int,
     ) -> Page:
-        """The newest tasks without their results, those under way as they are at this moment."""
+        """The newest tasks without their results, those under way as they are at this moment.
+
+        Args: as for `TaskStore.page`.
+        """
         wanted = frozenset(statuses)
-        page = await self._store.page(kinds=kinds, statuses=wanted, before=before, limit=limit)
+        page = await self._store.page(kinds=kinds, statuses=wanted, words=words, before=before, limit=limit)
         tasks = [self._board.newest(task) for task in page.tasks]
         return Page([task for task in tasks if not wanted or task.status in wanted], page.next_cursor)
 
@@ -263,7 +267,7 @@ class Tasks:
         facts: dict[str, Any] = dict.fromkeys(
             ("error", "problem", "external_id", "started_at", "completed_at", "save_path", "generation")
         )
-        facts |= {"failures": [], "progress_message": "", "progress": 0.0, "downloaded": None}
+        facts |= {"failures": [], "answered": [], "progress_message": "", "progress": 0.0, "downloaded": None}
         try:
             live.checkpoint = await self._store.checkpoint(id)
             if live.checkpoint is not None:

@@ -38,7 +38,7 @@ async def common_counter(shared_server: Server) -> AsyncIterator[Counter]:
     yield counter
     counter.let()
     for task in (await shared_server.get("/api/tasks?kind=download"))["tasks"]:
-        if task["status"] not in ("completed", "cancelled"):
+        if task["status"] not in ("completed", "cancelled", "failed"):
             await shared_server.until(task["id"], "completed")
 
 
@@ -103,6 +103,11 @@ async def test_a_failure_is_told_in_the_language_of_the_page_and_can_be_tried_ag
     await has_status(view, "bad luck", "failed")
     error = row(view, "bad luck").locator(".error")
     await expect(error).to_contain_text("raised OSError: the disk is full")
+    await expect(row(view, "bad luck").get_by_role("link", name="See the log of counting")).to_have_attribute(
+        "href", "#/plugins/download/counting/log"
+    )
+    await row(view, "bad luck").get_by_text("Traceback", exact=True).click()
+    await expect(row(view, "bad luck").locator("pre")).to_contain_text("counting_plugin.py")
     await view.page.get_by_role("button", name="切换到中文").click()
     await expect(error).to_contain_text("出错：OSError: the disk is full")
     common_counter.let()
@@ -122,12 +127,44 @@ async def test_downloads_are_filtered_by_status(counter: Counter, server: Server
     await view.button("Active").click()
     await expect(view.page.locator("[data-task] h3")).to_have_text(["right"])
     counter.let()
-    await expect(view.page.get_by_role("heading", name="No download has this status")).to_be_visible()
+    await expect(view.page.get_by_role("heading", name="No task fits")).to_be_visible()
     await view.button("Completed").click()
     await expect(view.page.locator("[data-task] h3")).to_have_text(["right"])
     # One that is begun now would not show here.
     await add(view, "count:up", "another")
     await expect(view.page.locator("[data-task] h3")).to_have_text(["another", "right", "wrong"])
+
+
+async def test_tasks_of_all_kinds_are_found_by_words(
+    common_counter: Counter, server: Server, open_page: Opener
+) -> None:
+    common_counter.let()
+    await server.post("/api/parse", {"url": "https://example.org/Night.html"})
+    view = await open_page(url=server.url + DOWNLOADS)
+    titles = view.page.locator("[data-task] h3")
+    await add(view, "count:up", "夜行 Night Train")
+    await add(view, "count:up", "day train")
+    await expect(titles.first).to_have_text("day train")
+    box = view.page.get_by_label("Find tasks")
+    await box.fill("night")
+    await expect(titles).to_have_text(["夜行 Night Train"])
+    await view.button("All tasks").click()
+    await expect(titles).to_have_text(["夜行 Night Train", "https://example.org/Night.html"])
+    # One that is begun elsewhere meanwhile, and one that does not fit.
+    await server.post("/api/search", {"keyword": "other words"})
+    await server.post("/api/search", {"keyword": "night words"})
+    await expect(titles).to_have_text(["night words", "夜行 Night Train", "https://example.org/Night.html"])
+    await view.page.reload()
+    await expect(box).to_have_value("night")
+    await expect(titles).to_have_count(3)
+    await view.button("Searches").click()
+    await view.page.get_by_role("link", name="night words").click()
+    await expect(view.page.locator("[data-result] h3")).to_have_text(["night words by 1.0.0"])
+    await view.page.go_back()
+    await box.fill("nowhere")
+    await view.button("Show all").click()
+    await expect(box).to_have_value("")
+    await expect(titles.first).to_have_text("night words")
 
 
 async def test_older_downloads_are_a_click_away(server: Server, open_page: Opener) -> None:
@@ -139,9 +176,9 @@ async def test_older_downloads_are_a_click_away(server: Server, open_page: Opene
     await view.page.reload()
     tasks = view.page.locator("[data-task]")
     await expect(tasks).to_have_count(50)
-    await view.button("Show older downloads").click()
+    await view.button("Show older tasks").click()
     await expect(tasks).to_have_count(60)
-    await expect(view.button("Show older downloads")).to_have_count(0)
+    await expect(view.button("Show older tasks")).to_have_count(0)
     await expect(tasks.locator("h3")).to_have_text([f"number {number}" for number in reversed(range(60))])
 
 

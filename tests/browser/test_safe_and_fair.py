@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+
 import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import expect
 
-from tests.browser.conftest import Opener, Server, View, search_plugin
+from tests.browser.conftest import SHOWN_MS, Opener, Server, View, search_plugin
 from tests.browser.task_plugins import RAISING, Counter, Finder
 
 # One browser serves all tests of a module, so they share its event loop.
@@ -15,6 +18,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 IMAGE = "<img src=x onerror=\"window.owned='image'\">"
 SCRIPT = "<script>window.owned='script'</script>"
 HOSTILE = f"</bdi>{IMAGE}{SCRIPT}{{@html}}\u202e\"'`${{alert(1)}}"
+SHOWN_S = SHOWN_MS / 1000
 BROKEN = "def broken(:\n    pass\n"
 # The language decides the words, and the appearance the colours: neither changes what the other is judged by.
 EACH_ONCE = (("zh-CN", "dark"), ("en-GB", "light"))
@@ -75,9 +79,28 @@ async def test_an_uploaded_file_is_only_text(server: Server, open_page: Opener) 
     )
     dialog = view.page.get_by_role("dialog")
     await expect(dialog).to_contain_text(IMAGE)
-    await dialog.get_by_role("button", name="Install", exact=True).click()
+    await dialog.get_by_role("button", name="Continue", exact=True).click()
     await expect(dialog.get_by_role("alert")).not_to_be_empty()
     await nothing_was_injected(view)
+
+
+@pytest.mark.usefixtures("shared_server")
+async def test_what_a_plugin_writes_is_only_text_in_the_stream_and_the_log(
+    server: Server, open_page: Opener
+) -> None:
+    writing = f"        self.log.error({HOSTILE!r})\n        print({HOSTILE!r})\n        return ["
+    server.save("search/scribe_plugin.py", search_plugin("scribe").replace("        return [", writing))
+    view = await open_page()
+    await view.has_state("search/scribe", "active")
+    await server.search("scribe")
+    await server.post("/api/search", {"keyword": HOSTILE, "plugins": ["scribe"]})
+    server.save("search/scribe_plugin.py", search_plugin("scribe") + f"\nraise RuntimeError({HOSTILE!r})\n")
+    await view.has_state("search/scribe", "degraded")
+    for hash, place in (("activity", "[data-event]"), ("activity/logs", "[data-level]")):
+        await view.page.evaluate("(hash) => { location.hash = hash }", f"#/{hash}")
+        await expect(view.page.locator(place).filter(has_text=IMAGE).first).to_be_visible()
+        await view.page.evaluate(UNFOLD_FIRST)
+        await nothing_was_injected(view)
 
 
 @pytest.mark.usefixtures("shared_server")
@@ -134,10 +157,10 @@ async def test_axe_finds_nothing(server: Server, open_page: Opener) -> None:
 
 @pytest.mark.timeout(120)
 async def test_axe_finds_nothing_in_searches_and_downloads(server: Server, open_page: Opener) -> None:
-    tasks = await with_tasks(server, open_page)
+    await with_tasks(server, open_page)
     for locale, theme in EACH_ONCE:
         view = await open_page(locale=locale, theme=theme)
-        await shows(view, tasks)
+        await shows(view, await begun(server))
         await view.page.emulate_media(reduced_motion="reduce")
         # Searching, with results, and with some that failed.
         await finds_nothing(view)
@@ -156,18 +179,126 @@ async def test_axe_finds_nothing_in_searches_and_downloads(server: Server, open_
 
 
 async def test_searches_and_downloads_fit_a_small_screen(server: Server, open_page: Opener) -> None:
-    tasks = await with_tasks(server, open_page)
+    await with_tasks(server, open_page)
     for locale in ("zh-CN", "en-GB"):
         view = await open_page(locale=locale, width=360)
-        await shows(view, tasks)
+        await shows(view, await begun(server))
         assert await view.overflow() <= 0
         await view.page.evaluate("location.hash = '#/downloads'")
         await expect(view.page.locator('[data-status="completed"]')).to_have_count(1)
         assert await view.overflow() <= 0
 
 
-async def with_tasks(server: Server, open_page: Opener) -> str:
-    """A search of 200 results, among them long ones, which goes on, and a download of each kind; the search's id."""
+# Where the pages are that need nothing done first, and what is there once each has all that it shows.
+PAGES = {
+    "plugins": "[data-plugin]",
+    "plugins/new?type=search": "h1",
+    "plugins/search/demo/code": "h1",
+    "plugins/search/demo/config": "h1",
+    "plugins/search/demo/log": "[data-level]",
+    "plugins/search/demo/about": "h1",
+    "search": "h1",
+    "downloads": "h1",
+    "activity": "[data-event]",
+    "activity/logs": "[data-level]",
+    "activity/changes": "[data-change]",
+    "settings": "[data-server]",
+}
+UNFOLD_FIRST = "document.querySelector('main button[aria-expanded=false]')?.click()"
+# Text that is cut off with nothing to say so, or that runs out of what it stands in.
+CLIPPED = """() => [...document.querySelectorAll('main *, header *, nav *, [popover]:popover-open *')]
+    .filter((one) => [...one.childNodes].some((node) => node.nodeType === 3 && node.data.trim() !== ''))
+    .filter((one) => {
+        const style = getComputedStyle(one);
+        if (style.display === 'inline' || one.closest('.visually-hidden, pre, [hidden]')) return false;
+        if (['auto', 'scroll'].includes(style.overflowX) || style.textOverflow === 'ellipsis') return false;
+        return one.clientWidth > 1 && one.scrollWidth > one.clientWidth + 1;
+    })
+    .map((one) => one.outerHTML.slice(0, 160))"""
+# Words in another language than the page's; names in their own language say so.
+CHINESE = """() => {
+    const walker = document.createTreeWalker(document.getElementById('app'), NodeFilter.SHOW_TEXT);
+    const found = [];
+    while (walker.nextNode()) {
+        const { data, parentElement } = walker.currentNode;
+        if (/[\\u4e00-\\u9fff]/.test(data) && parentElement.closest('[lang]').lang === 'en') found.push(data);
+    }
+    return found;
+}"""
+
+
+async def with_activity(server: Server) -> None:
+    """Makes lines, changes and loads of all kinds, with long names and texts."""
+    long = "x" * 300
+    server.save(
+        "search/demo_plugin.py",
+        search_plugin("demo").replace(
+            "        return [", f"        self.log.warning({long!r})\n        return ["
+        ),
+    )
+    server.save("parser/wordy_plugin.py", f"raise RuntimeError({long!r})\n")
+    async with asyncio.timeout(SHOWN_S):
+        while (await server.get("/api/plugins/search/demo"))["generation"] < 2:
+            await asyncio.sleep(0.02)
+    await server.search("demo")
+    await server.post("/api/search", {"keyword": long})
+    for enabled in ("false", "true"):
+        await server.post(f"/api/plugins/parser/page/toggle?enabled={enabled}", None)
+
+
+async def every_page(view: View) -> AsyncIterator[str]:
+    """Opens one page after the other, and gives its address when all is there."""
+    for hash, shown in PAGES.items():
+        await view.page.evaluate("(hash) => { location.hash = hash }", f"#/{hash}")
+        await expect(view.page.locator("main h1")).to_have_count(1)
+        await expect(view.page.locator(shown).first).to_be_visible()
+        await expect(view.page.locator("main [aria-busy=true]")).to_have_count(0)
+        yield hash
+
+
+@pytest.mark.timeout(120)
+async def test_every_page_is_for_everybody(server: Server, open_page: Opener) -> None:
+    await with_activity(server)
+    for locale, theme in EACH_ONCE:
+        view = await open_page(locale=locale, theme=theme)
+        await view.page.emulate_media(reduced_motion="reduce")
+        async for hash in every_page(view):
+            await view.page.evaluate(UNFOLD_FIRST)
+            # The appearance changes colours only.
+            await finds_nothing(view, hash, ["color-contrast"] if theme == "dark" else None)
+
+
+async def test_every_page_fits_a_small_screen_and_speaks_one_language(
+    server: Server, open_page: Opener
+) -> None:
+    await with_activity(server)
+    for locale, width in (("zh-CN", 360), ("en-GB", 360), ("en-GB", 1280)):
+        view = await open_page(locale=locale, width=width)
+        await view.page.locator("[data-connection] button").first.click()
+        await expect(view.page.locator("[popover]")).to_be_visible()
+        assert (await view.overflow(), await view.page.evaluate(CLIPPED)) == (0, [])
+        await view.page.keyboard.press("Escape")
+        async for hash in every_page(view):
+            assert (hash, max(await view.overflow(), 0), await view.page.evaluate(CLIPPED)) == (hash, 0, [])
+            if locale == "en-GB":
+                assert (hash, await view.page.evaluate(CHINESE)) == (hash, [])
+
+
+async def test_the_pages_can_be_reached_by_keyboard(server: Server, open_page: Opener) -> None:
+    for width in (1280, 360):
+        view = await open_page(width=width)
+        await view.page.keyboard.press("Tab")
+        for name in ("Search", "Downloads", "Activity", "Settings", "Plugins"):
+            link = view.page.get_by_role("navigation", name="Pages").get_by_role("link", name=name)
+            await link.focus()
+            assert await link.evaluate("(one) => getComputedStyle(one).outlineStyle") == "solid"
+            await view.page.keyboard.press("Enter")
+            await expect(link).to_have_attribute("aria-current", "page")
+            await expect(view.page).to_have_title(f"{name} · Plugbay")
+
+
+async def with_tasks(server: Server, open_page: Opener) -> None:
+    """A plugin that finds 200 results, among them long ones, one that raises, and a download of each kind."""
     long, address = "x" * 300, "https://example.org/"
     episodes = [
         {"title": long, "play_url": f"{address}{long}.m3u8", "source": "line " * 30} for _ in range(100)
@@ -197,6 +328,10 @@ async def with_tasks(server: Server, open_page: Opener) -> str:
     await server.until(started["done"]["id"], "completed")
     counter.let(50)
     await server.post(f"/api/tasks/{started['going']['id']}/resume", None)
+
+
+async def begun(server: Server) -> str:
+    """The id of a search that goes on; until its time is up, so each look has one of its own."""
     id: str = (await server.post("/api/search", {"keyword": "word " * 60}))["task_id"]
     return id
 
@@ -211,16 +346,16 @@ async def shows(view: View, id: str) -> None:
         await more.click()
 
 
-async def finds_nothing(view: View) -> None:
+async def finds_nothing(view: View, where: str = "", rules: list[str] | None = None) -> None:
     await view.page.evaluate(
         "Promise.all(document.getAnimations().map((one) => one.finished.catch(() => null)))"
     )
-    report = await Axe().run(view.page)
+    report = await Axe().run(view.page, options=None if rules is None else {"runOnly": rules})
     found = [
         (violation["impact"], violation["id"], [node["html"] for node in violation["nodes"]])
         for violation in report.response["violations"]
     ]
-    assert found == []
+    assert (where, found) == (where, [])
 
 
 async def test_a_small_screen_needs_no_scrolling_sideways(server: Server, open_page: Opener) -> None:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from playwright.async_api import Locator, expect
 
-from tests.browser.conftest import Opener, Relay, Server, View
+from tests.browser.conftest import Opener, Relay, Server, View, parser_plugin
 from tests.browser.task_plugins import INSTANT, RAISING, Finder, results
 
 # One browser serves all tests of a module, so they share its event loop.
@@ -197,7 +203,7 @@ async def test_what_plugins_find_does_nothing_by_itself(server: Server, open_pag
             {
                 "title": hostile,
                 "url": script,
-                "thumbnail": "https://elsewhere.example/spy.png",
+                "thumbnail": "http://127.0.0.1:9/spy.png",
                 "description": hostile,
                 "platform": hostile,
                 "metadata": {
@@ -231,6 +237,128 @@ async def test_what_plugins_find_does_nothing_by_itself(server: Server, open_pag
     assert await view.page.evaluate("window.owned") is None
     assert await view.page.evaluate("document.querySelectorAll('#app img, #app script').length") == 0
     assert all(url.startswith(server.url) for url in asked)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def pictures(home: Path) -> AsyncIterator[str]:
+    """A site with a picture at `/one.png`, which the server of this home may ask, and none elsewhere."""
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.path == "/one.png":
+            return web.Response(body=base64.b64decode(PICTURE.partition(",")[2]), content_type="text/html")
+        return web.Response(text="<svg xmlns='http://www.w3.org/2000/svg'/>", content_type="image/svg+xml")
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    site = TestServer(app, host="127.0.0.1")
+    await site.start_server()
+    settings = home / "config" / "service.toml"
+    settings.parent.mkdir(exist_ok=True)
+    settings.write_text('[thumbnails]\nprivate_hosts = ["127.0.0.1"]\n')
+    yield f"http://127.0.0.1:{site.port}"
+    await site.close()
+
+
+async def test_pictures_come_by_way_of_the_server(pictures: str, server: Server, open_page: Opener) -> None:
+    found = [
+        {"title": name, "url": "https://example.org", "thumbnail": thumbnail}
+        for name, thumbnail in (
+            ("shown", f"{pictures}/one.png"),
+            ("no picture", f"{pictures}/two.svg"),
+            ("private", f"http://localhost:{pictures.rpartition(':')[2]}/one.png"),
+        )
+    ]
+    Finder(server.home, "films", found)
+    view = await open_page()
+    asked: list[str] = []
+    view.page.on("request", lambda request: asked.append(request.url))
+    await seen(view, "search/films")
+    await view.button("films").click()
+    async with view.page.expect_response(lambda one: "one.png" in one.url and one.ok) as answer:
+        await search(view, "word")
+    await expect(rows(view).first.locator("img")).to_have_js_property("naturalWidth", 1)
+    await expect(view.page.locator("[data-result] img")).to_have_count(1)
+    await expect(rows(view).nth(2).locator(".thumbnail.none")).to_have_count(1)
+    assert all(url.startswith(server.url) for url in asked)
+    headers = (await answer.value).headers
+    assert headers["content-type"] == "image/png"
+    assert headers["content-disposition"].startswith("attachment")
+    assert headers["content-security-policy"] == "default-src 'none'; sandbox; frame-ancestors 'none'"
+
+
+@pytest.mark.usefixtures("shared_server")
+async def test_results_are_narrowed_by_what_they_differ_in(server: Server, open_page: Opener) -> None:
+    one, other = ({"platform": name} for name in ("one site", "other site"))
+    Finder(
+        server.home,
+        "mixed",
+        [
+            *results("short", duration="12:00", **one),
+            *results("long", duration=7200, **one),
+            *results("unknown", **other),
+        ],
+    )
+    view = await open_page()
+    await seen(view, "search/mixed")
+    await view.button("mixed").click()
+    await search(view, "word")
+    await expect(rows(view)).to_have_count(3)
+    await view.page.get_by_label("Order").select_option(label="By duration")
+    await expect(titles(view)).to_have_text(["long", "short", "unknown"])
+    await view.page.get_by_label("Platform").select_option("one site")
+    await expect(titles(view)).to_have_text(["long", "short"])
+    await view.page.get_by_label("Duration").select_option(label="Up to 20 minutes")
+    await expect(titles(view)).to_have_text(["short"])
+    await view.button("Clear the filter").click()
+    await expect(rows(view)).to_have_count(3)
+
+
+@pytest.mark.usefixtures("shared_server")
+async def test_an_address_is_parsed_and_found_again(server: Server, open_page: Opener) -> None:
+    server.save(
+        "parser/angry_plugin.py", parser_plugin("angry").replace("return [", "raise ValueError(url) or [")
+    )
+    server.save("download/instant_plugin.py", INSTANT)
+    address = "https://example.org/play/1.html"
+    view = await open_page()
+    await seen(view, "parser/angry")
+    await search(view, "")
+    await view.page.get_by_label("What to search for").fill(address)
+    await view.button("Parse it").click()
+    field = view.page.get_by_label("Address to parse")
+    await field.fill("no address")
+    await view.page.keyboard.press("Enter")
+    await expect(view.page.get_by_role("alert").filter(has_text="Enter a whole address")).to_be_visible()
+    await field.fill(address)
+    await view.page.keyboard.press("Enter")
+    # What the parser of this home gives.
+    await expect(titles(view)).to_have_text(["one"])
+    await part_is(view, "page", "done")
+    await part_is(view, "angry", "failed")
+    progress = view.page.get_by_role("region", name="Progress of the plugins")
+    await expect(progress).to_contain_text(f"ValueError: {address}")
+    await expect(progress).to_contain_text("1 address")
+    await expect(progress.get_by_role("link", name="See its log")).to_have_attribute(
+        "href", "#/plugins/parser/angry/log"
+    )
+    await rows(view).get_by_role("button", name="Download one").click()
+    await expect(rows(view).get_by_role("button", name="Download one again")).to_have_count(1)
+
+    await search_for_words(view)
+    await view.button("Earlier searches").click()
+    earlier = view.page.get_by_role("region", name="Earlier searches")
+    await expect(earlier.locator("[data-task] h3").nth(0)).to_have_text("words of another search")
+    await expect(earlier.locator("[data-task]").nth(1)).to_contain_text("1 plugin failed")
+    await earlier.get_by_role("link", name=address).first.click()
+    await expect(titles(view)).to_have_text(["one"])
+    await expect(field).to_have_value(address)
+
+
+async def search_for_words(view: View) -> None:
+    await view.button("Search for words").click()
+    await view.button("demo").click()
+    await search(view, "words of another search")
+    await expect(titles(view)).to_have_text(["words of another search by 1.0.0"])
 
 
 @pytest.mark.usefixtures("shared_server")

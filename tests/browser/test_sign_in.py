@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from itertools import product
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Route, expect
 
-from tests.browser.conftest import Opener, Server, View
+from tests.browser.conftest import Opener, Server, View, search_plugin
 
 # One browser serves all tests of a module, so they share its event loop.
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -19,9 +18,10 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 ELSEWHERE = "http://mail.example/"
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def server(home: Path) -> AsyncIterator[Server]:
-    server = Server(home, "0.0.0.0")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server]:
+    server = Server(tmp_path_factory.mktemp("guarded"), "0.0.0.0")
+    server.save("search/demo_plugin.py", search_plugin())
     await server.start()
     yield server
     await server.stop()
@@ -71,3 +71,73 @@ async def test_it_is_for_everybody(server: Server, open_page: Opener) -> None:
         assert await view.overflow() <= 0
         report = await Axe().run(view.page)
         assert [violation["id"] for violation in report.response["violations"]] == [], (locale, theme)
+
+
+async def signed_in(server: Server, open_page: Opener, hash: str = "") -> View:
+    view = await open_page(f"{server.url}/?token={server.token}", wait=False)
+    await view.is_live()
+    await view.page.goto(f"{server.url}/{hash}")
+    await view.is_live()
+    return view
+
+
+async def test_signing_in_over_the_page_loses_nothing(server: Server, open_page: Opener) -> None:
+    """The token is no longer good while somebody works; what they asked for goes through once they have a new one."""
+    view = await signed_in(server, open_page)
+    await view.page.evaluate("window.sameDocument = true")
+    await view.page.get_by_role("searchbox").fill("demo")
+    await view.page.context.clear_cookies()
+    await view.page.get_by_role("switch").first.click()
+
+    dialog = view.page.get_by_role("dialog", name="Sign in again")
+    field = dialog.get_by_label("Token", exact=True)
+    await expect(field).to_be_focused()
+    await view.page.keyboard.press("Enter")
+    await expect(dialog.get_by_role("alert")).to_have_text("Enter the token")
+    await field.fill("this-is-not-the-token")
+    await view.page.keyboard.press("Enter")
+    await expect(dialog.get_by_role("alert")).to_contain_text("That is not the token")
+    await expect(field).to_be_focused()
+    report = await Axe().run(view.page)
+    assert [violation["id"] for violation in report.response["violations"]] == []
+    await field.fill(server.token)
+    await view.page.keyboard.press("Enter")
+
+    await expect(dialog).to_have_count(0)
+    await view.has_state("search/demo", "disabled")
+    await expect(view.page.get_by_role("searchbox")).to_have_value("demo")
+    await expect(view.page.get_by_role("switch").first).to_be_focused()
+    assert await view.page.evaluate("window.sameDocument") is True
+
+
+async def test_who_does_not_sign_in_keeps_the_page_and_is_told(server: Server, open_page: Opener) -> None:
+    view = await signed_in(server, open_page)
+    await view.page.context.clear_cookies()
+    # A new token after a restart: the connection is cut, and does not come back by itself.
+    await server.stop()
+    await server.start()
+    dialog = view.page.get_by_role("dialog", name="Sign in again")
+    await expect(dialog).to_be_visible()
+    await view.page.keyboard.press("Escape")
+    await expect(dialog).to_have_count(0)
+    await expect(view.row("search/demo")).to_be_visible()
+    banner = view.page.locator("[data-banner]")
+    await expect(banner).to_contain_text("You are not signed in")
+    await view.page.locator("[data-connection] button").first.click()
+    await expect(view.page.locator("[popover]")).to_contain_text("The server wants you to sign in")
+    await view.page.keyboard.press("Escape")
+    await banner.get_by_role("button", name="Sign in").click()
+    await dialog.get_by_label("Token", exact=True).fill(server.token)
+    await dialog.get_by_role("button", name="Sign in", exact=True).click()
+    await view.is_live()
+    await expect(banner).to_have_count(0)
+
+
+async def test_signing_out_shows_nothing_any_more(server: Server, open_page: Opener) -> None:
+    view = await signed_in(server, open_page, "#/settings")
+    sign_in = view.page.get_by_role("region", name="Sign-in")
+    await expect(sign_in).to_contain_text("Signed in")
+    await sign_in.get_by_role("button", name="Sign out").click()
+    await expect(view.page.get_by_role("heading")).to_contain_text("A token is required")
+    await view.page.goto(server.url)
+    await expect(view.page.get_by_role("heading")).to_contain_text("A token is required")

@@ -153,7 +153,8 @@ async def test_calls_that_fail(api: Session) -> None:
 
 async def test_toggle_reload_delete(api: Session) -> None:
     toggle = "/api/plugins/search/demo/toggle?enabled="
-    assert await api.ask("POST", toggle + "false") == (200, {"status": "success", "enabled": False})
+    status, off = await api.ask("POST", toggle + "false")
+    assert (status, off) == (200, {"status": "success", "enabled": False, "change": off["change"]})
     assert (await api.ask("GET", "/api/search/demo?keyword=x"))[1]["code"] == "plugin_disabled"
     assert (await api.ask("POST", toggle + "true"))[1]["enabled"] is True
     assert (await api.ask("GET", "/api/search/demo?keyword=x"))[0] == 200

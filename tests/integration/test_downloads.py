@@ -104,6 +104,12 @@ async def at(live: Live, id: str, downloaded: int) -> dict[str, Any]:
         return now
 
 
+async def counted(live: Live) -> dict[str, Any]:
+    """How the plugin was called."""
+    stats: dict[str, Any] = (await live.get("/api/stats")).body["plugins"]["download/counting"]
+    return stats
+
+
 async def test_a_download_from_its_start_to_its_end(tmp_path: Path) -> None:
     home = Home(tmp_path)
     async with live_server(tmp_path) as live:
@@ -119,8 +125,12 @@ async def test_a_download_from_its_start_to_its_end(tmp_path: Path) -> None:
         one = (await live.get("/api/downloads", params={"platform": "counting"})).body
         assert one["platform"] == "counting"
         assert len(one["downloads"]) == 1
+        assert (await counted(live))["running"] == 1
         home.let(100)
         done = await ended(live, id)
+        stats = await counted(live)
+        assert (stats["calls"], stats["errors"]) == (1, 0)
+        assert stats["mean_ms"] > 1
         assert (done["status"], done["progress"], done["metadata"]) == ("completed", 100, {"a": 1})
         assert done["save_path"] == str(home.downloads / f"counted-{id}")
         progress = of(live, id, "progress")
@@ -154,6 +164,7 @@ async def test_pause_resume_and_cancel(tmp_path: Path) -> None:
         assert (await live.post(f"/api/tasks/{id}/pause")).body["status"] == "paused"
         assert (await live.post(f"/api/tasks/{id}/cancel")).body["status"] == "cancelled"
         assert home.parts() == []
+        assert (await counted(live))["errors"] == 0, "to stop as was wished is no error"
         for verb in ("pause", "resume", "cancel"):
             refused = await live.post(f"/api/tasks/{id}/{verb}")
             assert (refused.status, refused.body["code"]) == (409, "task_conflict")

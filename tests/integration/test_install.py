@@ -317,6 +317,8 @@ async def test_a_dry_run(live: Live, origin: Origin) -> None:
     }
     assert (answer.body["conflicts"], answer.body["replaces"], answer.body["error"]) == ([], None, None)
     assert on_disk(live) == [] and live.final() == []
+    # What changes nothing is no news to others, and would have no end that could be told.
+    assert [event["type"] for event in live.events if event["type"].endswith(".installing")] == []
 
 
 async def test_a_dry_run_of_what_is_there(live: Live) -> None:

@@ -255,11 +255,17 @@ async def test_a_module_of_another_plugin_is_followed_when_it_is_edited(live: Li
 
 async def test_a_draft_is_kept_though_it_does_not_load_and_mended(live: Live) -> None:
     draft = search_plugin("draft", imports="WORD = [1, 2)")
-    form = aiohttp.FormData()
-    for name, value in {"plugin_type": "search", "keep": "true"}.items():
-        form.add_field(name, value)
-    form.add_field("file", draft.encode(), filename="draft_plugin.py", content_type="text/x-python")
-    kept = await live.request("POST", "/api/plugins/install", data=form)
+
+    async def upload(**fields: str) -> Answer:
+        form = aiohttp.FormData()
+        for name, value in {"plugin_type": "search", **fields}.items():
+            form.add_field(name, value)
+        form.add_field("file", draft.encode(), filename="draft_plugin.py", content_type="text/x-python")
+        return await live.request("POST", "/api/plugins/install", data=form)
+
+    refused = await upload()
+    kept = await upload(keep="true")
+    assert (refused.status, refused.body["code"], refused.body["error"]["line"]) == (422, "plugin_invalid", 2)
     assert (kept.status, kept.body["hot_loaded"], kept.body["plugin"]["state"]) == (200, False, "failed")
     error = kept.body["plugin"]["error"]
     assert (error["file"], error["line"], error["column"]) == ("plugins/search/draft_plugin.py", 2, 13)

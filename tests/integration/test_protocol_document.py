@@ -63,7 +63,7 @@ def steps(block: str) -> Iterator[tuple[str, str]]:
 
 async def test_the_commands_print_what_the_page_says(tmp_path: Path) -> None:
     console = blocks("console")
-    assert len(console) == 6
+    assert len(console) == 7
     async with served(tmp_path) as live:
         for block in console:
             commands, expected = zip(*steps(block), strict=True)

@@ -213,6 +213,10 @@ async def test_tasks_are_listed_in_pages_and_survive_a_restart(tmp_path: Path) -
         ).body
         assert [one["id"] for one in rest["tasks"]] == ids[2::-1]
         assert rest["next_cursor"] is None
+        found = (await live.get("/api/tasks", params={"q": "K3 one", "kind": "search"})).body
+        assert [one["id"] for one in found["tasks"]] == [ids[3]]
+        assert (await live.get("/api/tasks", params={"q": "nowhere"})).body["tasks"] == []
+        assert (await live.get("/api/tasks", params={"q": "a" * 256})).body["field"] == "q"
         assert (await live.get("/api/tasks", params={"status": "no"})).status == 400
         assert (await live.get("/api/tasks/none")).body["code"] == "task_not_found"
         await live.server.kill()

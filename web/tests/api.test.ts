@@ -1,5 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
 import { Api, ApiError } from '../src/api/api';
+import { PluginsApi } from '../src/plugins/pluginsApi';
 import { plugin } from './sample';
 
 function setup(answer: Response | Error) {
@@ -8,7 +9,8 @@ function setup(answer: Response | Error) {
     return answer;
   });
   const sent = (): [string, RequestInit] => fetcher.mock.calls[0] as [string, RequestInit];
-  return { api: new Api(() => 'en', fetcher), sent };
+  const api = new Api(() => 'en', fetcher);
+  return { api, plugins: new PluginsApi(api), sent };
 }
 
 const json = (body: object, status = 200): Response => new Response(JSON.stringify(body), { status });
@@ -33,16 +35,17 @@ describe('requests', () => {
 
   it('upload a file as a form', async () => {
     const test = setup(json({}));
-    await test.api.install({ kind: 'file', file: new File(['x'], 'a_plugin.py') }, 'parser', true);
+    await test.plugins.install({ kind: 'file', file: new File(['x'], 'a_plugin.py') }, 'parser', { replace: true, keep: false });
     const form = test.sent()[1].body as FormData;
     expect(form.get('plugin_type')).toBe('parser');
     expect(form.get('replace')).toBe('true');
+    expect(form.has('keep')).toBe(false);
     expect((form.get('file') as File).name).toBe('a_plugin.py');
   });
 
   it('install an address without what is not asked for', async () => {
     const test = setup(json({}));
-    await test.api.install({ kind: 'url', url: 'https://x/a_plugin.py' }, 'search', false);
+    await test.plugins.install({ kind: 'url', url: 'https://x/a_plugin.py' }, 'search', {});
     expect(JSON.parse(String(test.sent()[1].body))).toEqual({ url: 'https://x/a_plugin.py', plugin_type: 'search' });
   });
 });
@@ -62,5 +65,32 @@ describe('answers', () => {
   it('that never come have status 0', async () => {
     const error = await failure(setup(new TypeError('failed to fetch')).api.plugins());
     expect(error).toMatchObject({ status: 0, code: 'unreachable' });
+  });
+});
+
+describe('a request that the server wants a token for', () => {
+  const signedIn = (answers: number[], signIn: () => Promise<boolean>) => {
+    const fetcher = vi.fn<typeof fetch>(async () => {
+      const status = answers.shift() ?? 200;
+      return status === 204 ? new Response(null, { status }) : json({ code: 'token_required', detail: 'd' }, status);
+    });
+    return { fetcher, api: new Api(() => 'en', fetcher, signIn) };
+  };
+
+  it('waits for the reader to sign in, and is sent once more', async () => {
+    const { api, fetcher } = signedIn([401, 204], () => Promise.resolve(true));
+    expect(await api.send('PUT', '/api/x', { typed: 'text' })).toBeUndefined();
+    expect(fetcher).toHaveBeenCalledTimes(2);
+    expect(fetcher.mock.calls[1]?.[1]?.body).toBe('{"typed":"text"}');
+  });
+
+  it('fails where the reader declines, and where nobody is to be asked', async () => {
+    const signIn = vi.fn(() => Promise.resolve(false));
+    const { api } = signedIn([401, 401, 401], signIn);
+    expect((await failure(api.send('GET', '/api/x'))).status).toBe(401);
+    expect(signIn).toHaveBeenCalledTimes(1);
+    await failure(api.sendOnce('GET', '/api/x'));
+    await failure(api.plugins());
+    expect(signIn).toHaveBeenCalledTimes(1);
   });
 });

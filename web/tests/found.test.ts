@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { arranged, asFound } from '../src/search/found';
+import { arranged, facetsOf, NO_FILTER, type Filter, type Sort } from '../src/search/arrange';
+import { secondsOf } from '../src/search/durations';
+import { asFound } from '../src/search/found';
 
 const PICTURE = 'data:image/png;base64,iVBORw0KGgo=';
 
@@ -35,9 +37,11 @@ describe('what a plugin found', () => {
       url: 'https://example.com/1',
       thumbnail: PICTURE,
       duration: '1:23:45',
+      seconds: 5025,
       platform: 'example',
       path: '/films/1.mkv',
       description: 'words',
+      extras: [],
       addresses: [],
       episodes: [
         {
@@ -68,13 +72,27 @@ describe('what a plugin found', () => {
   });
 
   it.each([
-    ['https://example.com/x.jpg'],
     ['/api/plugins'],
+    ['javascript:alert(1)'],
+    ['http:///x'],
+    [`https://example.com/${'a'.repeat(8_000)}`],
     ['data:image/svg+xml;base64,PHN2Zz4='],
     ['data:text/html;base64,PGI+'],
     [`data:image/png;base64,${'A'.repeat(400_000)}`],
   ])('has no picture that the page may not show: %.40s', (thumbnail) => {
     expect(asFound({ thumbnail }, 0).thumbnail).toBe('');
+  });
+
+  it.each([
+    ['https://example.com/x.jpg?a=1&b=2', 'https%3A%2F%2Fexample.com%2Fx.jpg%3Fa%3D1%26b%3D2'],
+    ['//example.com/x.jpg', 'https%3A%2F%2Fexample.com%2Fx.jpg'],
+  ])('has its picture from the page’s own server: %s', (thumbnail, asked) => {
+    expect(asFound({ thumbnail }, 0).thumbnail).toBe(`/api/thumbnail?url=${asked}`);
+  });
+
+  it('may be what a parser says, with whatever it says besides', () => {
+    const found = asFound({ plugin: 'm3u8', name: '1080p', url: 'https://e/1', bandwidth: 7, codecs: 'x'.repeat(99), deep: {} }, 0);
+    expect([found.title, found.extras]).toEqual(['1080p', [{ name: 'bandwidth', value: '7' }]]);
   });
 
   it('has each of its further addresses once', () => {
@@ -104,12 +122,12 @@ describe('what a plugin found', () => {
 
 describe('the arrangement', () => {
   const results = [
-    { title: '第10集', plugin: 'b', description: 'ten' },
-    { title: '第2集', plugin: 'a', description: 'TWO things' },
+    { title: '第10集', plugin: 'b', description: 'ten', duration: '45:00' },
+    { title: '第2集', plugin: 'a', description: 'TWO things', duration: 7000 },
     { title: '第1集', plugin: 'b', platform: 'site' },
   ].map(asFound);
-  const titles = (words: string, sort: Parameters<typeof arranged>[2]): string[] =>
-    arranged(results, words, sort, 'zh').map(({ title }) => title);
+  const titles = (words: string, sort: Sort, more: Partial<Filter> = {}): string[] =>
+    arranged(results, { ...NO_FILTER, words, ...more }, sort, 'zh').map(({ title }) => title);
 
   it('is by arrival, by title with its numbers, or by plugin', () => {
     expect(titles('', 'arrival')).toEqual(['第10集', '第2集', '第1集']);
@@ -117,9 +135,46 @@ describe('the arrangement', () => {
     expect(titles('', 'plugin')).toEqual(['第2集', '第10集', '第1集']);
   });
 
+  it('is by platform or the longest first, and what has none of it comes last', () => {
+    expect(titles('', 'platform')).toEqual(['第1集', '第10集', '第2集']);
+    expect(titles('', 'duration')).toEqual(['第2集', '第10集', '第1集']);
+  });
+
+  it('keeps one plugin, one platform or one length', () => {
+    expect(titles('', 'arrival', { plugin: 'b' })).toEqual(['第10集', '第1集']);
+    expect(titles('', 'arrival', { platform: 'site' })).toEqual(['第1集']);
+    expect(titles('', 'arrival', { length: 'middle' })).toEqual(['第10集']);
+    expect(titles('集', 'arrival', { plugin: 'b', length: 'long' })).toEqual([]);
+  });
+
+  it('offers what the results differ in', () => {
+    expect(facetsOf(results, 'zh')).toEqual({ platforms: [], plugins: ['a', 'b'], lengths: ['middle', 'long'] });
+    expect(facetsOf(results.slice(0, 1), 'zh')).toEqual({ platforms: [], plugins: [], lengths: [] });
+  });
+
   it('keeps what has all the words, in any field', () => {
     expect(titles(' two 集 ', 'arrival')).toEqual(['第2集']);
     expect(titles('site', 'arrival')).toEqual(['第1集']);
     expect(titles('nowhere', 'arrival')).toEqual([]);
+  });
+});
+
+describe('a duration', () => {
+  it.each([
+    [90, 90],
+    ['90', 90],
+    ['1:23:45', 5025],
+    ['45:00', 2700],
+    ['PT1H23M', 4980],
+    ['83 min', 4980],
+    ['1h 2m 3s', 3723],
+    ['1小时23分钟', 4980],
+    ['全24集', null],
+    ['', null],
+    [0, null],
+    [Number.NaN, null],
+    [null, null],
+  ])('%j is %j seconds', (duration, seconds) => {
+    expect(secondsOf(duration)).toBe(seconds);
   });
 });

@@ -103,6 +103,7 @@ export function task(changes: Partial<Task> = {}): Task {
     result_count: 0,
     failures: [],
     searching: [],
+    answered: [],
     save_path: null,
     metadata: {},
     external_id: null,

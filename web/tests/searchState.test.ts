@@ -117,12 +117,12 @@ describe('the parts of the plugins', () => {
     const state = run(
       event(taskChanged('started', search({ searching: ['broken', 'demo', 'slow'] }))),
       event(taskResults(search({ result_count: 2, searching: ['broken', 'demo', 'slow'] }), found('a', 'b'))),
-      event(taskProgress(search({ result_count: 2, searching: ['slow'], failures: [failure] }))),
+      event(taskProgress(search({ result_count: 2, answered: [{ plugin: 'demo', ms: 12.5 }], searching: ['slow'], failures: [failure] }))),
     );
     expect(partsOf(state)).toEqual([
-      { plugin: 'broken', state: 'failed', count: 0, failure },
-      { plugin: 'demo', state: 'done', count: 2, failure: null },
-      { plugin: 'slow', state: 'searching', count: 0, failure: null },
+      { plugin: 'broken', state: 'failed', count: 0, failure, ms: null },
+      { plugin: 'demo', state: 'done', count: 2, failure: null, ms: 12.5 },
+      { plugin: 'slow', state: 'searching', count: 0, failure: null, ms: null },
     ]);
   });
 

@@ -53,6 +53,13 @@ class TaskFailure(TypedDict):
     messages: NotRequired[dict[str, str]]
 
 
+class TaskAnswer(TypedDict):
+    """A plugin that has done its part of a task, and how many milliseconds it took."""
+
+    plugin: str
+    ms: float
+
+
 class Task(TypedDict):
     """A search, a parse or a download.
 
@@ -81,6 +88,7 @@ class Task(TypedDict):
     result_count: int
     failures: list[TaskFailure]
     searching: list[str]
+    answered: list[TaskAnswer]
     save_path: str | None
     metadata: dict[str, Any]
     external_id: str | None

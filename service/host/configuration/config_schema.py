@@ -66,7 +66,9 @@ async def check(manifest: Manifest, values: Mapping[str, Any], stored: Mapping[s
     sent = {name: value for name, value in values.items() if not name.startswith("_")}
     shape = config_secrets.shape_of(manifest)
     try:
-        sent = config_secrets.restore(shape, sent, stored)
+        sent = config_secrets.restore(
+            shape, sent, stored, shown=with_defaults(manifest.config_schema, stored)
+        )
     except config_secrets.Ambiguous as error:
         text = Text(
             zh="列表条目有增减，无法确定隐藏的密码属于哪一项，请重新输入密码",

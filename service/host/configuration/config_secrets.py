@@ -57,8 +57,15 @@ class Ambiguous(Exception):
         self.path = path
 
 
-def restore(shape: Shape | None, value: Any, stored: Any, path: str = "") -> Any:
+def restore(shape: Shape | None, value: Any, stored: Any, path: str = "", *, shown: Any = None) -> Any:
     """The value with each `********` of a password replaced by what is stored; left out where nothing is.
+
+    Args:
+        shape: of the value.
+        value: what a client sent.
+        stored: what is stored in its place.
+        path: of the value, for errors.
+        shown: what is stored with defaults in it, as clients are shown it; entries of lists are known by either.
 
     Raises:
         Ambiguous: entries of a list were added or removed, and one with a hidden password was changed too or
@@ -68,6 +75,7 @@ def restore(shape: Shape | None, value: Any, stored: Any, path: str = "") -> Any
         return value
     if isinstance(value, Mapping):
         known = stored if isinstance(stored, Mapping) else {}
+        filled = shown if isinstance(shown, Mapping) else {}
         found = {}
         for name, inner in value.items():
             member = shape.member(name)
@@ -75,23 +83,29 @@ def restore(shape: Shape | None, value: Any, stored: Any, path: str = "") -> Any
                 if known.get(name) not in (None, ""):
                     found[name] = known[name]
                 continue
-            found[name] = restore(member, inner, known.get(name), f"{path}.{name}" if path else name)
+            where = f"{path}.{name}" if path else name
+            found[name] = restore(member, inner, known.get(name), where, shown=filled.get(name))
         return found
     if isinstance(value, list):
-        return _restore_list(shape.item(), value, stored if isinstance(stored, list) else [], path)
+        old = stored if isinstance(stored, list) else []
+        # Both have the same entries in the same order.
+        same = shown if isinstance(shown, list) and len(shown) == len(old) else old
+        return _restore_list(shape.item(), value, old, same, path)
     return value
 
 
-def _restore_list(item: Shape | None, values: list[Any], stored: list[Any], path: str) -> list[Any]:
+def _restore_list(
+    item: Shape | None, values: list[Any], stored: list[Any], shown: list[Any], path: str
+) -> list[Any]:
     if item is None:
         return values
-    shown = [hide(item, old) for old in stored]
+    looks = [(hide(item, old), hide(item, filled)) for old, filled in zip(stored, shown, strict=True)]
     free = set(range(len(stored)))
     partner: dict[int, int] = {}
     # Entries move within a list, so an entry is known by all of it that is no secret; only one that was edited in
     # place is known by its position.
     for index, value in enumerate(values):
-        same = [at for at in sorted(free) if shown[at] == value]
+        same = [at for at in sorted(free) if value in looks[at]]
         if len(values) != len(stored) and any(stored[at] != stored[same[0]] for at in same):
             raise Ambiguous(f"{path}[{index}]")
         if same:
@@ -110,7 +124,7 @@ def _restore_list(item: Shape | None, values: list[Any], stored: list[Any], path
             if old not in (None, ""):
                 restored.append(old)
             continue
-        restored.append(restore(item, value, old, where))
+        restored.append(restore(item, value, old, where, shown=shown[at] if at is not None else None))
     return restored
 
 

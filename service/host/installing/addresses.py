@@ -26,6 +26,11 @@ _NO_HOST = Text(
     zh="未指定、组播、广播或保留的地址", en="an unspecified, multicast, broadcast or reserved address"
 )
 
+_PRIVATE = Text(
+    zh="内网或本机的地址；需要时可将该主机加入设置 thumbnails.private_hosts",
+    en="an address of a private network or of this machine; thumbnails.private_hosts can allow its host",
+)
+
 _REFUSED_V4 = [
     (ipaddress.IPv4Network("169.254.0.0/16"), _LINK_LOCAL),
     (ipaddress.IPv4Network("100.100.100.200/32"), _METADATA),
@@ -121,6 +126,22 @@ def address_reason(address: str) -> Text | None:
     except ValueError:
         return Text(zh="不是 IP 地址", en="it is no IP address")
     return _reason(parsed)
+
+
+def public_reason(address: str) -> Text | None:
+    """Why an IP address is not one of the public internet, or None where it is."""
+    reason = address_reason(address)
+    if reason is not None:
+        return reason
+    parsed = ipaddress.ip_address(address.split("%", 1)[0])
+    inner = _inner(parsed) if isinstance(parsed, _IPv6) else []
+    return None if all(one.is_global for one in (*inner, *([] if inner else [parsed]))) else _PRIVATE
+
+
+def matches_any(url: URL, hosts: Sequence[str]) -> bool:
+    """Whether the host of an address is one of `hosts`, which are as for `check_url`."""
+    host = (url.raw_host or "").lower().rstrip(".")
+    return any(_matches(host, pattern) for pattern in hosts)
 
 
 def shown(url: URL) -> str:

@@ -133,7 +133,9 @@ class Candidates:
         error: LoadError | None = None,
         progress: InstallProgress | None = None,
     ) -> None:
-        """Announce how far an install is."""
+        """Announce how far an install is; a plan changes nothing, so it is nobody's news."""
+        if request.dry_run:
+            return
         self._announced[id(request)] = unit
         name = f"{unit.type.value}/{unit.short_name}"
         url = public_url(request.url) if request.url is not None else None

@@ -6,6 +6,7 @@ Redirects are followed here and not by the client library, because each address 
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import re
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
@@ -20,9 +21,9 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from service.errors import FetchFailed, PlugbayError, RequestRefused
-from service.host.installing.addresses import check_url, refuse, shown, without_credentials
+from service.host.installing.addresses import address_reason, check_url, refuse, shown, without_credentials
 from service.host.installing.fetch_failures import fetch_failed, reason_of, status_failed
-from service.host.installing.resolver import GuardedResolver, guarded_socket
+from service.host.installing.resolver import Check, GuardedResolver, guarded_socket
 from service.host.installing.response_body import read_body
 from service.host.installing.text_check import ensure_text
 from service.model.text import Text
@@ -56,19 +57,23 @@ class Fetched:
     modified: str | None = None
 
 
-def open_session(resolver: AbstractResolver | None = None) -> aiohttp.ClientSession:
+def open_session(
+    resolver: AbstractResolver | None = None, *, check: Check = address_reason, reuse: bool = False
+) -> aiohttp.ClientSession:
     """A session for `fetch`, whose connections go to checked addresses only. The caller closes it.
 
     Args:
         resolver: looks hosts up; what it finds is checked.
+        check: says why an IP address is refused, None where it is not.
+        reuse: whether a connection may serve more than one request.
     """
     connector = aiohttp.TCPConnector(
-        resolver=GuardedResolver(resolver),
+        resolver=GuardedResolver(resolver, check),
         # A cached address would be one that was checked for an earlier install.
         use_dns_cache=False,
-        force_close=True,
+        force_close=not reuse,
         limit=16,
-        socket_factory=guarded_socket,
+        socket_factory=functools.partial(guarded_socket, check=check),
     )
     return aiohttp.ClientSession(
         connector=connector,
@@ -114,6 +119,37 @@ async def fetch(
         session=session,
     )
     return await asyncio.to_thread(_checked, answer)
+
+
+async def fetch_bytes(
+    url: str,
+    *,
+    accept: str,
+    max_bytes: int,
+    timeout_s: float,
+    redirects: int = 5,
+    allowed_hosts: Sequence[str] = (),
+    session: aiohttp.ClientSession | None = None,
+) -> bytes:
+    """Get what is at an address, whatever it is.
+
+    Args:
+        accept: the media types that are wanted, as a header says it.
+        url: as for `fetch`, like all that is not named here.
+
+    Raises:
+        RequestRefused, FetchFailed: as `fetch` does.
+    """
+    answer = await _get(
+        url,
+        max_bytes=max_bytes,
+        timeout_s=timeout_s,
+        redirects=redirects,
+        allowed_hosts=allowed_hosts,
+        session=session,
+        headers={"Accept": accept},
+    )
+    return answer.content
 
 
 async def fetch_newer(

@@ -10,11 +10,15 @@ import asyncio
 import contextlib
 import socket
 import threading
+from collections.abc import Callable
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from service.host.installing.addresses import address_reason, refuse
+from service.model.text import Text
+
+Check = Callable[[str], Text | None]
 
 _MAX_LOOKUPS = 16
 _lookups = threading.BoundedSemaphore(_MAX_LOOKUPS)
@@ -68,10 +72,16 @@ class SystemResolver(AbstractResolver):
 
 
 class GuardedResolver(AbstractResolver):
-    """Passes on what `inner` finds, or refuses the host where any of its addresses is refused."""
+    """Passes on what `inner` finds, or refuses the host where any of its addresses is refused.
 
-    def __init__(self, inner: AbstractResolver | None = None) -> None:
+    Args:
+        inner: looks hosts up.
+        check: says why an address is refused, None where it is not.
+    """
+
+    def __init__(self, inner: AbstractResolver | None = None, check: Check = address_reason) -> None:
         self._inner = inner or SystemResolver()
+        self._check = check
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
@@ -84,7 +94,7 @@ class GuardedResolver(AbstractResolver):
         """
         found = await self._inner.resolve(host, port, family)
         for one in found:
-            reason = address_reason(one["host"])
+            reason = self._check(one["host"])
             if reason is not None:
                 raise refuse(f"{host} ({one['host']})", reason)
         return found
@@ -94,10 +104,10 @@ class GuardedResolver(AbstractResolver):
         await self._inner.close()
 
 
-def guarded_socket(address: aiohttp.AddrInfoType) -> socket.socket:
-    """A socket to connect to `address`, the last point at which a refused one can be stopped."""
+def guarded_socket(address: aiohttp.AddrInfoType, check: Check = address_reason) -> socket.socket:
+    """A socket to connect to `address`, the last point at which one that `check` refuses can be stopped."""
     family, kind, protocol, _, where = address
-    reason = address_reason(str(where[0]))
+    reason = check(str(where[0]))
     if reason is not None:
         raise refuse(str(where[0]), reason)
     return socket.socket(family, kind, protocol)

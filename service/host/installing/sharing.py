@@ -8,13 +8,13 @@ Whatever goes wrong before it is recorded leaves the file and what serves as the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from service.errors import LoadFailed, PlugbayError, PluginNotFound
 from service.host.generation import Generation
-from service.host.history.changeset import Wanted
+from service.host.history.changeset import Link, Wanted
 from service.host.history.journal import Journal
 from service.host.history.revisions import Revisions
 from service.host.installing.candidates import Candidate
@@ -41,7 +41,7 @@ class HelperEdit:
 
     Attributes:
         path: below the plugin folder.
-        content: its new text.
+        content: its new text, or the link that it is to be again, with which nothing can be tried.
         about: the id of the plugin for whose sake it is done, for the record.
         expected: the SHA-256 that it has to have now; anything where it is `None`.
         must_load: whether it is only put in place where all that serve now load with it.
@@ -49,7 +49,7 @@ class HelperEdit:
     """
 
     path: str
-    content: bytes
+    content: bytes | Link
     about: str | None
     expected: str | None
     must_load: bool = True
@@ -121,7 +121,7 @@ class Sharing:
         tried += [one for one in users if one.enabled and one.error is None and one not in tried]
         folders = self._trials.folders()
         try:
-            loaded = await self._load_all(tried, edit, folders) if edit.must_load else []
+            loaded = await self._load_all(tried, edit, folders)
         except BaseException:
             await asyncio.shield(folders.remove())
             raise
@@ -132,8 +132,28 @@ class Sharing:
     async def _load_all(
         self, plugins: Sequence[Plugin], edit: HelperEdit, folders: NewFolders
     ) -> list[_Loaded]:
-        places = asyncio.Semaphore(_AT_ONCE)
-        tasks = [asyncio.ensure_future(self._load(one, edit, folders, places)) for one in plugins]
+        if not edit.must_load or isinstance(edit.content, Link):
+            return []
+        places, contents = asyncio.Semaphore(_AT_ONCE), {edit.path: edit.content}
+        loaded: list[_Loaded] = []
+        try:
+            # First the one for whose sake it is done: of a mistake in the helper itself that one shall tell.
+            for some in (plugins[:1], plugins[1:]):
+                loaded += await self._load_some(some, contents, folders, places)
+        except BaseException:
+            for one in loaded:
+                _drop(one)
+            raise
+        return loaded
+
+    async def _load_some(
+        self,
+        plugins: Sequence[Plugin],
+        contents: Mapping[str, bytes],
+        folders: NewFolders,
+        places: asyncio.Semaphore,
+    ) -> list[_Loaded]:
+        tasks = [asyncio.ensure_future(self._load(one, contents, folders, places)) for one in plugins]
         try:
             return list(await asyncio.gather(*tasks))
         except BaseException:
@@ -145,9 +165,13 @@ class Sharing:
             raise
 
     async def _load(
-        self, plugin: Plugin, edit: HelperEdit, folders: NewFolders, places: asyncio.Semaphore
+        self,
+        plugin: Plugin,
+        contents: Mapping[str, bytes],
+        folders: NewFolders,
+        places: asyncio.Semaphore,
     ) -> _Loaded:
-        candidate = Candidate(plugin.unit, {edit.path: edit.content}, None)
+        candidate = Candidate(plugin.unit, contents, None)
         output = HeldOutput()
         tell = partial(self._kernel.registry.installing, plugin)
         async with places:

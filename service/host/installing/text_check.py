@@ -51,12 +51,16 @@ def ensure_text(content: bytes, *, file: str | None) -> None:
         raise _not_text(file, "是 UTF-16 文本，请以 UTF-8 保存", "it is UTF-16, save it as UTF-8")
     nul = content.find(b"\0")
     if nul >= 0:
-        raise _not_text(file, f"是二进制数据（第 {nul} 字节为 NUL）", f"it is binary, byte {nul} is NUL")
+        place = _place(content, nul)
+        raise _not_text(
+            file, f"是二进制数据（第 {nul} 字节为 NUL）", f"it is binary, byte {nul} is NUL", place
+        )
     if content[:1024].lstrip(b"\xef\xbb\xbf \t\r\n\x0c").startswith(b"<"):
         raise _not_text(
             file,
             "是网页而不是 Python 文件，请使用原始文件（raw）的地址",
             "it is a web page and no Python file, use the address of the raw file",
+            (1, 1),
         )
     encoding = source_encoding(content)
     if encoding is None:
@@ -64,16 +68,17 @@ def ensure_text(content: bytes, *, file: str | None) -> None:
             file,
             "声明了无法使用的编码，请以 UTF-8 保存",
             "it declares an unusable encoding, save it as UTF-8",
+            (1, 1),
         )
     try:
         content.decode(encoding)
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
+        line, column = _place(content, error.start)
         raise _not_text(
             file,
             f"第 {line} 行不是 {encoding} 文本，请以 UTF-8 保存",
             f"line {line} is not {encoding}, save it as UTF-8",
-            line,
+            (line, column),
         ) from None
 
 
@@ -82,7 +87,14 @@ def _declares_nothing(source: bytes) -> bool:
     return not any(b"coding" in line for line in source[:4096].split(b"\n", 2)[:2])
 
 
-def _not_text(file: str | None, zh: str, en: str, line: int | None = None) -> LoadFailed:
+def _place(content: bytes, index: int) -> tuple[int, int]:
+    """The line and the column of a byte, both from 1; the column counts bytes, as what they stand for is not known."""
+    return content.count(b"\n", 0, index) + 1, index - content.rfind(b"\n", 0, index)
+
+
+def _not_text(
+    file: str | None, zh: str, en: str, place: tuple[int | None, int | None] = (None, None)
+) -> LoadFailed:
     name = file or "plugin"
     text = Text(zh=f"{name} 不是 Python 源文件：{zh}", en=f"{name} is no Python source: {en}")
     return LoadFailed(
@@ -92,8 +104,8 @@ def _not_text(file: str | None, zh: str, en: str, line: int | None = None) -> Lo
             type="",
             message=text.zh,
             file=file,
-            line=line,
-            column=None,
+            line=place[0],
+            column=place[1],
             traceback=None,
             generation=None,
             messages=text,

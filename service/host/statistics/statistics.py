@@ -62,7 +62,9 @@ class Statistics:
         busy = self._busy()
         called = set(self._counts.ids())
         known = {str(plugin.identity) for plugin in self._plugins()}
-        self._told = {id: under_way for id, under_way in busy.items() if any(under_way)}
+        for id in called - known:
+            self._counts.forget(id)  # its last calls ended after it was gone
+        self._told = busy
         found: dict[str, PluginStats] = {}
         for id in sorted(known & (called | self._told.keys())):
             total, (running, draining) = self._counts.total(id), busy.get(id, (0, 0))
@@ -103,7 +105,7 @@ class Statistics:
                 for id in busy.keys() | self._told.keys()
                 if busy.get(id, (0, 0)) != self._told.get(id, (0, 0))
             }
-            self._told = {id: under_way for id, under_way in busy.items() if any(under_way)}
+            self._told = busy
             plugins: dict[str, Activity] = {}
             for id in sorted(counts.keys() | changed):
                 count, total = counts.get(id, NOTHING), self._counts.total(id)

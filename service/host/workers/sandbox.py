@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import structlog
+
+from service.errors import PlugbayError
 from service.host.files.sources import Unit
 from service.host.workers.ground import ground_of
 from service.host.workers.peers import Peers
@@ -23,7 +26,24 @@ from service.worker.confinement.policy import Ground, Policy
 from service.worker.confinement.report import Report, probe
 from service.worker.runtime import TEMPORARY_FOLDER
 
+log = structlog.get_logger(__name__)
+
 _DOWNLOADS = "{downloads}"
+
+
+class SandboxIncomplete(PlugbayError):
+    """Plugins cannot be wholly confined, and `sandbox.required` asks for that; the server does not start."""
+
+    code = "sandbox_incomplete"
+
+    def __init__(self, problem: Text) -> None:
+        super().__init__(
+            Text(
+                zh=f"{problem.zh}。sandbox.required 要求完整的限制，因此没有启动；请升级内核，或把它设为 false",
+                en=f"{problem.en}. sandbox.required asks for all of it, so the server does not start; use a newer "
+                "kernel, or set it to false",
+            )
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +147,20 @@ class Sandbox:
             zh="插件没有被完全限制：" + "；".join(one.zh for one in self.missing),
             en="Plugins are not wholly confined: " + "; ".join(one.en for one in self.missing),
         )
+
+    def tell_what_is_missing(self) -> None:
+        """Put each of it into the server's log."""
+        for missing in self.missing:
+            log.warning("sandbox.incomplete", missing=missing.en)
+
+    def require_all(self) -> None:
+        """Do nothing where nothing is missing.
+
+        Raises:
+            SandboxIncomplete
+        """
+        if self.problem is not None:
+            raise SandboxIncomplete(self.problem)
 
     # -- folders -----------------------------------------------------------------------------------------------------
 

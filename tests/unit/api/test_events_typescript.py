@@ -62,6 +62,6 @@ def test_it_is_what_comes_over_the_wire(tmp_path: Path) -> None:
     (tmp_path / "samples.ts").write_text("\n".join(lines), encoding="utf-8")
     found = find_node()
     assert found is not None
-    command = [found[0], TSC, *STRICT, "samples.ts"]
+    command = [str(found[0]), str(TSC), *STRICT, "samples.ts"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=50)
     assert done.returncode == 0, done.stdout

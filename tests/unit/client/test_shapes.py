@@ -51,6 +51,7 @@ PAIRS: dict[Any, Any] = {
     shapes.RevisionFiles: version_messages.RevisionFiles,
     shapes.SearchResult: messages.SearchResult,
     shapes.Task: task.Task,
+    shapes.TaskAnswer: task.TaskAnswer,
     shapes.TaskFailure: task.TaskFailure,
     shapes.Tasks: task_messages.TaskList,
     shapes.TaskStarted: task_messages.SearchStarted,

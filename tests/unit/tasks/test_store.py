@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from pathlib import Path
 
 import msgspec
@@ -30,6 +31,49 @@ async def test_pages_go_on_where_the_last_one_ended_whatever_is_added(world: Wor
     some = await world.store.page(limit=9, statuses=[TaskStatus.COMPLETED], plugin="a")
     assert [one.id for one in some.tasks] == ["t3", "t1"]
     assert (await world.store.page(limit=9, kinds=[TaskKind.SEARCH])).tasks == []
+
+
+async def test_tasks_are_found_by_words_in_whatever_they_are_called(world: World) -> None:
+    address = "https://Example.org/%E5%A4%9C/100%25_a.mp4"
+    await world.store.save(task(1, title="Night Train", plugin_name="http", url=address))
+    await world.store.save(task(2, title="Straße 7", keyword="夜行列车"))
+    await world.store.save(task(3, title="Train", url="magnet:?" + "x" * 3000 + "late"))
+    await world.damage(lambda db: db.execute("UPDATE tasks SET task = x'7bff' WHERE id = 't3'"))
+
+    async def found(words: str, **more: object) -> list[str]:
+        page = await world.store.page(words=words, limit=9, **more)  # type: ignore[arg-type]
+        return [one.id for one in page.tasks]
+
+    assert await found("") == await found("  ") == ["t2", "t1"]
+    assert await found("train NIGHT") == ["t1"]
+    assert await found("ｎｉｇｈｔ") == ["t1"]
+    assert await found("夜") == ["t2", "t1"]
+    assert await found("STRASSE") == ["t2"]
+    assert await found("100%_a http") == ["t1"]
+    assert await found("'%_") == await found("late") == await found("night 7") == []
+    assert await found("夜", statuses=[TaskStatus.FAILED]) == []
+    first = await world.store.page(words="夜", limit=1)
+    assert (first.tasks[0].id, first.next_cursor) == ("t2", "2")
+    rest = await world.store.page(words="夜", limit=1, before=2)
+    assert (rest.tasks[0].id, rest.next_cursor) == ("t1", None)
+    # Whatever is known of it later counts as well.
+    await world.store.save(task(2, title="Other"))
+    assert await found("STRASSE") == [] and await found("other") == ["t2"]
+
+
+async def test_tasks_that_an_older_version_kept_are_found(tmp_path: Path) -> None:
+    async with world(tmp_path) as before:
+        await before.store.save(task(1, title="Night"))
+        await before.store.save(task(2, title="Broken"))
+
+        def older(db: sqlite3.Connection) -> None:
+            db.execute("UPDATE tasks SET task = x'7bff' WHERE id = 't2'")
+            db.execute("DROP TABLE task_words")
+            db.execute("PRAGMA user_version = 3")
+
+        await before.damage(older)
+    async with world(tmp_path) as after:
+        assert [one.id for one in (await after.store.page(words="NIGHT", limit=9)).tasks] == ["t1"]
 
 
 async def test_results_and_checkpoints_survive_and_are_gone_when_it_is_done_again(tmp_path: Path) -> None:

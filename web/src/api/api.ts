@@ -1,6 +1,6 @@
 /** The server's HTTP interface, as far as the page uses it. */
 
-import type { Language, LoadError, Plugin, PluginType, Problem, Snapshot } from './model';
+import type { Language, LoadError, Plugin, Problem, Snapshot } from './model';
 
 /** The server answered with a problem; `status` 0 means that it did not answer at all. */
 export class ApiError extends Error {
@@ -40,28 +40,24 @@ export interface ReloadOutcome {
 export interface DeleteOutcome {
   message: string;
   running_calls: number;
+  /** What can be undone. */
+  change: string | null;
 }
-
-export interface InstallOutcome {
-  plugin_name: string;
-  hot_loaded: boolean;
-  message: string;
-  plugin: Plugin;
-}
-
-export type InstallSource = { kind: 'url'; url: string } | { kind: 'file'; file: File };
 
 export class Api {
   /**
    * @param language asked at every request, so that messages come in the language that is shown
+   * @param signIn has the reader sign in where the server wants that; resolves to whether it was done
    */
   constructor(
     private readonly language: () => Language,
     private readonly fetcher: typeof fetch = (input, init) => fetch(input, init),
+    private readonly signIn: () => Promise<boolean> = () => Promise.resolve(false),
   ) {}
 
+  /** The connection asks this, which has its own way to say that a token is wanted. */
   plugins(signal?: AbortSignal): Promise<Snapshot> {
-    return this.send('GET', '/api/plugins', undefined, signal);
+    return this.sendOnce('GET', '/api/plugins', undefined, signal);
   }
 
   toggle(plugin: Plugin, enabled: boolean): Promise<{ enabled: boolean }> {
@@ -84,47 +80,83 @@ export class Api {
     });
   }
 
-  install(source: InstallSource, type: PluginType, replace: boolean): Promise<InstallOutcome> {
-    if (source.kind === 'url') {
-      const body = { url: source.url, plugin_type: type, ...(replace ? { replace } : {}) };
-      return this.send('POST', '/api/plugins/install', body);
-    }
-    const form = new FormData();
-    form.set('plugin_type', type);
-    if (replace) form.set('replace', 'true');
-    form.set('file', source.file, source.file.name);
-    return this.send('POST', '/api/plugins/install', form);
-  }
-
   /**
-   * Asks the server.
+   * Asks the server; where it wants a token, the reader is asked for that, and then the server once more.
    *
    * @throws ApiError
    */
   async send<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
-    const headers = new Headers({ Accept: 'application/json', 'Accept-Language': this.language() });
-    const init: RequestInit = { method, headers, credentials: 'same-origin', cache: 'no-store' };
-    if (signal !== undefined) init.signal = signal;
-    if (body instanceof FormData) {
-      init.body = body;
-    } else if (body !== undefined) {
-      headers.set('Content-Type', 'application/json');
-      init.body = JSON.stringify(body);
+    return parsed((await this.exchange(method, path, initOf(body, signal))).text) as T;
+  }
+
+  /**
+   * Asks the server, and nobody for a token.
+   *
+   * @throws ApiError
+   */
+  async sendOnce<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
+    return parsed((await this.exchangeOnce(method, path, initOf(body, signal))).text) as T;
+  }
+
+  /**
+   * As `send`, for something that is not JSON, or whose headers count.
+   *
+   * @throws ApiError
+   */
+  async exchange(method: string, path: string, init: RequestInit = {}): Promise<{ text: string; headers: Headers }> {
+    try {
+      return await this.exchangeOnce(method, path, init);
+    } catch (error) {
+      if (!(error instanceof ApiError) || error.status !== 401 || !(await this.signIn())) throw error;
+      return this.exchangeOnce(method, path, init);
     }
+  }
+
+
+  /**
+   * As `exchange`, and asks nobody for a token.
+   *
+   * @throws ApiError
+   */
+  async exchangeOnce(
+    method: string,
+    path: string,
+    init: RequestInit = {},
+  ): Promise<{ text: string; headers: Headers }> {
+    const headers = new Headers(init.headers);
+    headers.set('Accept', 'application/json, text/plain');
+    headers.set('Accept-Language', this.language());
     let response: Response;
     try {
-      response = await this.fetcher(path, init);
+      response = await this.fetcher(path, { ...init, method, headers, credentials: 'same-origin', cache: 'no-store' });
     } catch (cause) {
-      if (signal?.aborted) throw cause;
+      if (init.signal?.aborted) throw cause;
       throw new ApiError({ status: 0, code: 'unreachable', title: '', detail: '' });
     }
     const text = await response.text();
     if (!response.ok) throw new ApiError(problemOf(response, text));
-    return JSON.parse(text) as T;
+    return { text, headers: response.headers };
   }
 }
 
-function pluginPath({ type, name }: Plugin): string {
+function initOf(body: unknown, signal: AbortSignal | undefined): RequestInit {
+  const init: RequestInit = {};
+  if (signal !== undefined) init.signal = signal;
+  if (body instanceof FormData) {
+    init.body = body;
+  } else if (body !== undefined) {
+    init.headers = { 'Content-Type': 'application/json' };
+    init.body = JSON.stringify(body);
+  }
+  return init;
+}
+
+/** 204 has nothing to say. */
+function parsed(text: string): unknown {
+  return text === '' ? undefined : JSON.parse(text);
+}
+
+export function pluginPath({ type, name }: Pick<Plugin, 'type' | 'name'>): string {
   return `/api/plugins/${encodeURIComponent(type)}/${encodeURIComponent(name)}`;
 }
 

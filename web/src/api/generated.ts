@@ -203,13 +203,19 @@ export interface TaskFailure {
   messages: LocalizedText;
 }
 
+/** A plugin that has done its part of a search or a parse, well or not, and how many milliseconds it took. */
+export interface TaskAnswer {
+  plugin: string;
+  ms: number;
+}
+
 /**
  * A task as clients see it.
  *
  * `progress` is 0 to 100, `speed` bytes a second, `eta` seconds, `downloaded` and `total` bytes. `error` is the text
  * of `problem`. `results` is null where a list of tasks or an event leaves them out; `result_count` is how many there
  * are. `resumable`: whether it can be paused, or goes on from a checkpoint. `external_id` is what another program
- * calls the download. `searching` names the plugins that have not answered yet.
+ * calls the download. `searching` names the plugins that have not answered yet, `answered` those that have.
  */
 export interface Task {
   id: string;
@@ -234,6 +240,7 @@ export interface Task {
   result_count: number;
   failures: TaskFailure[];
   searching: string[];
+  answered: TaskAnswer[];
   save_path: string | null;
   metadata: Record<string, unknown>;
   external_id: string | null;

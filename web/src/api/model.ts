@@ -41,6 +41,8 @@ export interface Problem {
   code: string;
   error?: LoadError;
   file?: string;
+  /** Whose load failed, where it is not the plugin that was asked for. */
+  plugin?: string;
   errors?: { field: string; message: string }[];
 }
 

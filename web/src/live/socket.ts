@@ -138,6 +138,8 @@ export class LiveConnection implements LiveTopics {
    * this is done, and whenever the status becomes `live`. It never throws.
    */
   async follow(topic: string): Promise<void> {
+    // What is always subscribed to must outlast the view that also wants it.
+    if (this.topics.includes(topic)) return;
     const wanted = this.followed.get(topic) ?? 0;
     this.followed.set(topic, wanted + 1);
     if (wanted > 0 || !this.subscribed) return;

@@ -3,6 +3,7 @@
  */
 
 import { formatLength } from '../ui/amounts';
+import { secondsOf } from './durations';
 
 export type AddressKind = 'magnet' | 'torrent' | 'nzb' | 'file';
 
@@ -27,28 +28,41 @@ export interface Episode {
   parsed: ParsedUrl[];
 }
 
+export interface Extra {
+  name: string;
+  value: string;
+}
+
 export interface Found {
   /** Its place in the order of arrival, which it keeps. */
   key: number;
   plugin: string;
   title: string;
   url: string;
+  /** Where the page gets its picture: from its own server, or out of the result itself; empty where it has none. */
   thumbnail: string;
   duration: string;
+  /** The duration in seconds; null where it cannot be told. */
+  seconds: number | null;
   platform: string;
   /** Where it lies, of a file on the server. */
   path: string;
   description: string;
+  /** What a parser says besides: `resolution 1080p`. */
+  extras: Extra[];
   addresses: Address[];
   episodes: Episode[];
 }
 
-export const SORTS = ['arrival', 'title', 'plugin'] as const;
-export type Sort = (typeof SORTS)[number];
-
-/** The page's content policy allows no picture from elsewhere, so only those that a result brings along are shown. */
+/** Pictures that results bring along. */
 const PICTURE = /^data:image\/(?:png|jpeg|gif|webp|avif);base64,[a-z0-9+/=]+$/i;
 const PICTURE_MAX = 300_000;
+/** A request may have no longer line. */
+const ADDRESS_MAX = 8_000;
+
+const EXTRAS_MAX = 6;
+const EXTRA_LENGTH = 80;
+const SHOWN_ELSEWHERE = new Set(['plugin', 'name', 'title', 'url', 'thumbnail', 'duration', 'platform', 'description', 'metadata']);
 
 type Fields = Record<string, unknown>;
 
@@ -60,20 +74,37 @@ export function asFound(raw: unknown, key: number): Found {
   return {
     key,
     plugin: text(fields.plugin),
-    title: text(fields.title) || url,
+    // A parser says `name`.
+    title: text(fields.title) || text(fields.name) || url,
     url,
     thumbnail: pictureOf(fields.thumbnail),
     duration: formatLength(fields.duration),
+    seconds: secondsOf(fields.duration),
     platform: text(fields.platform),
     path: text(metadata.path),
     description: text(fields.description),
+    extras: extrasOf(fields),
     addresses: addressesOf(metadata, url),
     episodes: list(metadata.episodes).map(asEpisode).filter((episode) => episode.url || episode.parsed.length > 0),
   };
 }
 
+/** The content policy lets the page ask only its own server for pictures, which fetches those from elsewhere. */
 function pictureOf(value: unknown): string {
-  return typeof value === 'string' && value.length <= PICTURE_MAX && PICTURE.test(value) ? value : '';
+  if (typeof value !== 'string') return '';
+  if (value.length <= PICTURE_MAX && PICTURE.test(value)) return value;
+  const address = value.startsWith('//') ? `https:${value}` : value.trim();
+  if (!/^https?:\/\/[^/]/i.test(address)) return '';
+  const query = new URLSearchParams({ url: address }).toString();
+  return query.length > ADDRESS_MAX ? '' : `/api/thumbnail?${query}`;
+}
+
+function extrasOf(fields: Fields): Extra[] {
+  return Object.entries(fields)
+    .filter(([name]) => !SHOWN_ELSEWHERE.has(name))
+    .map(([name, value]) => ({ name: name.slice(0, EXTRA_LENGTH), value: text(value) }))
+    .filter(({ value }) => value !== '' && value.length <= EXTRA_LENGTH)
+    .slice(0, EXTRAS_MAX);
 }
 
 function asEpisode(raw: unknown, index: number): Episode {
@@ -106,19 +137,6 @@ function addressesOf(metadata: Fields, own: string): Address[] {
   ];
   const seen = new Set(['', own]);
   return found.filter(({ url }) => !seen.has(url) && seen.add(url));
-}
-
-/** The results that have all of `words` somewhere, in the order asked for. */
-export function arranged(results: readonly Found[], words: string, sort: Sort, language: string): Found[] {
-  const wanted = words.toLowerCase().split(/\s+/).filter(Boolean);
-  const kept = results.filter(({ title, description, platform, plugin, url }) => {
-    const all = `${title}\n${description}\n${platform}\n${plugin}\n${url}`.toLowerCase();
-    return wanted.every((word) => all.includes(word));
-  });
-  if (sort === 'arrival') return kept;
-  // Episode 2 comes before episode 10.
-  const { compare } = new Intl.Collator(language, { numeric: true });
-  return kept.sort((a, b) => compare(a[sort], b[sort]) || a.key - b.key);
 }
 
 function text(value: unknown): string {

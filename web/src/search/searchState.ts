@@ -89,6 +89,7 @@ function withTask(state: SearchState, task: Task): SearchState {
   const named = [
     ...(task.plugins ?? []),
     ...task.searching,
+    ...task.answered.map(({ plugin }) => plugin),
     ...task.failures.map(({ plugin }) => plugin),
     ...(state.results.length > 0 && hasEnded(task) ? state.results.map(({ plugin }) => plugin) : []),
   ];
@@ -102,6 +103,8 @@ export interface Part {
   state: 'searching' | 'done' | 'failed';
   count: number;
   failure: TaskFailure | null;
+  /** How long it took; null while it is at work, or where it was stopped. */
+  ms: number | null;
 }
 
 export function partsOf({ task, results, asked }: SearchState): Part[] {
@@ -113,6 +116,7 @@ export function partsOf({ task, results, asked }: SearchState): Part[] {
     const failure = task.failures.find((one) => one.plugin === plugin) ?? null;
     const searching = !hasEnded(task) && task.searching.includes(plugin);
     const state = failure !== null ? 'failed' : searching ? 'searching' : 'done';
-    return { plugin, state, count: counts.get(plugin) ?? 0, failure };
+    const ms = task.answered.find((one) => one.plugin === plugin)?.ms ?? null;
+    return { plugin, state, count: counts.get(plugin) ?? 0, failure, ms };
   });
 }

@@ -2,21 +2,21 @@
 
 import { connectionActivity, refusedActivity } from '../activity/activity';
 import { Api, ApiError } from '../api/api';
-import { Downloads } from '../downloads/downloads.svelte';
-import { isPlugbayEvent, isTaskEvent, type LiveEvent, TOPICS } from '../live/events';
+import { FrameBatch } from '../live/batch';
+import { isPlugbayEvent, type LiveEvent, type PlugbayEvent, TOPICS } from '../live/events';
 import { matches } from '../live/topics';
 import { formatMs } from '../ui/format';
 import { errorMessage, plainError, type Plugin, type Position } from '../api/model';
 import { preferences, t } from '../ui/preferences.svelte';
-import { Search } from '../search/search.svelte';
 import { type ConnectionStatus, DoNotRetry, LiveConnection } from '../live/socket';
+import { PluginsApi } from '../plugins/pluginsApi';
 import { type Action, initialState, type InstallStage, reduce } from '../plugins/state';
+import { noStats, stepAt, withAnswer, withOnly, withStep } from '../plugins/stats';
 import { TaskApi } from '../tasks/taskApi';
-import type { Task, TaskAction } from '../tasks/taskModel';
+import { session } from './session.svelte';
 import { toasts } from '../ui/toasts.svelte';
 
 const TICK_MS = 1_000;
-const COUNTS_MS = 10_000;
 
 /** A view that wants to hear more than of plugins while it is open. */
 export interface Follower {
@@ -28,21 +28,27 @@ export interface Follower {
 
 export class Dashboard {
   state = $state.raw(initialState);
+  /** Calls and errors; they move while a view watches them. */
+  stats = $state.raw(noStats);
   connection = $state.raw<ConnectionStatus>({ kind: 'connecting' });
   /** Tries that failed since the connection last stood; it does not go back and forth with every try. */
   failures = $state(0);
   /** Milliseconds since the epoch, every second. */
   now = $state(Date.now());
+  /** The step of `stats` that charts end with. */
+  readonly statsStep = $derived(stepAt(this.stats, this.now));
   /** Plugins with an action of this page under way. */
   acting = $state.raw<ReadonlySet<string>>(new Set());
   reloadingAll = $state(false);
 
-  readonly api = new Api(() => preferences.language);
+  readonly api = new Api(() => preferences.language, undefined, () => session.ask());
+  readonly plugins = new PluginsApi(this.api);
   readonly tasks = new TaskApi(this.api);
-  readonly search: Search;
-  readonly downloads: Downloads;
+  /** The search that was looked at last; null where none is to be gone back to. */
+  lastSearch = $state<string | null>(null);
   private readonly live: LiveConnection;
   private readonly followers = new Set<Follower>();
+  private readonly arrived = new FrameBatch<LiveEvent>((events) => this.receive(events));
 
   constructor(socketUrl: string) {
     this.live = new LiveConnection(socketUrl, TOPICS, {
@@ -50,20 +56,13 @@ export class Dashboard {
       probe: async () => {
         await this.ask();
       },
-      event: (event) => {
-        for (const follower of this.followers) {
-          if (follower.topics.some((topic) => matches(topic, event.subject))) follower.event(event);
-        }
-        if (isPlugbayEvent(event)) this.dispatch({ kind: 'event', event });
-        if (!isTaskEvent(event)) return;
-        this.search.receive(event);
-        this.downloads.receive(event);
-      },
+      event: (event) => this.arrived.add(event),
       status: (status) => {
+        this.arrived.flush();
         this.connection = status;
+        if (status.kind === 'stopped' && status.reason === 'sign_in') void session.ask();
         if (status.kind !== 'connecting') this.failures = status.kind === 'waiting' ? status.attempt : 0;
         if (status.kind !== 'live') return;
-        void this.refreshTasks();
         for (const follower of this.followers) follower.caughtUp();
       },
       resumed: (how, replayed) => {
@@ -71,8 +70,6 @@ export class Dashboard {
         this.dispatch({ kind: 'activity', activity: connectionActivity(kind, replayed, new Date()) });
       },
     });
-    this.search = new Search(this.tasks, this.live);
-    this.downloads = new Downloads(this.tasks, this.live);
   }
 
   /** Starts the connection and the clock. Returns what ends both. */
@@ -80,7 +77,6 @@ export class Dashboard {
     const clock = setInterval(() => {
       this.now = Date.now();
     }, TICK_MS);
-    const counts = setInterval(() => void this.refreshCounts(), COUNTS_MS);
     const wake = (): void => {
       if (document.visibilityState === 'visible') this.live.retryNow();
     };
@@ -89,7 +85,6 @@ export class Dashboard {
     this.connect();
     return () => {
       clearInterval(clock);
-      clearInterval(counts);
       window.removeEventListener('online', wake);
       document.removeEventListener('visibilitychange', wake);
       this.live.close();
@@ -113,6 +108,18 @@ export class Dashboard {
       if (!this.followers.delete(follower)) return;
       for (const topic of follower.topics) this.live.unfollow(topic);
     };
+  }
+
+  /** Keeps `stats` up to date until the function that this returns is called. */
+  watchStats(): () => void {
+    return this.follow({
+      topics: ['stats'],
+      event: (event) => {
+        if (event.type !== 'plugbay.stats') return;
+        this.stats = withOnly(withStep(this.stats, event.data, Date.now()), this.state.plugins);
+      },
+      caughtUp: () => void this.refreshStats(),
+    });
   }
 
   async toggle(plugin: Plugin, enabled: boolean): Promise<void> {
@@ -151,11 +158,27 @@ export class Dashboard {
     }
   }
 
+  /** Deletes a plugin, and offers to take that back. */
   async remove(plugin: Plugin, purge: boolean): Promise<void> {
     await this.act(plugin, async () => {
-      const { message, running_calls } = await this.api.remove(plugin, purge);
-      toasts.add('good', message, running_calls > 0 ? t('toast.running', { n: running_calls }) : '');
+      const { message, running_calls, change } = await this.api.remove(plugin, purge);
+      const text = running_calls > 0 ? `${plugin.id} · ${t('toast.running', { n: running_calls })}` : plugin.id;
+      // What had the focus is gone with the plugin's row, so the way back gets it.
+      const undo = { label: t('toast.undo'), run: () => void this.undo(change ?? ''), focus: true };
+      toasts.add('good', message, text, change ? undo : null);
     });
+  }
+
+  /** Takes back a change; what it did and why that cannot be undone any more is told. */
+  async undo(change: string): Promise<void> {
+    try {
+      const undone = await this.plugins.undo(change);
+      const { plugin, summary } = undone.change;
+      toasts.add('good', undone.message, plugin === null ? summary : `${plugin} · ${summary}`);
+      await this.catchUp();
+    } catch (error) {
+      this.report(error);
+    }
   }
 
   /** Ends the line of an install that this page asked for: the server announces only what goes well. */
@@ -179,25 +202,6 @@ export class Dashboard {
   async download(url: string, title: string, plugin: string | null = null): Promise<void> {
     const task = await this.tasks.download(url, title, plugin);
     toasts.add('good', t('download.added'), task.title || task.url || '');
-    await this.catchUpTasks();
-  }
-
-  async actOnDownload(task: Task, action: TaskAction): Promise<void> {
-    try {
-      await this.downloads.act(task, action);
-    } catch (error) {
-      this.report(error);
-    }
-    await this.catchUpTasks();
-  }
-
-  private async catchUpTasks(): Promise<void> {
-    if (this.connection.kind !== 'live') await this.refreshTasks();
-  }
-
-  /** Nothing of tasks is replayed after a cut, so they are asked for again. */
-  private async refreshTasks(): Promise<void> {
-    await Promise.all([this.search.refresh(), this.downloads.refresh()]);
   }
 
   private async act(plugin: Plugin, action: () => Promise<void>): Promise<void> {
@@ -224,18 +228,31 @@ export class Dashboard {
     this.state = reduce(this.state, action);
   }
 
+  /** What has come since the last frame: views are drawn once for all of it. */
+  private receive(events: readonly LiveEvent[]): void {
+    const ofPlugins: PlugbayEvent[] = [];
+    for (const event of events) {
+      for (const follower of this.followers) {
+        if (follower.topics.some((topic) => matches(topic, event.subject))) follower.event(event);
+      }
+      if (isPlugbayEvent(event)) ofPlugins.push(event);
+    }
+    if (ofPlugins.length > 0) this.dispatch({ kind: 'events', events: ofPlugins });
+  }
+
   private async snapshot(): Promise<Position> {
     const snapshot = await this.ask();
+    // What came before it must not be applied to it.
+    this.arrived.flush();
     this.dispatch({ kind: 'snapshot', snapshot });
     return { epoch: snapshot.epoch, seq: snapshot.seq };
   }
 
-  private async refreshCounts(): Promise<void> {
-    if (document.visibilityState !== 'visible' || this.connection.kind !== 'live') return;
+  private async refreshStats(): Promise<void> {
     try {
-      this.dispatch({ kind: 'counts', snapshot: await this.api.plugins() });
+      this.stats = withOnly(withAnswer(await this.plugins.stats(), Date.now()), this.state.plugins);
     } catch {
-      // The connection notices by itself when the server is gone; numbers of calls can wait.
+      // Charts are worth no alarm: the connection tells by itself when the server is gone.
     }
   }
 

@@ -1,9 +1,19 @@
 /** Tasks as the server describes them, as far as the page reads them. */
 
-import type { Task, TaskFailure, TaskStatus } from '../api/generated';
+import type { Task, TaskFailure, TaskKind, TaskStatus } from '../api/generated';
 import type { Language } from '../api/model';
 
-export { type Task, TASK_STATUSES, type TaskFailure, type TaskProblem, type TaskStatus } from '../api/generated';
+export {
+  type Task,
+  TASK_STATUSES,
+  type TaskFailure,
+  type TaskKind,
+  type TaskProblem,
+  type TaskStatus,
+} from '../api/generated';
+
+/** In the order in which a reader chooses between them. */
+export const KINDS_IN_ORDER = ['download', 'search', 'parse'] as const satisfies readonly TaskKind[];
 
 export interface TaskPage {
   tasks: Task[];
@@ -34,16 +44,23 @@ export function failureMessage(failure: TaskFailure, language: Language): string
   return failure.messages?.[language] ?? failure.message;
 }
 
-/** What can be done with a download as it stands now. */
+/** How many milliseconds it took; null where it has not ended. */
+export function tookMs({ started_at, completed_at }: Task): number | null {
+  if (started_at === null || completed_at === null) return null;
+  return Math.max(0, Date.parse(completed_at) - Date.parse(started_at));
+}
+
+/** What can be done with a task as it stands now. */
 export type TaskAction = 'pause' | 'resume' | 'retry' | 'cancel';
 
 export function actionsOf(task: Task): TaskAction[] {
+  const canPause = task.kind === 'download';
   switch (task.status) {
     case 'pending':
-      return ['pause', 'cancel'];
+      return canPause ? ['pause', 'cancel'] : ['cancel'];
     case 'running':
     case 'downloading':
-      return task.resumable || task.external_id !== null ? ['pause', 'cancel'] : ['cancel'];
+      return canPause && (task.resumable || task.external_id !== null) ? ['pause', 'cancel'] : ['cancel'];
     case 'paused':
       return ['resume', 'cancel'];
     case 'failed':

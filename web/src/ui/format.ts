@@ -47,3 +47,9 @@ export function formatFull(at: string, language: Language): string {
   if (Number.isNaN(date.getTime())) return at;
   return date.toLocaleString(LOCALES[language], { dateStyle: 'medium', timeStyle: 'medium' });
 }
+
+/** The day of a time, `27 Nov 2026`. */
+export function formatDay(at: string, language: Language): string {
+  const date = new Date(at);
+  return Number.isNaN(date.getTime()) ? at : date.toLocaleDateString(LOCALES[language], { dateStyle: 'medium' });
+}

@@ -202,6 +202,11 @@ async def test_hidden_passwords_follow_their_entry() -> None:
     edited = {"servers": [{**a, "name": "c"}, b]}
     assert (await check(PLAIN, edited, stored)).values["servers"][0] == {"name": "c", "key": "ka"}
     assert await wrong(PLAIN, {"servers": [{**b, "name": "c"}]}, stored) == ["servers[0]"]
+    # Clients are shown the defaults of an entry, too, and send them back.
+    first, second = mask(PLAIN, with_defaults(FIELDS, stored))["servers"]
+    assert (await check(PLAIN, {"servers": [second]}, stored)).values["servers"][0]["key"] == "kb"
+    turned = (await check(PLAIN, {"servers": [second, first]}, stored)).values["servers"]
+    assert turned == [{"name": "b", "key": "kb", "weight": 1}, {"name": "a", "key": "ka", "weight": 1}]
     twins = {"servers": [{"name": "a", "key": "k1"}, {"name": "a", "key": "k2"}]}
     assert await wrong(PLAIN, {"servers": [a]}, twins) == ["servers[0]"]
 

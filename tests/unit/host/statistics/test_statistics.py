@@ -141,6 +141,7 @@ def test_a_plugin_that_is_gone_leaves_nothing() -> None:
     assert world.statistics.plugins() == {}
     world.counts.count("search/gone", "ok", 0.001)
     assert world.statistics.plugins() == {}, "only what is listed is told of"
+    assert not list(world.counts.ids())
 
 
 def test_loads_are_kept_as_they_end() -> None:

@@ -1,18 +1,20 @@
 import { describe, expect, it } from 'vitest';
-import { type DownloadsAction, type DownloadsState, noDownloads, reduceDownloads } from '../src/downloads/downloadsState';
+import { emptyList, fits, reduceTaskList, type TaskListAction, type TaskListState, type TaskQuery } from '../src/tasks/taskListState';
 import type { Task } from '../src/tasks/taskModel';
 import { task } from './sample';
+
+const DOWNLOADS: TaskQuery = { kinds: ['download'], status: 'all', words: '' };
 
 /** A download that was begun in that second. */
 const at = (second: number, changes: Partial<Task> = {}): Task =>
   task({ id: `d${second}`, created_at: `2026-11-22T12:00:${String(second).padStart(2, '0')}.000Z`, ...changes });
-const event = (one: Task): DownloadsAction => ({ kind: 'event', task: one });
+const event = (one: Task): TaskListAction => ({ kind: 'event', task: one });
 const page = (tasks: Task[], next_cursor: string | null = null): { tasks: Task[]; next_cursor: string | null } => ({
   tasks,
   next_cursor,
 });
-const run = (...actions: DownloadsAction[]): DownloadsState => actions.reduce(reduceDownloads, noDownloads);
-const ids = (state: DownloadsState): string[] => state.tasks.map(({ id }) => id);
+const run = (...actions: TaskListAction[]): TaskListState => actions.reduce(reduceTaskList, emptyList(DOWNLOADS));
+const ids = (state: TaskListState): string[] => state.tasks.map(({ id }) => id);
 
 describe('the list of downloads', () => {
   it('has the newest first, wherever it hears of them', () => {
@@ -77,16 +79,16 @@ describe('the list of downloads', () => {
 });
 
 describe('a filter', () => {
-  const failed: DownloadsAction = { kind: 'filter', filter: 'failed' };
+  const failed: TaskListAction = { kind: 'query', query: { ...DOWNLOADS, status: 'failed' } };
 
   it('begins with nothing', () => {
-    expect(run(event(at(1)), failed)).toEqual({ ...noDownloads, filter: 'failed' });
+    expect(run(event(at(1)), failed)).toEqual(emptyList({ ...DOWNLOADS, status: 'failed' }));
   });
 
   it('lets downloads come and go as their status changes', () => {
     const one = run(failed, event(at(1, { status: 'downloading' })), event(at(1, { status: 'failed' })));
     expect(ids(one)).toEqual(['d1']);
-    expect(ids(reduceDownloads(one, event(at(1, { status: 'pending' }))))).toEqual([]);
+    expect(ids(reduceTaskList(one, event(at(1, { status: 'pending' }))))).toEqual([]);
   });
 
   it('counts also for what was told while a page was under way', () => {
@@ -100,7 +102,32 @@ describe('a filter', () => {
   });
 
   it('takes a download that was handed over for a completed one', () => {
-    const state = run({ kind: 'filter', filter: 'completed' }, event(at(1, { status: 'handed_over' })));
+    const state = run({ kind: 'query', query: { ...DOWNLOADS, status: 'completed' } }, event(at(1, { status: 'handed_over' })));
     expect(ids(state)).toEqual(['d1']);
+  });
+});
+
+describe('words', () => {
+  const called = at(1, {
+    title: 'Night Train',
+    plugin_name: 'http',
+    url: 'https://Example.org/%E5%A4%9C.mp4',
+  });
+
+  it.each([
+    ['', true],
+    ['night  TRAIN', true],
+    ['ｎｉｇｈｔ', true],
+    ['夜 http', true],
+    ['example.org/%e5', true],
+    ['night day', false],
+  ])('%j of what a task is called: %j', (words, expected) => {
+    expect(fits(called, { ...DOWNLOADS, words })).toBe(expected);
+  });
+
+  it('may be of any kind', () => {
+    expect(fits(at(1, { kind: 'parse' }), { ...DOWNLOADS, kinds: [] })).toBe(true);
+    expect(fits(at(1, { kind: 'parse' }), { ...DOWNLOADS, kinds: ['search', 'parse'] })).toBe(true);
+    expect(fits(at(1, { kind: 'parse' }), DOWNLOADS)).toBe(false);
   });
 });

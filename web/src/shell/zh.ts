@@ -1,0 +1,32 @@
+/** The words of the page's frame that are not in the first dictionary, in Chinese. */
+export const zh = {
+  'signin.dialog': '请重新登录',
+  'signin.dialog.text': '登录已失效：令牌已更换，或在别处退出了登录。页面保持原样，已填写的内容都在；登录后，刚才的操作会接着完成。',
+  'signin.token': '访问令牌',
+  'signin.submit': '登录',
+  'signin.submitting': '正在登录…',
+  'signin.show': '显示令牌',
+  'signin.empty': '请输入令牌',
+  'signin.wrong': '令牌不正确，请核对后重试。',
+  'signin.where': '令牌就是设置 server.token 的值；没有设置时，保存在服务器主目录的 data/token 文件中。',
+  'signin.address': '也可以打开服务器启动时打印的登录地址：',
+  'signin.later': '暂不登录',
+  'signin.done': '已登录',
+
+  'banner.slow': '服务器响应很慢，正在继续等待。这里显示的是此前的状态。',
+  'banner.signedOut': '尚未登录，实时更新已停止。这里显示的是此前的状态。',
+  'banner.signIn': '登录',
+  'banner.refused': '服务器拒绝了连接：{detail}',
+
+  'panel.open': '连接详情',
+  'panel.connecting': '正在连接服务器。如果迟迟连不上，请检查网络，或确认服务器是否在运行。',
+  'panel.live': '实时更新中。磁盘上或别人在页面上的任何改动，都会立即显示在这里。',
+  'panel.waiting': '与服务器的连接断开了。页面会自动重连，并补上断开期间的变化，无需刷新。',
+  'panel.signIn': '服务器要求登录，实时更新已停止。登录后会自动恢复。',
+  'panel.refused': '服务器拒绝了连接，页面不再自动重试。请先按下面的原因处理，再重新连接。',
+  'panel.server': '服务器',
+  'panel.since': '状态始于',
+  'panel.next': '下次重试',
+  'panel.next.value': '{seconds} 秒后（第 {attempt} 次）',
+  'panel.reason': '原因',
+} as const;
