@@ -122,8 +122,11 @@ class Sandbox:
         self._make_own(place.data_dir)
         read, write = (list(self._folders(allowed[key], config)) for key in ("read", "write"))
         for folder in write:
-            with contextlib.suppress(OSError):  # the plugin is told that it is not there
+            with contextlib.suppress(
+                OSError
+            ):  # the plugin is told that it is not there, or may not be written to
                 folder.mkdir(parents=True, exist_ok=True)
+                self._hand_over(folder)
         if place.unit.type is PluginType.DOWNLOAD:
             write.append(self._downloads_dir)
         network = allowed["network"]
@@ -173,6 +176,12 @@ class Sandbox:
                 yield from (_expanded(one).absolute() for one in _named_in(config.get(name[1:-1])))
             else:
                 yield self._home / _expanded(name)
+
+    def _hand_over(self, folder: Path) -> None:
+        """Give a folder of this home to the user of plugins, where that one cannot pass over modes."""
+        user = self.ground.user
+        if user is not None and not self.ground.capabilities and folder.is_relative_to(self._home):
+            os.lchown(folder, user, user)
 
     def _make_own(self, folder: Path) -> None:
         temporary = folder / TEMPORARY_FOLDER
