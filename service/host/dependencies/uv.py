@@ -10,9 +10,7 @@ environment, or to a project file that happens to lie about, does not.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -20,7 +18,7 @@ from pathlib import Path
 import uv
 
 from service.host.dependencies.running import Ended, Programs
-from service.worker.confinement.policy import Policy
+from service.host.dependencies.uv_policy import allowed, usual_cache
 
 LOCK_NAME = "pylock.toml"
 SET_NAME = "set"
@@ -29,9 +27,6 @@ _REQUIREMENTS_NAME = "plugin-requirements.in"
 _NICE = 15
 _RETRIES = 2
 _MOST_SILENT_SECONDS = 8.0
-
-# In a variable: paths, alone, in a list, or as addresses of files.
-_PATHS = re.compile(r"(?:^|file://|[\s:;,])(/[^\s:;,]+)")
 
 _SYSTEM_CERTIFICATES = (
     Path("/etc/ssl/certs/ca-certificates.crt"),  # Debian, Arch
@@ -164,47 +159,9 @@ def environment(
     # As pip does: who trusts a proxy or a mirror of their own has told the system so, not each program.
     if any(file.exists() for file in _SYSTEM_CERTIFICATES):
         kept.setdefault("UV_SYSTEM_CERTS", "1")
-    if "UV_CACHE_DIR" not in kept and not _usable(_usual_cache(kept)):
+    if "UV_CACHE_DIR" not in kept and not _usable(usual_cache(kept)):
         kept["UV_CACHE_DIR"] = str(own_cache)
     return kept
-
-
-def allowed(variables: Mapping[str, str], program: str) -> Policy:
-    """What uv may do with these variables, besides what it does in its own folder. Looks at the disk.
-
-    It reads what its own variables name, such as a configuration file, certificates or a folder of wheels.
-    """
-    cache = Path(variables["UV_CACHE_DIR"]) if "UV_CACHE_DIR" in variables else _usual_cache(variables)
-    if cache is not None:
-        with contextlib.suppress(OSError):  # uv says so better
-            cache.mkdir(parents=True, exist_ok=True)
-    home = _home()
-    read = [Path("/etc/uv"), Path("/etc/xdg/uv")]
-    if home is not None:
-        read += [home / ".netrc", home / ".config" / "uv", home / ".local" / "share" / "uv"]
-    for name, value in variables.items():
-        if name.startswith(("UV_", "SSL_", "NETRC", "XDG_CONFIG_HOME")):
-            read += [Path(one) for one in _PATHS.findall(value)]
-    return Policy(
-        run=(str(Path(program).resolve().parent),),
-        read=tuple(str(path) for path in read if path.exists()),
-        own=(str(cache),) if cache is not None else (),
-    )
-
-
-def _home() -> Path | None:
-    try:
-        return Path.home()
-    except RuntimeError:
-        return None
-
-
-def _usual_cache(variables: Mapping[str, str]) -> Path | None:
-    base = variables.get("XDG_CACHE_HOME", "")
-    if base.startswith("/"):
-        return Path(base) / "uv"
-    home = _home()
-    return home / ".cache" / "uv" if home is not None else None
 
 
 def _usable(folder: Path | None) -> bool:
