@@ -29,7 +29,7 @@ from service.worker.stalls import StallWatch
 
 _STOP_GRACE_SECONDS = 0.5
 # In the plugin's own folder.
-TEMPORARY_FOLDER = ".tmp"
+TEMPORARY_FOLDER = ".temporary"
 # Taken now: what a plugin imports may put others in their place.
 _dumps, _loads = json.dumps, json.loads
 
