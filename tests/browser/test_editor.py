@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Locator, expect
@@ -147,6 +149,9 @@ async def test_a_file_that_changes_on_disk_is_followed_or_asked_about(
     server.save("search/shared_plugin.py", search_plugin("shared", "2.0.0"))
     await expect(desk.text).to_contain_text("2.0.0")
     await desk.has_come_to("followed")
+    server.save("search/shared_plugin.py", search_plugin("shared", "2.0.1") + "def (:\n")
+    await expect(desk.status).to_contain_text("The file on disk does not load: SyntaxError")
+    await expect(desk.page.locator(".cm-mark")).to_be_visible()
 
     await desk.write(search_plugin("shared", "2.1.0") + "# mine\n")
     await expect(desk.status).to_have_text("Changes not saved")
@@ -198,6 +203,19 @@ async def test_of_two_editors_the_second_is_told_who_was_first(server: Server, o
     await banner.get_by_role("button", name="Take the one on disk").click()
     await expect(other.text).to_contain_text("1.0.1")
     await expect(other.status).to_have_text("As on disk")
+
+    # At the same moment: one of them is the first, and nothing of the other's is lost.
+    await one.write(search_plugin("both", "1.1.1"))
+    await other.write(search_plugin("both", "1.1.2"))
+    await asyncio.gather(one.save(), other.save())
+    refused = 0
+    for desk, version in ((one, "1.1.1"), (other, "1.1.2")):
+        told = desk.page.get_by_role("alert").filter(has_text="yours is not saved")
+        saved = desk.status.filter(has_text="serving generation 3")
+        await expect(told.or_(saved)).to_be_visible()
+        await expect(desk.text).to_contain_text(version)
+        refused += await told.count()
+    assert refused == 1
 
 
 @pytest.mark.usefixtures("shared_server")
