@@ -121,14 +121,13 @@ class Sandbox:
         """
         self._make_own(place.data_dir)
         read, write = (list(self._folders(allowed[key], config)) for key in ("read", "write"))
-        for folder in write:
-            with contextlib.suppress(
-                OSError
-            ):  # the plugin is told that it is not there, or may not be written to
-                folder.mkdir(parents=True, exist_ok=True)
-                self._hand_over(folder)
         if place.unit.type is PluginType.DOWNLOAD:
             write.append(self._downloads_dir)
+        for folder in write:
+            # Where it cannot be had, the plugin's log says so, or the plugin does.
+            with contextlib.suppress(OSError):
+                folder.mkdir(parents=True, exist_ok=True)
+                self._hand_over(folder)
         network = allowed["network"]
         if isinstance(network, list):
             network = tuple(sorted({*network} - self._own_ports))
