@@ -114,6 +114,8 @@ class Loader:
             granted = asked
         lease = await self._lease(snapshot, number, declared, on_progress)
         try:
+            if lacks := permissions.lacking(asked, granted):
+                on_output(_lacking(lacks))
             allowed = permissions.allowed(asked, granted)
             generation = await self._load(snapshot, config, number, on_output, declared, lease, allowed)
             generation.asked = asked
@@ -297,6 +299,15 @@ class Loader:
     async def _remember_modules(self, site: Path) -> None:
         if site != SERVER_SITE:
             await self._environments.remember_modules(site.name, self._templates.modules(site))
+
+
+def _lacking(lacks: Mapping[str, Any]) -> bytes:
+    """A line for the plugin's log about what it asks for in vain."""
+    told = ", ".join(f"{key} {value}" for key, value in lacks.items())
+    return (
+        f"<4>它申请了未获准的权限（{told}），因此在没有这些权限的情况下运行；重新安装时可以授予 / "
+        f"it asks for what was not granted ({told}) and runs without; an install can grant it\n"
+    ).encode()
 
 
 def _may_be_of_the_fork(error: LoadError) -> bool:

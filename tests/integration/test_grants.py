@@ -67,6 +67,8 @@ async def test_a_newer_version_runs_with_what_was_granted_before(live: Live, fil
         "granted": {"network": False, "read": [str(films)]},
         "lacking": {"network": True, "write": [str(films)]},
     }
+    logged = (await live.get("/api/plugins/search/growing/logs?lines=50")).body["lines"]
+    assert [one for one in logged if one["level"] == "warning" and "not granted" in one["message"]]
     assert await attempt(live, "growing", "socket.socket()") == "EPERM"
     assert await attempt(live, "growing", "writes(films + '/night')", films=str(films)) == "EACCES"
     assert await attempt(live, "growing", "reads(films + '/night')", films=str(films)) == "a film"
