@@ -184,7 +184,7 @@ async def tried(as_user: str, listener: int) -> AsyncIterator[Tried]:
         python = sys.executable
         if as_user == "ordinary user" and os.geteuid() == 0:
             python = _as_nobody(home)
-        environ = environment(A_SECRET="x", HOME=str(home))
+        environ = environment(A_SECRET="x", HOME=str(home), PLUGBAY_SERVER__TOKEN=TOKEN)
         async with running_server(home, environ=environ, python=python) as server, connected(server) as live:
             await ready(live)
             neighbour = int(await attempt(live, "neighbour", "os.getpid()"))
@@ -310,6 +310,13 @@ async def test_a_plugin_is_kept_from_the_servers_own_api(tried: Tried, how: str)
     url = f"{tried.live.server.url}/api/plugins"
     came = await attempt(tried.live, "tries", OWN_PORT[how], AWAY, url=url, **tried.names)
     assert "403" in came
+
+
+async def test_who_has_the_token_is_let_in(tried: Tried) -> None:
+    url = f"{tried.live.server.url}/api/plugins"
+    ask = "urllib.request.urlopen(urllib.request.Request(url, headers={'Authorization': 'Bearer ' + token})).status"
+    assert await attempt(tried.live, "tries", ask, url=url, token=TOKEN) == "200"
+    assert "403" in await attempt(tried.live, "tries", ask, url=url, token=TOKEN + "x")
 
 
 async def test_of_a_list_of_ports_the_servers_own_is_left_out(tried: Tried) -> None:
