@@ -22,6 +22,7 @@ from service.api.access_log import AccessLog, protocol_logger
 from service.api.body import BodyLimits
 from service.api.door import Door
 from service.api.protocol import Runner
+from service.api.rotation import Rotation
 from service.api.server import add_api
 from service.api.task_problems import task_problem
 from service.api.token import made_token
@@ -92,10 +93,11 @@ def build_app(settings: Settings, home: Path) -> web.Application:
         listen_host=server.host,
         allowed_hosts=list(server.allowed_hosts),
         allowed_origins=list(server.allowed_origins),
-        token=server.token or made_token(home, server.host, server.allowed_hosts),
+        token=server.token or made_token(home, server.host, server.allowed_hosts, server.trusted_proxies),
+        trusted_proxies=list(server.trusted_proxies),
     )
     for resource in (
-        _events(settings),
+        _events(settings, home),
         _config(home),
         _store(home),
         _history(settings, home),
@@ -116,11 +118,14 @@ def build_app(settings: Settings, home: Path) -> web.Application:
             upload_bytes=settings.limits.upload_mib * _MIB,
         ),
         version=__version__,
+        installs_a_minute=settings.limits.installs_per_minute,
     )
     return app
 
 
-def _events(settings: Settings) -> Resource:
+def _events(settings: Settings, home: Path) -> Resource:
+    token_home = home if settings.server.token is None else None
+
     async def context(app: web.Application) -> AsyncIterator[None]:
         live = settings.live
         events = EventLog(
@@ -136,6 +141,7 @@ def _events(settings: Settings) -> Resource:
             ),
         )
         app[keys.EVENT_LOG], app[keys.HUB] = events, hub
+        app[keys.ROTATION] = Rotation(app[keys.DOOR], token_home, hub, events)
         runner = asyncio.create_task(hub.run(), name="live events")
         yield
         await hub.close()

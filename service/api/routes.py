@@ -106,6 +106,7 @@ ROUTES: tuple[Route, ...] = (
         upload=Upload,
         response=(messages.Installed, messages.Plan),
         errors=(
+            "too_many_installs",
             "url_refused",
             "plugin_exists",
             "plugin_invalid",

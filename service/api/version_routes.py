@@ -120,7 +120,7 @@ VERSION_ROUTES: tuple[Route, ...] = (
         body=messages.InstallByUrl,
         upload=Upload,
         response=(version_messages.Checked,),
-        errors=(*_FETCH_ERRORS, *_INSTALL_ERRORS),
+        errors=("too_many_installs", *_FETCH_ERRORS, *_INSTALL_ERRORS),
     ),
     Route(
         method="GET",
@@ -144,6 +144,7 @@ VERSION_ROUTES: tuple[Route, ...] = (
             "locally_modified",
             "origin_changed",
             "no_origin",
+            "too_many_installs",
             *_FETCH_ERRORS,
             *_INSTALL_ERRORS,
         ),

@@ -19,6 +19,7 @@ from service.api import keys
 from service.api.body import BodyLimits
 from service.api.door import Door
 from service.api.protocol import Runner
+from service.api.rotation import Rotation
 from service.api.server import add_api
 from service.api.task_problems import task_problem
 from service.errors import PlugbayError, PluginDisabled, PluginNotFound
@@ -389,6 +390,7 @@ async def running_api(
         version="1.2.3",
         front_end=front_end,
     )
+    app[keys.ROTATION] = Rotation(app[keys.DOOR], front_end, app[keys.HUB], log)
     caller.count = app[keys.METRICS].count_call
     plugins: Any = registry
     app[keys.STATISTICS] = Statistics(
