@@ -15,8 +15,8 @@ _MAX_LENGTH = 2000
 
 
 def is_page(path: str) -> bool:
-    """Whether a path (decoded, from its first slash on) is that of a page."""
-    return path[1:].partition("/")[0] not in _NOT_PAGES
+    """Whether a path (decoded, from its first slash on) is that of a page. None has a line break or the like in it."""
+    return path.isprintable() and path[1:].partition("/")[0] not in _NOT_PAGES
 
 
 def address_of(request: web.BaseRequest) -> str:

@@ -77,6 +77,7 @@ def replace_token(home: Path) -> str:
         OSError: the disk refuses; the token is as it was.
     """
     path = home / TOKEN_FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
     token = secrets.token_urlsafe(_TOKEN_BYTES)
     temporary = _written(path, token)
     try:

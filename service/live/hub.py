@@ -158,7 +158,7 @@ class Hub:
     def sign_out(self, client: Client | None = None) -> None:
         """End the connection of a client that came in by a token that is void now; of all of them, where none is given.
 
-        What was published before goes to them first, as far as they read.
+        What they have not got by then they get when they come back with the new token.
         """
         for one in [client] if client is not None else list(self._clients):
             if one.by_token:

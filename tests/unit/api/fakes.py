@@ -350,6 +350,7 @@ async def running_api(
     json_bytes: int = 64 * 1024,
     upload_bytes: int = 256 * 1024,
     logger: logging.Logger = web_logger,
+    token_is_set: bool = False,
     **door_changes: Any,
 ) -> AsyncIterator[Api]:
     app = web.Application()
@@ -390,7 +391,7 @@ async def running_api(
         version="1.2.3",
         front_end=front_end,
     )
-    app[keys.ROTATION] = Rotation(app[keys.DOOR], front_end, app[keys.HUB], log)
+    app[keys.ROTATION] = Rotation(app[keys.DOOR], None if token_is_set else front_end, app[keys.HUB], log)
     caller.count = app[keys.METRICS].count_call
     plugins: Any = registry
     app[keys.STATISTICS] = Statistics(
