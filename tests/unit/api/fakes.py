@@ -351,6 +351,7 @@ async def running_api(
     upload_bytes: int = 256 * 1024,
     logger: logging.Logger = web_logger,
     token_is_set: bool = False,
+    installs_a_minute: int = 60,
     **door_changes: Any,
 ) -> AsyncIterator[Api]:
     app = web.Application()
@@ -390,6 +391,7 @@ async def running_api(
         limits=BodyLimits(json_bytes=json_bytes, upload_bytes=upload_bytes),
         version="1.2.3",
         front_end=front_end,
+        installs_a_minute=installs_a_minute,
     )
     app[keys.ROTATION] = Rotation(app[keys.DOOR], None if token_is_set else front_end, app[keys.HUB], log)
     caller.count = app[keys.METRICS].count_call
