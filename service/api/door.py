@@ -359,10 +359,16 @@ def _check_absolute_target(target: str, authority: Authority) -> None:
 
 
 def _check_fetch_metadata(request: web.BaseRequest, site: bytes, mode: bytes) -> None:
-    """Browsers leave `Origin` out of some requests that other pages cause; what they say instead counts."""
+    """Browsers leave `Origin` out of some requests that other pages cause; what they say instead counts.
+
+    Only a link that somebody follows may lead into the API: a script, a picture or a frame of another page would call
+    plugins though nobody wants to. A page on another port of this host is another page, too.
+    """
     if request.method not in _SAFE_METHODS:
         _refuse_origin(site.decode("latin-1"))
-    if site == b"cross-site" and mode == b"no-cors" and request.raw_path.startswith("/api/"):
+    if request.raw_path.startswith("/api/") and (
+        mode == b"no-cors" or request.headers.get("Sec-Fetch-Dest", "document") != "document"
+    ):
         _refuse_origin(site.decode("latin-1"))
 
 

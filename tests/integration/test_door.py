@@ -306,13 +306,19 @@ class TestOrigin:
         assert (answer.status, answer.code) == (403, "origin_refused")
         assert not loopback.operations.done
 
-    async def test_an_image_of_another_page_calls_no_plugin(self, loopback: Api) -> None:
-        headers = ("Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: image")
+    @pytest.mark.parametrize("site", ["cross-site", "same-site"])
+    @pytest.mark.parametrize(
+        ("mode", "kind"), [("no-cors", "image"), ("no-cors", "script"), ("navigate", "iframe")]
+    )
+    async def test_an_image_of_another_page_calls_no_plugin(
+        self, loopback: Api, site: str, mode: str, kind: str
+    ) -> None:
+        headers = (f"Sec-Fetch-Site: {site}", f"Sec-Fetch-Mode: {mode}", f"Sec-Fetch-Dest: {kind}")
         assert (await request(loopback, "GET", "/api/search/demo?keyword=x", *headers)).status == 403
         assert not loopback.caller.calls
 
     async def test_a_link_from_another_page_opens(self, loopback: Api) -> None:
-        headers = ("Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate")
+        headers = ("Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document")
         assert (await request(loopback, "GET", "/api/plugins", *headers)).status == 200
 
 
