@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from service.api import environments, history, messages, revising, updating, version_messages
-from service.api.route import Query, Route
+from service.api.route import PRINTABLE, Query, Route
 from service.api.upload import Upload
 
 _PLUGIN = "/api/plugins/{type}/{name}"
@@ -158,7 +158,7 @@ VERSION_ROUTES: tuple[Route, ...] = (
         query=(
             Query(
                 name="plugin",
-                schema={"type": "string", "maxLength": 255},
+                schema={"type": "string", "maxLength": 255, "pattern": PRINTABLE},
                 description="Only what was done to this plugin, such as `search/demo`.",
                 required=False,
             ),
