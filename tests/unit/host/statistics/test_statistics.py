@@ -59,7 +59,9 @@ class World:
 
     def change(self, change: PluginChange, timings: Timings | None = None, **more: Any) -> None:
         plugin: PluginView = msgspec.structs.replace(PLUGIN, **more)
-        self.log.publish(PluginChanged(change=change, plugin=plugin, cause=Cause.FILE, timings=timings))
+        self.log.publish(
+            PluginChanged(change=change, plugin=plugin, cause=Cause.FILE, by=None, timings=timings)
+        )
 
 
 def test_what_happened_in_a_step_is_told_once() -> None:
