@@ -295,7 +295,7 @@ async def test_the_text_of_a_plugin_that_vanishes_is_kept(server: Server, open_p
     await desk.write(search_plugin("brief", "1.0.1"))
     server.path("search/brief_plugin.py").unlink()
     banner = desk.page.get_by_role("alert").filter(has_text="The plugin search/brief was deleted")
-    await expect(banner).to_contain_text("nothing is lost")
+    await expect(banner).to_contain_text("with the changes that are not saved")
     await expect(desk.text).to_contain_text("1.0.1")
     await banner.get_by_role("button", name="Save as a new plugin").click()
     await expect(banner).to_have_count(0)

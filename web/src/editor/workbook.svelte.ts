@@ -238,6 +238,11 @@ export function openText(id: string, path: string): string | null {
   return open.get(id)?.textOf(path) ?? null;
 }
 
+/** Whether something in the open files of a plugin is not saved. */
+export function hasChanges(id: string): boolean {
+  return open.get(id)?.dirty === true;
+}
+
 /** The workbook of a plugin: the one that was left, with what was not saved. */
 export function workbookOf(dashboard: Dashboard, plugin: Plugin): Workbook {
   const known = open.get(plugin.id);
