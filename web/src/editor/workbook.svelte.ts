@@ -3,6 +3,7 @@
 import { ApiError } from '../api/api';
 import type { Plugin } from '../api/model';
 import type { LiveEvent } from '../live/events';
+import { oneAtATime } from '../live/oneAtATime';
 import { describe } from '../shell/dashboard.svelte';
 import type { Dashboard } from '../shell/dashboard.svelte';
 import { Buffer, type Elsewhere } from './buffer.svelte';
@@ -24,6 +25,9 @@ export class Workbook {
   /** Made anew with every file, so that views notice. */
   private buffers = $state.raw<ReadonlyMap<string, Buffer>>(new Map());
   private elsewhere = UNKNOWN;
+  private readonly lookAround = oneAtATime(async () => {
+    await Promise.all([this.look(), this.list()]);
+  });
   /** The newest request for a file; older answers no longer count. */
   private request = 0;
 
@@ -173,8 +177,7 @@ export class Workbook {
     if (event.type === 'plugbay.plugin.loading' || event.type === 'plugbay.plugin.unloaded') return;
     if (!event.type.startsWith('plugbay.plugin.') || !('cause' in event.data)) return;
     this.elsewhere = { cause: event.data.cause, generation: event.data.plugin.generation, at: event.time };
-    void this.look();
-    void this.list();
+    this.lookAround();
   }
 
   private async lookAt(buffer: Buffer): Promise<void> {
