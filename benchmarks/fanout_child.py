@@ -76,11 +76,11 @@ def event() -> PluginChanged:
         running_calls=0,
         draining=[],
         origin=Origin(kind="file", sha256="0" * 64),
-        permissions=Permissions(asked={"network": True}, granted={"network": True}),
+        permissions=Permissions(asked={"network": True}, granted={"network": True}, lacking={}),
         config_missing=[],
     )
     timings = Timings(detect_ms=0.4, load_ms=4.1, total_ms=4.9)
-    return PluginChanged(change="reloaded", plugin=plugin, cause=Cause.FILE, timings=timings)
+    return PluginChanged(change="reloaded", plugin=plugin, cause=Cause.FILE, by=None, timings=timings)
 
 
 @contextlib.asynccontextmanager

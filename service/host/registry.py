@@ -11,9 +11,11 @@ from typing import Any
 import structlog
 
 from service.errors import PluginDisabled, PluginNotFound, PluginUnavailable
+from service.host import permissions
 from service.host.files.sources import Unit
 from service.host.generation import Generation
 from service.live.event_log import EventLog
+from service.model.actor import acting
 from service.model.events import (
     Cause,
     InstallProgress,
@@ -21,6 +23,7 @@ from service.model.events import (
     PluginChanged,
     PluginInstalling,
     Timings,
+    asked_by,
 )
 from service.model.identity import Identity, PluginType
 from service.model.plugin import Draining, LoadError, Manifest, Origin, Permissions, PluginView
@@ -29,7 +32,6 @@ from service.model.text import Text
 
 log = structlog.get_logger(__name__)
 
-DEFAULT_PERMISSIONS: dict[str, Any] = {"network": True}
 _WAIT_WHILE_STARTING_SECONDS = 2.0
 
 
@@ -51,8 +53,8 @@ class Plugin:
         self.generation_count = 0
         self.loaded_at: datetime | None = None
         self.origin = Origin(kind="file", sha256="")
-        self.asked: dict[str, Any] = DEFAULT_PERMISSIONS
-        self.granted: dict[str, Any] = DEFAULT_PERMISSIONS
+        self.asked: dict[str, Any] = permissions.DEFAULT
+        self.granted: dict[str, Any] = permissions.DEFAULT
         self.restart_at: float | None = None
         self.switching = False
         self.successor: Plugin | None = None
@@ -113,7 +115,7 @@ class Plugin:
             running_calls=self.running,
             draining=[Draining(one.number, one.leases) for one in self.draining],
             origin=self.origin,
-            permissions=Permissions(self.asked, self.granted),
+            permissions=Permissions(self.asked, self.granted, permissions.lacking(self.asked, self.granted)),
             config_missing=manifest.config_missing if manifest else [],
             **extra,
         )
@@ -324,7 +326,7 @@ class Registry:
         plugin.error = error
         plugin.restart_at = None
         plugin.loaded_at = datetime.now(UTC)
-        plugin.asked = generation.asked or DEFAULT_PERMISSIONS
+        plugin.asked = generation.asked or permissions.DEFAULT
         self._drain(plugin, older)
         return older
 
@@ -350,11 +352,14 @@ class Registry:
         """Tell everybody, and wake whoever waits for this plugin."""
         plugin.changed()
         view = plugin.view()
-        self._events.publish(PluginChanged(change=change, plugin=view, cause=cause, timings=timings))
+        by = asked_by(cause)
+        self._events.publish(PluginChanged(change=change, plugin=view, cause=cause, by=by, timings=timings))
         level = (
             log.warning if change in ("failed", "crashed") else log.debug if change == "loading" else log.info
         )
         told: dict[str, Any] = {"generation": view.generation, "cause": cause.value}
+        if by is not None:
+            told["by"] = by.address
         if timings is not None:
             told["ms"] = round(timings.total_ms, 1)
         if (error := view.error) is not None:
@@ -367,7 +372,9 @@ class Registry:
     def installing(self, plugin: Plugin, progress: InstallProgress) -> None:
         """Tell everybody how far a plugin's dependencies are."""
         self._events.publish(
-            PluginInstalling(id=str(plugin.identity), stage="dependencies", url=None, progress=progress)
+            PluginInstalling(
+                id=str(plugin.identity), stage="dependencies", url=None, by=acting.get(), progress=progress
+            )
         )
 
     @contextmanager

@@ -297,6 +297,18 @@ async def test_a_name_that_changes_between_check_and_connection(serve: Serve) ->
     assert once.asked == ["rebind.example"], "one lookup: the checked address is the connected one"
 
 
+async def test_each_file_beside_a_plugin_is_looked_up_and_checked_anew(serve: Serve) -> None:
+    base = (await serve(answers(b"nothing", status=404))).replace("127.0.0.1", "rebind.example")
+    names = Names(["127.0.0.1"], ["169.254.169.254"])
+    async with open_session(names) as session:
+        with pytest.raises(RequestRefused) as caught:
+            await fetch_requirements(
+                f"{base}/demo_plugin.py", names=["demo", "demo_plugin"], timeout_s=5, session=session
+            )
+    assert caught.value.code == "url_refused"
+    assert names.asked == ["rebind.example", "rebind.example"]
+
+
 def test_the_socket_itself_is_guarded() -> None:
     with pytest.raises(RequestRefused):
         guarded_socket((socket.AF_INET, socket.SOCK_STREAM, 6, "", ("169.254.169.254", 80)))
@@ -428,7 +440,7 @@ async def test_a_slow_lookup_counts_too() -> None:
         b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 5000 + b"\r\nx = 1\n",
         b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\nContent-Length: 5\r\n\r\nx = 1",
         b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nx = 1",
-        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(PLUGIN * 9)[:-9],
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(PLUGIN * 9, mtime=0)[:-9],
         b"\x16\x03\x01\x02\x00",
     ],
 )
@@ -456,10 +468,10 @@ async def test_a_huge_content_length_is_refused_before_the_body(raw: Raw) -> Non
 @pytest.mark.parametrize(
     ("encoding", "body"),
     [
-        ("gzip", gzip.compress(PLUGIN)),
-        ("x-gzip", gzip.compress(PLUGIN)),
-        ("GZIP", gzip.compress(PLUGIN[:5]) + gzip.compress(PLUGIN[5:])),
-        ("gzip", gzip.compress(PLUGIN) + b"\0" * 100),
+        ("gzip", gzip.compress(PLUGIN, mtime=0)),
+        ("x-gzip", gzip.compress(PLUGIN, mtime=0)),
+        ("GZIP", gzip.compress(PLUGIN[:5], mtime=0) + gzip.compress(PLUGIN[5:], mtime=0)),
+        ("gzip", gzip.compress(PLUGIN, mtime=0) + b"\0" * 100),
         ("deflate", zlib.compress(PLUGIN)),
         ("deflate", zlib.compress(PLUGIN, wbits=-15)),
         ("identity", PLUGIN),
@@ -473,9 +485,9 @@ async def test_bodies_that_were_compressed_unasked(serve: Serve, encoding: str, 
 @pytest.mark.parametrize(
     "body",
     [
-        gzip.compress(b"#" * 300_000_000, 1),
-        gzip.compress(b"#" * 200_001),
-        gzip.compress(b"") * 20_000,
+        gzip.compress(b"#" * 300_000_000, 1, mtime=0),
+        gzip.compress(b"#" * 200_001, mtime=0),
+        gzip.compress(b"", mtime=0) * 20_000,
     ],
     ids=["bomb", "just too large", "empty members"],
 )
