@@ -132,7 +132,8 @@ class FakeRegistry:
 class FakeCaller:
     """Answers by plugin and method; an exception is raised, a function is called with the parameters."""
 
-    search_s = 30.0
+    def seconds(self, plugin: Any, method: str) -> float:
+        return 30.0
 
     def __init__(self) -> None:
         self.count: Callable[[str, str, str, float], None] = lambda *_: None
