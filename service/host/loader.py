@@ -334,8 +334,8 @@ def _lacking(lacks: Mapping[str, Any]) -> bytes:
     """A line for the plugin's log about what it asks for in vain."""
     told = ", ".join(f"{key} {value}" for key, value in lacks.items())
     return (
-        f"<4>它申请了未获准的权限（{told}），因此在没有这些权限的情况下运行；重新安装时可以授予 / "
-        f"it asks for what was not granted ({told}) and runs without; an install can grant it\n"
+        f"<4>它申请了未获准的权限（{told}），因此在没有这些权限的情况下运行；可以用 plugbay grant 授予 / "
+        f"it asks for what was not granted ({told}) and runs without; plugbay grant can grant it\n"
     ).encode()
 
 

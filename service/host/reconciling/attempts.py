@@ -183,7 +183,9 @@ class Attempts:
                 generation = await self._load_with(of_real, plugin, snapshot, number, tell)
         except LoadFailed as failure:
             self._note(desk, plugin, snapshot, number, failure, newest=newest)
-            plugin.asked = await self._loader.asked(snapshot, number) or plugin.asked
+            if newest:
+                # What it lacks may be why it does not load, and can be granted all the same.
+                plugin.asked = await self._loader.asked(snapshot, number) or plugin.asked
             raise
         if newest:
             desk.missed = frozenset()
