@@ -63,7 +63,10 @@ class Network(click.ParamType[bool | list[int]]):
 @click.option("--all", "all_", is_flag=True, help=say("授予全部", "Grant all of it."))
 @click.option("--none", "none", is_flag=True, help=say("全部收回", "Take all of it back."))
 @click.option(
-    "--network", type=Network(), help=say("网络，或其中的这些端口", "The network, or these ports of it.")
+    "--network",
+    metavar="WHAT",
+    type=Network(),
+    help=say("all、none，或端口，如 80,443", "all, none, or ports such as 80,443."),
 )
 @click.option(
     "--read",
