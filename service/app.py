@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from pathlib import Path
 
 from aiohttp import web
@@ -46,6 +46,7 @@ from service.host.server_process import ServerProcess
 from service.host.statistics.statistics import Statistics
 from service.host.store import Store
 from service.host.thumbnails import Thumbnails
+from service.host.workers.sandbox import Sandbox
 from service.live.event_log import EventLog
 from service.live.hub import Hub
 from service.live.limits import LiveLimits
@@ -66,17 +67,19 @@ DATABASE: web.AppKey[Database] = web.AppKey("database", Database)
 STORE: web.AppKey[Store] = web.AppKey("store", Store)
 HISTORY: web.AppKey[History] = web.AppKey("history", History)
 KERNEL: web.AppKey[Kernel] = web.AppKey("kernel", Kernel)
+SANDBOX: web.AppKey[Sandbox] = web.AppKey("sandbox", Sandbox)
 
 Resource = Callable[[web.Application], AsyncIterator[None]]
 _MIB = 1024 * 1024
 
 
-def build_app(settings: Settings, home: Path) -> web.Application:
+def build_app(settings: Settings, home: Path, ports: Collection[int] = ()) -> web.Application:
     """The whole server as an application.
 
     Args:
         settings: as loaded.
         home: the home folder; it must be prepared.
+        ports: those that it listens on, which no plugin may connect to.
     """
     app = web.Application(client_max_size=settings.limits.upload_mib * _MIB)
     server = settings.server
@@ -87,6 +90,7 @@ def build_app(settings: Settings, home: Path) -> web.Application:
         token=server.token or made_token(home, server.host, server.allowed_hosts),
     )
     for resource in (
+        _sandbox(settings, home, ports),
         _events(settings),
         _config(home),
         _store(home),
@@ -110,6 +114,21 @@ def build_app(settings: Settings, home: Path) -> web.Application:
         version=__version__,
     )
     return app
+
+
+def _sandbox(settings: Settings, home: Path, ports: Collection[int]) -> Resource:
+    async def context(app: web.Application) -> AsyncIterator[None]:
+        downloads_dir = home / settings.downloads.folder
+        sandbox = app[SANDBOX] = await asyncio.to_thread(
+            Sandbox.of_this_kernel, home, downloads_dir, own_ports=ports
+        )
+        app[keys.PEERS] = sandbox.peers
+        sandbox.tell_what_is_missing()
+        if settings.sandbox.required:
+            sandbox.require_all()
+        yield
+
+    return context
 
 
 def _events(settings: Settings) -> Resource:
@@ -203,6 +222,7 @@ def _kernel(settings: Settings, home: Path) -> Resource:
             history=app[HISTORY],
             logs=app[keys.PLUGIN_LOGS],
             limits=_kernel_limits(settings, home),
+            sandbox=app[SANDBOX],
             bundled=bundled_plugins(),
         )
         app[keys.REGISTRY] = kernel.registry
@@ -345,11 +365,13 @@ def _thumbnails(settings: Settings) -> Resource:
 def _health() -> Resource:
     async def context(app: web.Application) -> AsyncIterator[None]:
         kernel, config, database = app[KERNEL], app[keys.CONFIG], app[DATABASE]
+        sandbox = app[SANDBOX]
         journal = app[HISTORY].journal
         limit = descriptors.raise_limit()
         health = app[keys.HEALTH] = Health(
             {
                 "workers": lambda: kernel.workers_problem,
+                "sandbox": lambda: sandbox.problem,
                 "watcher": lambda: kernel.watcher.problem,
                 "config": lambda: config.problem,
                 "store": lambda: database.problem,

@@ -31,7 +31,7 @@ async def serve(settings: Settings, home: Path, sockets: Sequence[socket.socket]
         sockets: where it listens, see `service.listening`; they are closed in the end.
     """
     descriptors.raise_limit()
-    app = build_app(settings, home)
+    app = build_app(settings, home, {one.getsockname()[1] for one in sockets})
     runner = Runner(
         app,
         access_log_class=AccessLog,

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from service.host.statistics.calls import CallCounts
     from service.host.statistics.statistics import Statistics
     from service.host.thumbnails import Thumbnails
+    from service.host.workers.peers import Peers
     from service.live.event_log import EventLog
     from service.live.hub import Hub
     from service.tasks.downloads import Downloads
@@ -59,6 +60,7 @@ STATISTICS: web.AppKey[Statistics] = web.AppKey("statistics")
 SERVER_PROCESS: web.AppKey[ServerProcess] = web.AppKey("server_process")
 
 DOOR: web.AppKey[Door] = web.AppKey("door")
+PEERS: web.AppKey[Peers] = web.AppKey("peers")
 BODY_LIMITS: web.AppKey[BodyLimits] = web.AppKey("body_limits")
 CHANGES: web.AppKey[Changes] = web.AppKey("changes")
 METRICS: web.AppKey[Metrics] = web.AppKey("metrics")

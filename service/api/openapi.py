@@ -36,7 +36,14 @@ _PATH_PARAMETERS: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 # What every route may answer, and what every route with a body or parameters may.
-_EVERYWHERE = ("token_required", "token_wrong", "origin_refused", "host_refused", "internal")
+_EVERYWHERE = (
+    "token_required",
+    "token_wrong",
+    "origin_refused",
+    "plugin_refused",
+    "host_refused",
+    "internal",
+)
 _WITH_INPUT = ("request_invalid",)
 _WITH_BODY = ("request_timeout", "too_large", "media_type_unsupported")
 

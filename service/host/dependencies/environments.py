@@ -32,6 +32,7 @@ from service.host.dependencies.problems import Problem
 from service.host.dependencies.running import Programs
 from service.host.dependencies.shelf import Kept, Shelf
 from service.model.events import InstallProgress
+from service.worker.confinement.policy import Ground
 
 log = structlog.get_logger(__name__)
 
@@ -72,6 +73,7 @@ class Environments:
         allow_builds: whether packages without a wheel are built, which runs their code as the server's user.
         on_removed: awaited before a set's folder goes, with its path.
         linger_s: how long a set stays after its last lease.
+        ground: what uv is confined to, see `service.worker.confinement`.
     """
 
     def __init__(
@@ -82,9 +84,10 @@ class Environments:
         allow_builds: bool,
         on_removed: Callable[[Path], Awaitable[None]] | None = None,
         linger_s: float = _LINGER_SECONDS,
+        ground: Ground | None = None,
     ) -> None:
         self._shelf = Shelf(folder)
-        self._programs = Programs()
+        self._programs = Programs(ground)
         self._maker = Maker(
             self._shelf, self._programs, timeout_s=timeout_s, builds=allow_builds, on_made=self._made
         )

@@ -176,12 +176,23 @@ class Attempts:
         values = self._config.values(guessed)
         tell = functools.partial(self._installing, plugin)
         try:
-            generation = await self._loader.load(snapshot, values, number, self._output(plugin, number), tell)
+            granted = self._config.granted(guessed)
+            generation = await self._loader.load(
+                snapshot, values, number, self._output(plugin, number), tell, granted=granted
+            )
             real = Identity(desk.unit.type, generation.manifest.name).config_key
-            if real != guessed and self._config.values(real) != values:
+            if real != guessed and (self._config.values(real), self._config.granted(real)) != (
+                values,
+                granted,
+            ):
                 await generation.end()
                 generation = await self._loader.load(
-                    snapshot, self._config.values(real), number, self._output(plugin, number), tell
+                    snapshot,
+                    self._config.values(real),
+                    number,
+                    self._output(plugin, number),
+                    tell,
+                    granted=self._config.granted(real),
                 )
         except LoadFailed as failure:
             self._note(desk, plugin, snapshot, number, failure, newest=newest)
