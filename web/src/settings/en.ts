@@ -46,6 +46,7 @@ export const en = {
   'server.events.text': '{bytes} used; it keeps {max} events or {maxBytes} at most',
   'server.parts': 'State of each part',
   'server.part.workers': 'Plugin processes',
+  'server.part.sandbox': 'Sandbox',
   'server.part.watcher': 'File watcher',
   'server.part.config': 'Configuration file',
   'server.part.store': 'Database',

@@ -44,6 +44,7 @@ export const zh = {
   'server.events.text': '占用 {bytes}，最多保留 {max} 条或 {maxBytes}',
   'server.parts': '各部分的状态',
   'server.part.workers': '插件进程',
+  'server.part.sandbox': '沙箱',
   'server.part.watcher': '文件监视',
   'server.part.config': '配置文件',
   'server.part.store': '数据库',
