@@ -80,7 +80,7 @@ def event() -> PluginChanged:
         config_missing=[],
     )
     timings = Timings(detect_ms=0.4, load_ms=4.1, total_ms=4.9)
-    return PluginChanged(change="reloaded", plugin=plugin, cause=Cause.FILE, timings=timings)
+    return PluginChanged(change="reloaded", plugin=plugin, cause=Cause.FILE, by=None, timings=timings)
 
 
 @contextlib.asynccontextmanager

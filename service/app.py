@@ -16,6 +16,7 @@ from service import __version__
 from service.api import keys
 from service.api.body import BodyLimits
 from service.api.door import Door
+from service.api.rotation import Rotation
 from service.api.server import add_api
 from service.api.task_problems import task_problem
 from service.api.token import made_token
@@ -87,11 +88,12 @@ def build_app(settings: Settings, home: Path, ports: Collection[int] = ()) -> we
         listen_host=server.host,
         allowed_hosts=list(server.allowed_hosts),
         allowed_origins=list(server.allowed_origins),
-        token=server.token or made_token(home, server.host, server.allowed_hosts),
+        token=server.token or made_token(home, server.host, server.allowed_hosts, server.trusted_proxies),
+        trusted_proxies=list(server.trusted_proxies),
     )
     for resource in (
         _sandbox(settings, home, ports),
-        _events(settings),
+        _events(settings, home),
         _config(home),
         _store(home),
         _history(settings, home),
@@ -112,6 +114,7 @@ def build_app(settings: Settings, home: Path, ports: Collection[int] = ()) -> we
             upload_bytes=settings.limits.upload_mib * _MIB,
         ),
         version=__version__,
+        installs_a_minute=settings.limits.installs_per_minute,
     )
     return app
 
@@ -131,7 +134,9 @@ def _sandbox(settings: Settings, home: Path, ports: Collection[int]) -> Resource
     return context
 
 
-def _events(settings: Settings) -> Resource:
+def _events(settings: Settings, home: Path) -> Resource:
+    token_home = home if settings.server.token is None else None
+
     async def context(app: web.Application) -> AsyncIterator[None]:
         live = settings.live
         events = EventLog(
@@ -147,6 +152,7 @@ def _events(settings: Settings) -> Resource:
             ),
         )
         app[keys.EVENT_LOG], app[keys.HUB] = events, hub
+        app[keys.ROTATION] = Rotation(app[keys.DOOR], token_home, hub, events)
         runner = asyncio.create_task(hub.run(), name="live events")
         yield
         await hub.close()

@@ -32,6 +32,7 @@ HostName = Annotated[
     str, Meta(pattern=r"^(\*\.)?[A-Za-z0-9._-]+(:[0-9]{1,5})?$|^\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?$")
 ]
 Origin = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9+.-]*://[^/\s@]+$")]
+Network = Annotated[str, Meta(pattern=r"^[0-9a-fA-F:.]+(/[0-9]{1,3})?$")]
 Folder = Annotated[str, Meta(min_length=1, max_length=4096, pattern=r"^[^\x00]+$")]
 Token = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._~+/=-]+$", min_length=16, max_length=512)]
 
@@ -49,6 +50,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     port: Port = 8000
     allowed_hosts: list[HostName] = []
     allowed_origins: list[Origin] = []
+    trusted_proxies: list[Network] = []
     token: Token | None = None
     event_loop: Literal["asyncio", "uvloop"] = "asyncio"
     shutdown_s: Annotated[float, Meta(ge=0, le=3600)] = 10.0
@@ -79,6 +81,7 @@ class LimitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     plugin_file_kib: Annotated[int, Meta(ge=1, le=1_048_576)] = 5120
     upload_mib: Annotated[int, Meta(ge=1, le=10_240)] = 20
     request_body_kib: Annotated[int, Meta(ge=1, le=1_048_576)] = 1024
+    installs_per_minute: Count = 60
     frame_mib: Annotated[int, Meta(ge=1, le=1024)] = 16
     crash_backoff_min_s: Annotated[float, Meta(ge=0.01, le=3600)] = 0.1
     crash_backoff_max_s: Annotated[float, Meta(ge=0.01, le=3600)] = 30.0
@@ -399,6 +402,10 @@ _STRINGS: dict[Any, Text] = {
     Origin: Text(
         zh='来源，如 "https://plugbay.example.org"（不带末尾的 /）',
         en='an origin such as "https://plugbay.example.org", with no slash at its end',
+    ),
+    Network: Text(
+        zh='地址或网段，如 "127.0.0.1" 或 "10.0.0.0/8"',
+        en='an address or a network, such as "127.0.0.1" or "10.0.0.0/8"',
     ),
     Token: Text(
         zh="16 到 512 个字符，可用字母、数字和 . _ ~ + / = -",

@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 from aiohttp.http_exceptions import HttpProcessingError
 
-from service.api.keys import REQUEST_ID
+from service.api.keys import ACTOR, REQUEST_ID
 
 _log = structlog.get_logger(__name__)
 
@@ -19,6 +19,7 @@ class AccessLog(AbstractAccessLogger):
 
     def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
         """Write the line. `time` is in seconds."""
+        actor = request.get(ACTOR)
         _log.debug(
             "request",
             method=request.method,
@@ -27,6 +28,7 @@ class AccessLog(AbstractAccessLogger):
             ms=round(time * 1000, 2),
             bytes=response.body_length,
             peer=request.remote,
+            client=None if actor is None else actor.address,
             request_id=request.get(REQUEST_ID),
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any, TypeVar
+from urllib.parse import parse_qs
 
 import msgspec
 from aiohttp import web
@@ -26,6 +27,7 @@ BROKEN_BODY = (HttpProcessingError, web.RequestPayloadError)
 
 # Deeper than any real configuration, far from the interpreter's recursion limit.
 MAX_DEPTH = 32
+_FORM_FIELDS_MAX = 8
 
 # `text/plain` is what a browser's fetch() sends with a string, `octet-stream` what some clients say for "no type".
 _JSON_TYPES = frozenset({"application/json", "text/json", "text/plain", "application/octet-stream"})
@@ -83,6 +85,20 @@ async def read_text(request: web.Request) -> bytes:
     if request.content_type == "application/json" or request.content_type.startswith("multipart/"):
         raise unsupported_media_type("text/plain")
     return await _read(request, request.app[BODY_LIMITS].upload_bytes, UPLOAD_TIMEOUT_S)
+
+
+async def read_form(request: web.Request, max_bytes: int) -> dict[str, list[str]]:
+    """Read the fields of an urlencoded form.
+
+    Raises:
+        RequestInvalid: it is broken.
+        RequestRefused: it is too large, or too slow.
+    """
+    body = await _read(request, max_bytes, BODY_TIMEOUT_S)
+    try:
+        return parse_qs(body.decode("ascii"), keep_blank_values=True, max_num_fields=_FORM_FIELDS_MAX)
+    except ValueError as error:
+        raise unreadable(error) from error
 
 
 async def _read(request: web.Request, limit: int, timeout_s: float) -> bytes:

@@ -1,7 +1,8 @@
 """The door: who may talk to the server at all. Every request passes it, the WebSocket's and unknown paths' included.
 
 In order: the `Host` must be a loopback name or a listed one; an `Origin` must be the server's own or a listed one;
-and unless everything about the connection is loopback, the token must be shown.
+and unless everything about the connection is loopback, the token must be shown. A header by which a proxy speaks for
+somebody else always makes the token necessary; what it says counts only where the proxy is listed.
 """
 
 from __future__ import annotations
@@ -23,9 +24,12 @@ from service.api.authority import (
     with_port,
 )
 from service.api.credentials import Credentials
-from service.api.keys import CORS_ORIGIN, TOKEN_NEEDED
+from service.api.forwarding import Proxies
+from service.api.keys import ACTOR, CORS_ORIGIN, SCHEME, TOKEN_NEEDED
+from service.api.page_addresses import is_page
 from service.api.tries import TooManyTries, Tries
 from service.errors import PlugbayError, RequestRefused
+from service.model.actor import Actor, Via, acting
 from service.model.text import Text
 
 PREFLIGHT_MAX_AGE_S = 600
@@ -38,6 +42,8 @@ _CORS_RESPONSE_HEADERS = "ETag, Retry-After, X-Request-ID"
 
 # Answered without the token: the one tells a supervisor that the process lives, the other takes the token.
 TOKEN_FREE_PATHS = frozenset({"/livez", "/api/session"})
+# What the form of the sign-in page is sent as, to the address of the page that it stands for.
+_FORM = "application/x-www-form-urlencoded"
 
 # Headers by which a proxy speaks for somebody else, and the beginnings of names that only proxies give.
 _FORWARDING = (
@@ -75,8 +81,9 @@ class _HostVerdict:
     def __init__(self, authority: Authority, loopback: bool) -> None:
         self.authority = authority
         self.loopback = loopback
-        # Origins already judged under this Host: True for the server's own, False for a listed one.
-        self.origins: dict[str, bool] = {}
+        # Origins already judged under this Host, with the scheme of the request: True for the server's own, False for
+        # a listed one.
+        self.origins: dict[tuple[str, str], bool] = {}
 
 
 class Door:
@@ -88,12 +95,13 @@ class Door:
             every name below `name`.
         allowed_origins: origins (`https://name:port`) whose pages may use it; they get CORS.
         token: what those show who do not come by loopback; None refuses all of them.
+        trusted_proxies: addresses and networks of proxies that are believed what they say of their clients.
 
     Attributes:
-        credentials: knows the token, if there is one.
+        credentials: knows the token, if there is one. Where it is replaced, the old token and all cookies are void.
 
     Raises:
-        PlugbayError: an entry of a list is not a host or not an origin.
+        PlugbayError: an entry of a list is not a host, an origin or a network.
     """
 
     def __init__(
@@ -103,11 +111,13 @@ class Door:
         allowed_hosts: list[str],
         allowed_origins: list[str],
         token: str | None,
+        trusted_proxies: list[str] | None = None,
     ) -> None:
         self._listens_on_loopback = is_loopback_name(listen_host.strip("[]").lower())
         self._allowed_hosts = {_listed_host(item) for item in allowed_hosts if not item.startswith("*.")}
         self._allowed_domains = [_listed_host(item[2:]) for item in allowed_hosts if item.startswith("*.")]
         self._allowed_origins = {_listed_origin(item) for item in allowed_origins}
+        self._proxies = Proxies(trusted_proxies or ())
         self.credentials = None if token is None else Credentials(token)
         self._tries = Tries(time.monotonic)
         self._hosts: dict[bytes, _HostVerdict] = {}
@@ -143,34 +153,54 @@ class Door:
             else:
                 mode = value
 
-        verdict = None if host is None else self._hosts.get(host)
-        if verdict is None:
-            verdict = self._judge_host(host)
+        verdict = self._known_host(host)
         target = request.raw_path
         if not target.startswith("/") and target != "*":
             _check_absolute_target(target, verdict.authority)
 
+        peer = request.remote or ""
+        address, scheme = peer, request.scheme
+        own = verdict
+        if forwarded and self._proxies and self._proxies.has(peer):
+            told = self._proxies.read(request.raw_headers)
+            address, scheme = told.address or peer, told.scheme or scheme
+            if told.host is not None:
+                own = self._known_host(told.host.encode("latin-1"))
+        request[SCHEME] = scheme
+
         if origin is not None:
-            self._check_origin(request, verdict, origin)
-            if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
-                return _preflight(request)
+            self._check_origin(request, own, scheme, origin)
         elif site in (b"cross-site", b"same-site"):
             _check_fetch_metadata(request, site, mode)
 
         needs_token = not (
-            self._listens_on_loopback
-            and verdict.loopback
-            and not forwarded
-            and is_loopback_address(request.remote or "")
+            self._listens_on_loopback and verdict.loopback and not forwarded and is_loopback_address(peer)
         )
         request[TOKEN_NEEDED] = needs_token
+        via: Via | None = "loopback"
+        if needs_token:
+            via = None if self.credentials is None else self.credentials.shown_by(request)
+        actor = request[ACTOR] = Actor(address, via)
+        acting.set(actor)
+        if (
+            origin is not None
+            and request.method == "OPTIONS"
+            and "Access-Control-Request-Method" in request.headers
+        ):
+            return _preflight(request)
         if target.startswith("/?") and request.method in ("GET", "HEAD"):
             signed_in = self._sign_in(request, needs_token)
             if signed_in is not None:
                 return signed_in
-        if needs_token:
-            self._check_token(request)
+        if via is None:
+            _check_token_free(request)
         return None
+
+    def lets_in(self, request: web.BaseRequest) -> bool:
+        """Whether a request that was let in would be so again: its token may have been replaced meanwhile."""
+        if not request[TOKEN_NEEDED]:
+            return True
+        return self.credentials is not None and self.credentials.shown_by(request) is not None
 
     def sign_in(self, request: web.BaseRequest, token: str, response: web.StreamResponse) -> None:
         """Leave the cookie with whoever has the token.
@@ -188,10 +218,10 @@ class Door:
             )
         if not self._try(request, self.credentials, token):
             _refuse_wrong_token()
-        self.credentials.set_cookie(response, secure=request.scheme == "https")
+        self.credentials.set_cookie(response, secure=request[SCHEME] == "https")
 
     def _try(self, request: web.BaseRequest, credentials: Credentials, token: str) -> bool:
-        address = request.remote or ""
+        address = request[ACTOR].address
         try:
             self._tries.note(address)
         except TooManyTries as refused:
@@ -200,6 +230,10 @@ class Door:
         if right:
             self._tries.forgive(address)
         return right
+
+    def _known_host(self, header: bytes | None) -> _HostVerdict:
+        verdict = None if header is None else self._hosts.get(header)
+        return self._judge_host(header) if verdict is None else verdict
 
     def _judge_host(self, header: bytes | None) -> _HostVerdict:
         if header is None:
@@ -226,12 +260,13 @@ class Door:
             for domain in self._allowed_domains
         )
 
-    def _check_origin(self, request: web.BaseRequest, verdict: _HostVerdict, header: bytes) -> None:
+    def _check_origin(
+        self, request: web.BaseRequest, verdict: _HostVerdict, scheme: str, header: bytes
+    ) -> None:
         text = header.decode("latin-1")
-        own = verdict.origins.get(text)
+        own = verdict.origins.get((scheme, text))
         if own is None:
             origin = parse_origin(text)
-            scheme = request.scheme
             if origin == (scheme, with_port(verdict.authority, scheme)):
                 own = True
             elif origin in self._allowed_origins or text in self._allowed_origins:
@@ -240,7 +275,7 @@ class Door:
                 _refuse_origin(text[:100])
             if len(verdict.origins) >= _CACHED_VERDICTS:
                 verdict.origins.clear()
-            verdict.origins[text] = own
+            verdict.origins[scheme, text] = own
         if not own:
             request[CORS_ORIGIN] = text
 
@@ -258,24 +293,8 @@ class Door:
             headers={"Location": "/", "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"},
         )
         if right and credentials is not None:
-            credentials.set_cookie(response, secure=request.scheme == "https")
+            credentials.set_cookie(response, secure=request[SCHEME] == "https")
         return response
-
-    def _check_token(self, request: web.BaseRequest) -> None:
-        if self.credentials is not None and self.credentials.shown_by(request) is not None:
-            return
-        if request.rel_url.path in TOKEN_FREE_PATHS:
-            return
-        if "Authorization" in request.headers:
-            _refuse_wrong_token()
-        raise DoorRefused(
-            Text(
-                zh="需要访问令牌：请打开服务器启动时打印的登录地址，或发送 Authorization: Bearer 令牌",
-                en="A token is required: open the sign-in address that the server printed at its start, "
-                "or send Authorization: Bearer TOKEN",
-            ),
-            code="token_required",
-        )
 
 
 def cors_headers(origin: str) -> dict[str, str]:
@@ -340,11 +359,36 @@ def _check_absolute_target(target: str, authority: Authority) -> None:
 
 
 def _check_fetch_metadata(request: web.BaseRequest, site: bytes, mode: bytes) -> None:
-    """Browsers leave `Origin` out of some requests that other pages cause; what they say instead counts."""
+    """Browsers leave `Origin` out of some requests that other pages cause; what they say instead counts.
+
+    Only a link that somebody follows may lead into the API: a script, a picture or a frame of another page would call
+    plugins though nobody wants to. A page on another port of this host is another page, too.
+    """
     if request.method not in _SAFE_METHODS:
         _refuse_origin(site.decode("latin-1"))
-    if site == b"cross-site" and mode == b"no-cors" and request.raw_path.startswith("/api/"):
+    if request.raw_path.startswith("/api/") and (
+        mode == b"no-cors" or request.headers.get("Sec-Fetch-Dest", "document") != "document"
+    ):
         _refuse_origin(site.decode("latin-1"))
+
+
+def _check_token_free(request: web.BaseRequest) -> None:
+    """Refuse who shows no token, but for what anybody may ask, and for the form by which it is shown."""
+    path = request.rel_url.path
+    if path in TOKEN_FREE_PATHS:
+        return
+    if request.method == "POST" and is_page(path) and request.content_type == _FORM:
+        return
+    if "Authorization" in request.headers:
+        _refuse_wrong_token()
+    raise DoorRefused(
+        Text(
+            zh="需要访问令牌：请打开服务器启动时打印的登录地址，或发送 Authorization: Bearer 令牌",
+            en="A token is required: open the sign-in address that the server printed at its start, "
+            "or send Authorization: Bearer TOKEN",
+        ),
+        code="token_required",
+    )
 
 
 def _refuse_host(name: str, name_zh: str | None = None) -> NoReturn:

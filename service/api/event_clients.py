@@ -8,7 +8,9 @@ import socket
 from aiohttp import web
 
 from service.api.authority import is_loopback_address
+from service.api.keys import ACTOR, DOOR
 from service.errors import PlugbayError
+from service.live.client import Client
 from service.live.hub import Hub, HubClosed, TooManyClients
 from service.model.text import Text
 
@@ -16,9 +18,9 @@ _UNSENT_BYTES = 64 * 1024
 
 
 def counted_address(request: web.Request) -> str | None:
-    """The address of the connection itself, whatever a header says; None for loopback, which is not counted."""
-    address = request.remote
-    return None if address is None or is_loopback_address(address) else address
+    """The client's address, as the door has it; None for loopback, which is not counted."""
+    address = request[ACTOR].address
+    return None if not address or is_loopback_address(address) else address
 
 
 def check_room(hub: Hub, address: str | None) -> None:
@@ -48,6 +50,12 @@ def check_room(hub: Hub, address: str | None) -> None:
             code="too_many_clients",
             limit=limit,
         ) from None
+
+
+def end_if_void(request: web.Request, hub: Hub, client: Client) -> None:
+    """End a client that has just come, where its token was replaced between the door and the hub."""
+    if client.by_token and not request.app[DOOR].lets_in(request):
+        hub.sign_out(client)
 
 
 def bound_system_buffer(transport: asyncio.Transport) -> None:

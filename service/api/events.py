@@ -8,7 +8,8 @@ What a client can rely on besides the events themselves, which are those of the 
 - Where the events after that position are gone, a first event `plugbay.stream.reset` says so, and the stream goes on
   from the head: the client fetches `GET /api/plugins` and drops what comes with a seq up to that of the answer.
 - The last event, where the server ends the stream, is `plugbay.stream.closed` with a code as the WebSocket closes with:
-  1001 shutdown, 4008 too slow, 4009 nothing read for one heartbeat. Clients may come back in all three cases.
+  1001 shutdown, 4008 too slow, 4009 nothing read for one heartbeat, 4401 the token was replaced. Clients may come back
+  in all four cases, in the last with the new token.
 """
 
 from __future__ import annotations
@@ -22,9 +23,15 @@ from aiohttp import HttpVersion11, web
 
 from service import __version__
 from service.api import events_prose as prose
-from service.api.event_clients import bound_silence, bound_system_buffer, check_room, counted_address
+from service.api.event_clients import (
+    bound_silence,
+    bound_system_buffer,
+    check_room,
+    counted_address,
+    end_if_void,
+)
 from service.api.events_document import build_asyncapi
-from service.api.keys import EVENT_LOG, HUB
+from service.api.keys import EVENT_LOG, HUB, TOKEN_NEEDED
 from service.api.problems import RequestInvalid
 from service.api.responses import json_bytes_response
 from service.api.route import Query
@@ -93,7 +100,8 @@ async def events_handler(request: web.Request) -> web.StreamResponse:
     bound_system_buffer(transport)
     bound_silence(transport, _SILENCE_BEATS * hub.limits.heartbeat_s)
     stream = EventStream(log, chunked=request.version >= HttpVersion11)
-    client = hub.attach(transport, writer.drain, address, stream)
+    client = hub.attach(transport, writer.drain, address, stream, by_token=request[TOKEN_NEEDED])
+    end_if_void(request, hub, client)
     try:
         await hub.subscribe(client, patterns, since, _opening(stream, since), else_from_now=True)
         # A lost connection cancels this; nothing that the client sends is heard any more.

@@ -23,6 +23,7 @@ from service.model.events import (
     PluginInstalling,
     RegistryReloaded,
     StatsTold,
+    TokenRotated,
 )
 from service.model.task import Task
 from service.model.task_events import TaskChange, TaskChanged, TaskProgress, TaskResults
@@ -33,6 +34,7 @@ EVENTS: tuple[type[Event], ...] = (
     GenerationDrained,
     RegistryReloaded,
     ConfigImported,
+    TokenRotated,
     TaskChanged,
     TaskProgress,
     TaskResults,

@@ -17,8 +17,8 @@ Control frames are JSON-RPC 2.0, alone or in batches of at most 50; events follo
 `subscribe` without `since` starts at the position of its answer. `recovered` false means that nothing was subscribed:
 fetch `GET /api/plugins`, which has its own `epoch` and `seq`, and subscribe from there.
 
-Close codes: 1001 the server shuts down, 4008 slow consumer, 4009 no answer to a ping; each says `reconnect`. 1009 a
-frame that is far too large, 1002 a broken protocol.
+Close codes: 1001 the server shuts down, 4008 slow consumer, 4009 no answer to a ping, 4401 the token was replaced;
+each says `reconnect`. 1009 a frame that is far too large, 1002 a broken protocol.
 """
 
 STREAM = """\
@@ -50,7 +50,7 @@ Fetch `GET /api/plugins` and drop what comes with a `seq` up to that of the answ
 
 CLOSED = """\
 The server ends the stream; no other event follows.
-`code` is one that the WebSocket closes with: 1001, 4008 or 4009. Come back with the last id."""
+`code` is one that the WebSocket closes with: 1001, 4008, 4009 or 4401. Come back with the last id."""
 
 SEQ = "The place in the log, a whole number; passing events have none."
 

@@ -57,4 +57,5 @@ def _told(view: ChangeView, language: Language) -> Change:
         summary=view.summary.in_language(language),
         undoable=view.undoable,
         undone_by=view.undone_by,
+        by=view.by,
     )

@@ -7,9 +7,10 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from service.api.body import read_json
-from service.api.keys import INSTALLER
+from service.api.keys import INSTALLER, INSTALLS
 from service.api.language import language_of, localised, say
 from service.api.messages import InstallByUrl, Installed
+from service.api.pacing import take_turn
 from service.api.problems import RequestInvalid
 from service.api.responses import json_response
 from service.api.upload import read_upload
@@ -31,6 +32,7 @@ async def install_plugin(request: web.Request) -> web.Response:
     It serves when this answers; on any failure nothing is on disk and nothing is registered. `keep` keeps a plugin
     that does not load, `dry_run` only says what would happen.
     """
+    take_turn(request, INSTALLS)
     wanted = await read_install_request(request)
     installer = request.app[INSTALLER]
     # When the client goes away, this is cancelled: the installer leaves nothing behind, or has its last step done.

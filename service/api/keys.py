@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from service.api.changes import Changes
     from service.api.door import Door
     from service.api.metrics import Metrics
+    from service.api.rotation import Rotation
+    from service.api.tries import Tries
     from service.host.calls import Caller
     from service.host.configuration.config_store import ConfigStore
     from service.host.dependencies.environments import Environments
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from service.host.workers.peers import Peers
     from service.live.event_log import EventLog
     from service.live.hub import Hub
+    from service.model.actor import Actor
     from service.tasks.downloads import Downloads
     from service.tasks.listing import Listing
     from service.tasks.parsers import Parsers
@@ -61,6 +64,9 @@ SERVER_PROCESS: web.AppKey[ServerProcess] = web.AppKey("server_process")
 
 DOOR: web.AppKey[Door] = web.AppKey("door")
 PEERS: web.AppKey[Peers] = web.AppKey("peers")
+ROTATION: web.AppKey[Rotation] = web.AppKey("rotation")
+INSTALLS: web.AppKey[Tries] = web.AppKey("installs")
+CHECKS: web.AppKey[Tries] = web.AppKey("checks")
 BODY_LIMITS: web.AppKey[BodyLimits] = web.AppKey("body_limits")
 CHANGES: web.AppKey[Changes] = web.AppKey("changes")
 METRICS: web.AppKey[Metrics] = web.AppKey("metrics")
@@ -70,4 +76,7 @@ OPENAPI: web.AppKey[bytes] = web.AppKey("openapi")
 REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id")
 CORS_ORIGIN: web.RequestKey[str] = web.RequestKey("cors_origin")
 TOKEN_NEEDED: web.RequestKey[bool] = web.RequestKey("token_needed")
+# Who asks, and by which scheme: behind a trusted proxy, what that says of its client.
+ACTOR: web.RequestKey[Actor] = web.RequestKey("actor")
+SCHEME: web.RequestKey[str] = web.RequestKey("scheme")
 PREPARED: web.RequestKey[bool] = web.RequestKey("prepared")

@@ -32,7 +32,10 @@ _PATH_PARAMETERS: dict[str, tuple[dict[str, Any], str]] = {
         {"type": "string", "minLength": 6, "maxLength": 64},
         "The revision, or as much of its beginning as no other of the plugin has.",
     ),
-    "change": ({"type": "string", "minLength": 1, "maxLength": 64}, "The change's id."),
+    "change": (
+        {"type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[ -~]+$"},
+        "The change's id.",
+    ),
 }
 
 # What every route may answer, and what every route with a body or parameters may.
@@ -41,7 +44,9 @@ _EVERYWHERE = (
     "token_wrong",
     "origin_refused",
     "plugin_refused",
+    "uri_too_long",
     "host_refused",
+    "headers_too_large",
     "internal",
 )
 _WITH_INPUT = ("request_invalid",)
@@ -175,6 +180,11 @@ def _mend_upload(components: dict[str, Any]) -> None:
         for name in ("file", "requirements"):
             upload["properties"][name] = {"type": "string", "format": "binary"}
         upload["properties"].pop("filename", None)
+        # A form has no null: what is not given is left out.
+        for name, schema in upload["properties"].items():
+            kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
+            if len(kinds) == 1:
+                upload["properties"][name] = kinds[0]
 
 
 def _key(type: Any) -> str:

@@ -12,7 +12,9 @@ from html import escape
 
 from aiohttp import hdrs, web
 
+from service.api.keys import SCHEME
 from service.api.language import language_of
+from service.api.page_addresses import address_of, is_page
 from service.api.problems import headers_of, kind_of
 from service.errors import PlugbayError
 from service.model.text import Text
@@ -54,9 +56,9 @@ _LOGO = (
     '<path d="M8 12h16v4a8 8 0 0 1-16 0z" fill="#fff"/></svg>'
 )
 
-_SIGN_IN_CODES = frozenset({"token_required", "token_wrong"})
+_SIGN_IN_CODES = frozenset({"token_required", "token_wrong", "too_many_tries"})
 # The cookie is not sent where another site led here; asking once more from here, it is.
-_AGAIN = '<meta http-equiv="refresh" content="0;url=/">'
+_AGAIN = '<meta http-equiv="refresh" content="0;url={address}">'
 _HOW = Text(
     zh="请打开服务器启动时打印的登录地址（形如 <code>{address}</code>），或在下面填入令牌。"
     "令牌也保存在服务器主目录的 <code>data/token</code> 文件中，或就是设置 <code>server.token</code> 的值。",
@@ -70,24 +72,31 @@ _SIGN_IN = Text(zh="登录", en="Sign in")
 
 def wants_page(request: web.BaseRequest) -> bool:
     """Whether somebody looks at the answer in a browser: programs, fetch() among them, do not ask for HTML."""
-    return request.method in ("GET", "HEAD") and "text/html" in request.headers.get(hdrs.ACCEPT, "")
+    looks = "text/html" in request.headers.get(hdrs.ACCEPT, "")
+    return looks and (request.method in ("GET", "HEAD") or is_page(request.rel_url.path))
 
 
 def refusal_page(request: web.BaseRequest, error: PlugbayError) -> web.Response:
     """The page for an error, with the status and headers that its problem has; where a token helps, a form for it."""
     kind = kind_of(error)
+    said = _section(request, Text(zh=escape(error.text.zh), en=escape(error.text.en)))
     if error.code in _SIGN_IN_CODES:
-        address = escape(f"{request.scheme}://{request.headers.get(hdrs.HOST, '')}/?token=…")
+        scheme = request.get(SCHEME, request.scheme)
+        address = escape(f"{scheme}://{request.headers.get(hdrs.HOST, '')}/?token=…")
         how = Text(zh=_HOW.zh.format(address=address), en=_HOW.en.format(address=address))
-        body = _section(request, how) + _form(request)
+        wait = said if error.code == "too_many_tries" else ""
+        body = wait + _section(request, how) + _form(request)
         led_here = request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site")
-        head = _AGAIN if led_here and error.code == "token_required" else ""
+        again = _AGAIN.format(address=escape(address_of(request)))
+        head = again if led_here and error.code == "token_required" else ""
     else:
-        body, head = _section(request, Text(zh=escape(error.text.zh), en=escape(error.text.en))), ""
+        body, head = said, ""
     page = _page(request, kind.title, body, head)
     headers = headers_of(error) | {
         "Content-Security-Policy": CONTENT_POLICY,
         "Content-Type": "text/html; charset=utf-8",
+        # With `no-referrer` the form's own `Origin` would be `null`, which never comes in.
+        "Referrer-Policy": "same-origin",
         "Vary": "Accept, Accept-Language",
     }
     return web.Response(status=kind.status, text=page, headers=headers)
@@ -115,9 +124,10 @@ def _section(request: web.BaseRequest, text: Text) -> str:
 
 
 def _form(request: web.BaseRequest) -> str:
+    """It has no action, so it is sent to the very address that is looked at, and leads back there with its fragment."""
     label, button = (" · ".join(_both(request, text)) for text in (_TOKEN, _SIGN_IN))
     return (
-        '<form action="/" method="get">'
+        '<form method="post">'
         '<input type="password" name="token" autocomplete="current-password" required autofocus '
         f'aria-label="{label}" placeholder="{label}">'
         f"<button>{button}</button></form>"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
@@ -23,6 +24,7 @@ _NAME_MAX_LENGTH = 255
 _SHOWN_MAX_LENGTH = 64
 _TEXT_MAX_LENGTH = 255
 _ID_MAX_LENGTH = 64
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def plugin_in_path(request: web.Request) -> Plugin:
@@ -93,7 +95,7 @@ def optional_text_in_query(request: web.Request, name: str) -> str | None:
     if not values or values == [""]:
         return None
     text = _clean(request, name, values[0])
-    if len(values) > 1 or len(text) > _TEXT_MAX_LENGTH or not text.isprintable():
+    if len(values) > 1 or len(text) > _TEXT_MAX_LENGTH or _CONTROL.search(text):
         raise _wrong(
             name,
             f"只能给出一次，不超过 {_TEXT_MAX_LENGTH} 个字符，且不含控制字符",

@@ -8,6 +8,9 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+# Text of one line, as a pattern of JSON Schema.
+PRINTABLE = "^[^\\x00-\\x1f\\x7f-\\x9f]*$"
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 

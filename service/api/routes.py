@@ -25,6 +25,7 @@ from service.api.upload import Upload
 from service.api.version_routes import VERSION_ROUTES
 from service.api.websocket import websocket_handler
 from service.model.plugin import PluginView
+from service.scaffolds.scaffold import STEM_MAX_LENGTH
 
 
 async def openapi(request: web.Request) -> web.Response:
@@ -51,7 +52,7 @@ _NEW = (
     ),
     Query(
         name="name",
-        schema={"type": "string", "minLength": 1, "maxLength": 64},
+        schema={"type": "string", "minLength": 1, "maxLength": STEM_MAX_LENGTH},
         description="The name that it shall have.",
     ),
 )
@@ -106,6 +107,7 @@ ROUTES: tuple[Route, ...] = (
         upload=Upload,
         response=(messages.Installed, messages.Plan),
         errors=(
+            "too_many_installs",
             "url_refused",
             "plugin_exists",
             "plugin_invalid",

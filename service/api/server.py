@@ -20,20 +20,24 @@ from aiohttp.typedefs import Handler, Middleware
 
 from service.api.body import BodyLimits
 from service.api.changes import changes_context
+from service.api.credentials import COOKIE_MAX_AGE_S
 from service.api.door import Door, DoorRefused, cors_headers
 from service.api.keys import (
     BODY_LIMITS,
     CALL_COUNTS,
+    CHECKS,
     CORS_ORIGIN,
     DOOR,
     EVENT_LOG,
     HEALTH,
     HUB,
+    INSTALLS,
     METRICS,
     OPENAPI,
     PREPARED,
     REGISTRY,
     REQUEST_ID,
+    SCHEME,
 )
 from service.api.metrics import Facts, Metrics
 from service.api.openapi import build_openapi
@@ -42,12 +46,17 @@ from service.api.plugins_kept_out import keep_plugins_out
 from service.api.problems import problem_of, problem_of_http, problem_of_unexpected
 from service.api.responses import SAFE_HEADERS, SAFE_HEADERS_UNLESS_SET
 from service.api.routes import ROUTES
+from service.api.session import add_sign_in_form
 from service.api.static import BUILT_FOLDER, add_static_routes
+from service.api.tries import Tries
 from service.api.websocket import say_goodbye
 from service.errors import PlugbayError
 from service.host.statistics.calls import CallCounts
 
 UNMATCHED = "unmatched"
+
+# For as long as a sign-in lasts. What else there is below the name is not for us to say.
+_ONLY_HTTPS = f"max-age={COOKIE_MAX_AGE_S}"
 
 
 def add_api(
@@ -57,6 +66,7 @@ def add_api(
     limits: BodyLimits,
     version: str,
     front_end: Path = BUILT_FOLDER,
+    installs_a_minute: int = 60,
 ) -> None:
     """Add the API and the dashboard to an application: middleware, headers, routes.
 
@@ -68,10 +78,13 @@ def add_api(
         limits: how large bodies may be.
         version: the server's version, for the API document.
         front_end: the folder of the built dashboard; it need not be there.
+        installs_a_minute: how many installs, and as many checks, an address may ask for.
     """
     counts = app[CALL_COUNTS] = CallCounts(time.monotonic)
     metrics = Metrics(counts)
     app[DOOR] = door
+    app[INSTALLS] = Tries(time.monotonic, installs_a_minute)
+    app[CHECKS] = Tries(time.monotonic, installs_a_minute)
     app[BODY_LIMITS] = limits
     app[METRICS] = metrics
     app[OPENAPI] = msgspec.json.encode(build_openapi(ROUTES, version=version))
@@ -90,6 +103,7 @@ def add_api(
         else:
             app.router.add_route(route.method, route.path, route.handler, expect_handler=expect)
     add_static_routes(app, front_end)
+    add_sign_in_form(app)
     app.on_shutdown.append(say_goodbye)
 
 
@@ -161,7 +175,10 @@ async def _add_headers(request: web.Request, response: web.StreamResponse) -> No
     if request_id is not None:
         headers["X-Request-ID"] = request_id
         request[PREPARED] = True
+    if request.get(SCHEME) == "https":
+        headers["Strict-Transport-Security"] = _ONLY_HTTPS
     origin = request.get(CORS_ORIGIN)
     if origin is not None:
         headers.update(cors_headers(origin))
+        headers["Cross-Origin-Resource-Policy"] = "cross-origin"
         headers.add("Vary", "Origin")

@@ -50,6 +50,14 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     by: Literal["loopback", "cookie", "bearer"] | None
 
 
+class NewToken(msgspec.Struct, frozen=True, kw_only=True):
+    """The token that counts from now on."""
+
+    status: Literal["success"] = "success"
+    message: str
+    token: str
+
+
 class PluginStates(msgspec.Struct, frozen=True, kw_only=True):
     """How many plugins are in each state."""
 

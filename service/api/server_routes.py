@@ -59,4 +59,13 @@ SERVER_ROUTES: tuple[Route, ...] = (
         status=204,
         media_type="",
     ),
+    Route(
+        method="POST",
+        path="/api/token/rotate",
+        handler=session.rotate_token,
+        operation="rotateToken",
+        tag="session",
+        response=(server_messages.NewToken,),
+        errors=("token_configured", "token_unused", "token_not_saved"),
+    ),
 )

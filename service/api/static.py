@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 from aiohttp import hdrs, web
 
+from service.api.page_addresses import PAGE_PATTERN
 from service.api.pages import refusal_page, wants_page
 from service.errors import PlugbayError
 from service.model.text import Text
@@ -41,8 +42,6 @@ _TYPES = {
     ".svg": "image/svg+xml",
     ".woff2": "font/woff2",
 }
-# Everything but the API and its neighbours: with those in the pattern, a wrong method there would be a 404 here.
-_PATTERN = r"/{path:(?!(?:api|livez|readyz|metrics)(?:/|$)).*}"
 
 _NOT_BUILT = Text(
     zh="网页尚未构建：请在项目目录中运行 make setup，然后刷新；接口和命令行不受影响",
@@ -140,7 +139,7 @@ def add_static_routes(app: web.Application, folder: Path = BUILT_FOLDER) -> None
             raise missing
         raise web.HTTPNotFound
 
-    app.router.add_get(_PATTERN, serve, name="dashboard")
+    app.router.add_get(PAGE_PATTERN, serve, name="dashboard")
 
 
 def _looks_like_page(path: str) -> bool:

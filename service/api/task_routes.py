@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from service.api import downloads, searching, task_messages, tasks, thumbnails
-from service.api.route import KEYWORD, Handler, Query, Route
+from service.api.route import KEYWORD, PRINTABLE, Handler, Query, Route
 from service.model.task import Task, TaskKind, TaskStatus
 
 
@@ -18,7 +18,7 @@ _TASK_QUERY = (
     Query(name="status", schema=_list_of(TaskStatus), description="Only in these states.", required=False),
     Query(
         name="q",
-        schema={"type": "string", "maxLength": 255},
+        schema={"type": "string", "maxLength": 255, "pattern": PRINTABLE},
         description="Only those with each of these words in their title, keyword, address or plugin's name.",
         required=False,
     ),

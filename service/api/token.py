@@ -23,13 +23,18 @@ class TokenUnusable(PlugbayError):
     code = "token_unusable"
 
 
-def made_token(home: Path, listen_host: str, allowed_hosts: Sequence[str]) -> str | None:
+def made_token(
+    home: Path, listen_host: str, allowed_hosts: Sequence[str], trusted_proxies: Sequence[str]
+) -> str | None:
     """The token that a server makes itself where none is configured; `None` where all who may come need none.
+
+    The arguments besides `home` are as for `Door`.
 
     Raises:
         TokenUnusable, OSError: as `ensure_token` does.
     """
-    only_loopback = is_loopback_name(listen_host.strip("[]").lower()) and not allowed_hosts
+    is_local = is_loopback_name(listen_host.strip("[]").lower())
+    only_loopback = is_local and not (allowed_hosts or trusted_proxies)
     return None if only_loopback else ensure_token(home)
 
 
@@ -53,14 +58,55 @@ def ensure_token(home: Path) -> str:
     return _read(path)
 
 
-def _create(path: Path) -> None:
+def read_token(home: Path) -> str | None:
+    """The token of this home; `None` where it has none. Blocks on the disk.
+
+    Raises:
+        TokenUnusable, OSError: as `ensure_token` does.
+    """
+    path = home / TOKEN_FILE
+    return _read(path) if os.path.lexists(path) else None
+
+
+def replace_token(home: Path) -> str:
+    """Put a new token in the place of this home's, and give it. Blocks on the disk.
+
+    Whoever reads the file meanwhile, and whatever happens to the machine, has either token whole.
+
+    Raises:
+        OSError: the disk refuses; the token is as it was.
+    """
+    path = home / TOKEN_FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    token = secrets.token_urlsafe(_TOKEN_BYTES)
+    temporary = _written(path, token)
+    try:
+        os.rename(temporary, path)
+    except OSError:
+        os.unlink(temporary)
+        raise
+    _sync(path.parent)
+    return token
+
+
+def _written(path: Path, token: str) -> Path:
+    """A file beside `path` that holds a token."""
     temporary = path.with_name(f".token-{os.getpid()}-{secrets.token_hex(8)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE)
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(secrets.token_urlsafe(_TOKEN_BYTES) + "\n")
+            file.write(token + "\n")
             file.flush()
             os.fsync(file.fileno())
+    except OSError:
+        os.unlink(temporary)
+        raise
+    return temporary
+
+
+def _create(path: Path) -> None:
+    temporary = _written(path, secrets.token_urlsafe(_TOKEN_BYTES))
+    try:
         try:
             # Unlike a rename, a link never takes the place of a file that another process has made meanwhile.
             os.link(temporary, path)
@@ -68,11 +114,15 @@ def _create(path: Path) -> None:
             return
     finally:
         os.unlink(temporary)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    _sync(path.parent)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(folder)
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)
 
 
 def _read(path: Path) -> str:

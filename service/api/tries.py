@@ -1,4 +1,4 @@
-"""How often an address has tried to sign in, so that nobody can guess for long. No I/O."""
+"""How often an address has tried something, so that nobody can guess, or keep the server busy, for long. No I/O."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NETWORK_BITS = 64
 
 
 class TooManyTries(Exception):
-    """Somebody there has tried too many tokens; `retry_after` is in seconds."""
+    """Somebody there has tried too often; `retry_after` is in seconds."""
 
     def __init__(self, retry_after: float) -> None:
         super().__init__(f"wait {retry_after:.1f} s")
@@ -27,10 +27,12 @@ class Tries:
 
     Args:
         clock: seconds that only ever grow.
+        a_minute: how many an address has.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], a_minute: int = TRIES_A_MINUTE) -> None:
         self._clock = clock
+        self._a_minute = a_minute
         self._tries: dict[str, deque[float]] = {}
 
     def note(self, address: str) -> None:
@@ -40,10 +42,10 @@ class Tries:
             TooManyTries: there were as many within the last minute as there may be.
         """
         now, key = self._clock(), _network(address)
-        tries = self._tries.pop(key, None) or deque(maxlen=TRIES_A_MINUTE)
+        tries = self._tries.pop(key, None) or deque(maxlen=self._a_minute)
         # Back at the end: the front is who has not tried for longest.
         self._tries[key] = tries
-        if len(tries) == TRIES_A_MINUTE and (left := tries[0] + _WINDOW_S - now) > 0:
+        if len(tries) == self._a_minute and (left := tries[0] + _WINDOW_S - now) > 0:
             raise TooManyTries(left)
         tries.append(now)
         if len(self._tries) > _ADDRESSES:

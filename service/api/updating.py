@@ -6,8 +6,9 @@ from aiohttp import web
 
 from service.api.body import read_optional_json
 from service.api.installing import read_install_request
-from service.api.keys import INSTALLER, UPDATES
+from service.api.keys import CHECKS, INSTALLER, INSTALLS, UPDATES
 from service.api.language import language_of, localised, say
+from service.api.pacing import take_turn
 from service.api.params import plugin_in_path
 from service.api.responses import json_response
 from service.api.version_messages import Outdated, OutdatedList, Updated, UpdateOne
@@ -23,6 +24,7 @@ async def check_plugin(request: web.Request) -> web.Response:
     Its dependencies are resolved and installed, it is loaded, and what it provides or why it fails is told; nothing is
     put in place, nothing stays behind.
     """
+    take_turn(request, CHECKS)
     wanted = await read_install_request(request)
     told = localised(await request.app[INSTALLER].check(wanted), language_of(request))
     provides = told.get("provides") or {}
@@ -57,6 +59,7 @@ async def update_plugin(request: web.Request) -> web.Response:
     Refused where the plugin was edited here (`replace` overrides) and where it would come from another place than it
     did (`accept_origin`). `dry_run` only says what would happen.
     """
+    take_turn(request, INSTALLS)
     plugin = plugin_in_path(request)
     body = await read_optional_json(request, UpdateOne) or UpdateOne()
     language = language_of(request)

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from service.api.messages import Plan, Request
+from service.model.actor import Actor
 from service.model.plugin import Origin, PluginView
 
 # Files
@@ -136,7 +137,7 @@ class Updated(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that was done; `undone_by` is the change that undid it."""
+    """Something that was done; `undone_by` is the change that undid it, `by` the client that asked for it, if known."""
 
     id: str
     at: str
@@ -145,6 +146,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     summary: str
     undoable: bool
     undone_by: str | None
+    by: Actor | None
 
 
 class ChangeList(msgspec.Struct, frozen=True, kw_only=True):

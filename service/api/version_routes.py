@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from service.api import environments, history, messages, revising, updating, version_messages
-from service.api.route import Query, Route
+from service.api.route import PRINTABLE, Query, Route
 from service.api.upload import Upload
 
 _PLUGIN = "/api/plugins/{type}/{name}"
@@ -120,7 +120,7 @@ VERSION_ROUTES: tuple[Route, ...] = (
         body=messages.InstallByUrl,
         upload=Upload,
         response=(version_messages.Checked,),
-        errors=(*_FETCH_ERRORS, *_INSTALL_ERRORS),
+        errors=("too_many_installs", *_FETCH_ERRORS, *_INSTALL_ERRORS),
     ),
     Route(
         method="GET",
@@ -144,6 +144,7 @@ VERSION_ROUTES: tuple[Route, ...] = (
             "locally_modified",
             "origin_changed",
             "no_origin",
+            "too_many_installs",
             *_FETCH_ERRORS,
             *_INSTALL_ERRORS,
         ),
@@ -157,7 +158,7 @@ VERSION_ROUTES: tuple[Route, ...] = (
         query=(
             Query(
                 name="plugin",
-                schema={"type": "string", "maxLength": 255},
+                schema={"type": "string", "maxLength": 255, "pattern": PRINTABLE},
                 description="Only what was done to this plugin, such as `search/demo`.",
                 required=False,
             ),

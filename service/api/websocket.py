@@ -6,7 +6,8 @@ What a client can rely on besides the events themselves:
   error, and the connection lives. Above sixteen times the limit nothing is read any more: 1009. What breaks the
   WebSocket protocol itself ends with 1002, as RFC 6455 has it.
 - 1001: the server shuts down. 4008: the client is too slow. 4009: it did not answer a ping for one heartbeat. Each says
-  `reconnect` in its reason, and the client resumes.
+  `reconnect` in its reason, and the client resumes. So does 4401: the token that it came in by was replaced, and the
+  client needs the new one first.
 - A client that does not take the goodbye has its connection cut after two seconds.
 """
 
@@ -19,8 +20,8 @@ from typing import Literal
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from service.api.event_clients import bound_system_buffer, check_room, counted_address
-from service.api.keys import HUB
+from service.api.event_clients import bound_system_buffer, check_room, counted_address, end_if_void
+from service.api.keys import HUB, TOKEN_NEEDED
 from service.api.language import language_of
 from service.errors import RequestRefused
 from service.live.client import Client
@@ -89,7 +90,8 @@ async def websocket_handler(request: web.Request) -> web.StreamResponse:
     if transport is None or transport.is_closing():
         return ws
     bound_system_buffer(transport)
-    client = hub.attach(transport, writer.drain, address)
+    client = hub.attach(transport, writer.drain, address, by_token=request[TOKEN_NEEDED])
+    end_if_void(request, hub, client)
     ws.end = partial(_linger, hub, client)
     try:
         await _listen(ws, hub, client, Session(hub, client, language_of(request)))

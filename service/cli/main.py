@@ -40,6 +40,7 @@ _COMMANDS = {
     "serve": ("service.cli.serve", "serve"),
     "source": ("service.cli.revisions", "source"),
     "tasks": ("service.cli.tasks", "tasks"),
+    "token": ("service.cli.token", "token"),
     "try": ("service.cli.trying", "try_plugin"),
     "undo": ("service.cli.history", "undo"),
     "update": ("service.cli.updates", "update"),

@@ -62,8 +62,8 @@ def _plugin(problem: Problem) -> str:
 
 
 _TOKEN = say(
-    "用 --token 或 PLUGBAY_TOKEN 给出；服务器把它存于其主目录的 data/token",
-    "Give it with --token or PLUGBAY_TOKEN; the server keeps it in data/token of its home",
+    "用 --token 或 PLUGBAY_TOKEN 给出；在服务器的主目录中用 plugbay token show 查看",
+    "Give it with --token or PLUGBAY_TOKEN; plugbay token show in the home of the server prints it",
 )
 _CHECK = say("；请检查 --url 或 PLUGBAY_URL", "; check --url or PLUGBAY_URL")
 _UNREACHED = {

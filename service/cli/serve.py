@@ -67,7 +67,9 @@ def serve(home: Path, host: str | None, port: int | None) -> None:
             sockets = [held.enter_context(one) for one in listening_sockets(server.host, server.port)]
             fresh = prepare_home(home)
             held.enter_context(locked_home(home))
-            token = made_token(home, server.host, server.allowed_hosts) if server.token is None else None
+            token = None
+            if server.token is None:
+                token = made_token(home, server.host, server.allowed_hosts, server.trusted_proxies)
             console.print(banner(settings, home, fresh=fresh, token=token), soft_wrap=True)
             held.enter_context(logging_to(level=settings.logs.level, format=settings.logs.format))
             _run(settings, home, sockets)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from service.client.access import AccessRoutes
 from service.client.following import TaskFollower
 from service.client.plugins import PluginRoutes
 from service.client.versions import VersionRoutes
 
 
-class Client(PluginRoutes, VersionRoutes, TaskFollower):
+class Client(PluginRoutes, VersionRoutes, AccessRoutes, TaskFollower):
     """Talks to one server; use it as an async context manager.
 
     Its methods are the routes of the API, and raise `ServerRefused` where the server says no and `ServerUnreachable`

@@ -116,6 +116,7 @@ class Conversation:
                     load_ms = (time.perf_counter() - began) * 1000
                     generation = Generation(number, snapshot, manifest, worker, load_ms)
                     generation.stage_ms = stages
+                    generation.config = config
                     generation.imports = frozenset(worker.channel.imports or message.modules)
                     return generation, message.third_party
         except TimeoutError:

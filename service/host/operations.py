@@ -23,6 +23,7 @@ from service.host.reconciling.desks import Change, Outcome
 from service.host.reconciling.reconciler import Reconciler
 from service.host.registry import Plugin, Registry
 from service.live.event_log import EventLog
+from service.model.actor import acting
 from service.model.events import Cause, ConfigImported, RegistryReloaded
 from service.model.plugin import LoadError, Manifest, PluginView
 from service.model.states import PluginState
@@ -146,7 +147,8 @@ class Operations:
             if not plugin.removed or plugin.successor is not None
         ]
         succeeded = sum(result.ok for result in results)
-        self._events.publish(RegistryReloaded(success_count=succeeded, fail_count=len(results) - succeeded))
+        failed = len(results) - succeeded
+        self._events.publish(RegistryReloaded(success_count=succeeded, fail_count=failed, by=acting.get()))
         return results
 
     async def delete(self, plugin: Plugin, *, purge: bool) -> Deleted:
@@ -246,7 +248,7 @@ class Operations:
         async with self._journal.performed("import", None, wanted) as performed:
             pass
         count = await self.apply_config(set(performed.changeset.config))
-        self._events.publish(ConfigImported(reloaded_count=count))
+        self._events.publish(ConfigImported(reloaded_count=count, by=acting.get()))
         return Imported(count, performed.id)
 
     async def plan_import(self, entries: Mapping[str, Mapping[str, Any]]) -> ImportPlan:

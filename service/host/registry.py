@@ -15,6 +15,7 @@ from service.host import permissions
 from service.host.files.sources import Unit
 from service.host.generation import Generation
 from service.live.event_log import EventLog
+from service.model.actor import acting
 from service.model.events import (
     Cause,
     InstallProgress,
@@ -22,6 +23,7 @@ from service.model.events import (
     PluginChanged,
     PluginInstalling,
     Timings,
+    asked_by,
 )
 from service.model.identity import Identity, PluginType
 from service.model.plugin import Draining, LoadError, Manifest, Origin, Permissions, PluginView
@@ -350,11 +352,14 @@ class Registry:
         """Tell everybody, and wake whoever waits for this plugin."""
         plugin.changed()
         view = plugin.view()
-        self._events.publish(PluginChanged(change=change, plugin=view, cause=cause, timings=timings))
+        by = asked_by(cause)
+        self._events.publish(PluginChanged(change=change, plugin=view, cause=cause, by=by, timings=timings))
         level = (
             log.warning if change in ("failed", "crashed") else log.debug if change == "loading" else log.info
         )
         told: dict[str, Any] = {"generation": view.generation, "cause": cause.value}
+        if by is not None:
+            told["by"] = by.address
         if timings is not None:
             told["ms"] = round(timings.total_ms, 1)
         if (error := view.error) is not None:
@@ -367,7 +372,9 @@ class Registry:
     def installing(self, plugin: Plugin, progress: InstallProgress) -> None:
         """Tell everybody how far a plugin's dependencies are."""
         self._events.publish(
-            PluginInstalling(id=str(plugin.identity), stage="dependencies", url=None, progress=progress)
+            PluginInstalling(
+                id=str(plugin.identity), stage="dependencies", url=None, by=acting.get(), progress=progress
+            )
         )
 
     @contextmanager

@@ -37,6 +37,7 @@ class Client:
         outbox: what the client still has to get.
         position: the entry up to which the client has been served.
         address: where it comes from, None where that is not counted.
+        by_token: whether it came in by the token, which may be replaced.
     """
 
     __slots__ = (
@@ -44,6 +45,7 @@ class Client:
         "beat_due",
         "blocked",
         "buffered",
+        "by_token",
         "closing",
         "cut_timer",
         "detached",
@@ -70,6 +72,7 @@ class Client:
         outbox: Outbox,
         position: int,
         address: str | None,
+        by_token: bool,
     ) -> None:
         self.transport = transport
         self.write = transport.write
@@ -79,6 +82,7 @@ class Client:
         self.outbox = outbox
         self.position = position
         self.address = address
+        self.by_token = by_token
         self.subscription = Subscription()
         self.group: Group | None = None
         self.live = True

@@ -17,6 +17,8 @@ from service.live.outbox import Hold, Outbox, Replay
 from service.live.turns import Turns
 
 GOING_AWAY = 1001
+# As the status 401 of a request.
+SIGNED_OUT = 4401
 
 _ENTRIES_PER_TURN = 64
 _FLUSH_S = 1.0
@@ -103,6 +105,8 @@ class Hub:
         drain: Callable[[], Awaitable[None]],
         address: str | None,
         framing: Framing = WEB_SOCKET,
+        *,
+        by_token: bool = False,
     ) -> Client:
         """Take in a client. From here to `detach` only the hub writes to its transport.
 
@@ -111,6 +115,7 @@ class Hub:
             drain: returns when the transport takes more after it was full.
             address: as for `check_room`, which comes first.
             framing: what kind of connection it is.
+            by_token: whether it came in by the token, so that `sign_out` ends it.
         """
         transport.set_write_buffer_limits(high=WATER_BYTES)
         limits = self.limits
@@ -120,7 +125,7 @@ class Hub:
             max_bytes=limits.client_queue_bytes,
             framing=framing,
         )
-        client = Client(transport, drain, framing, outbox, self._log.position, address)
+        client = Client(transport, drain, framing, outbox, self._log.position, address, by_token)
         self._clients[client] = None
         if address is not None:
             self._addresses[address] = self._addresses.get(address, 0) + 1
@@ -149,6 +154,17 @@ class Hub:
         client.transport.close()
         client.detached.set()
         self._feeder.wake.set()
+
+    def sign_out(self, client: Client | None = None) -> None:
+        """End the connection of a client that came in by a token that is void now; of all of them, where none is given.
+
+        What they have not got by then they get when they come back with the new token.
+        """
+        for one in [client] if client is not None else list(self._clients):
+            if one.by_token:
+                self._feeder.say_goodbye(
+                    one, SIGNED_OUT, "the token was replaced; sign in again and reconnect"
+                )
 
     def close_client(self, client: Client, frame: bytes) -> None:
         """Say goodbye with a last frame; where no answer comes in `close_s`, the connection is cut."""

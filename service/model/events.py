@@ -7,10 +7,13 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
+from service.model.actor import Actor, acting
 from service.model.plugin import LoadError, PluginView
 
 # The subject of what is told of calls.
 STATS = "stats"
+# The subject of what is told of the server's token.
+TOKEN = "token"
 
 
 class Cause(StrEnum):
@@ -22,6 +25,15 @@ class Cause(StrEnum):
     CONFIG = "config"
     ROLLBACK = "rollback"
     CRASH = "crash"
+
+
+# What nobody asks for by a request.
+_UNASKED = frozenset({Cause.STARTUP, Cause.FILE, Cause.CRASH})
+
+
+def asked_by(cause: Cause) -> Actor | None:
+    """Who asked for a change with this cause, as far as this task is about a request at all."""
+    return None if cause in _UNASKED else acting.get()
 
 
 class Timings(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,12 +81,14 @@ PluginChange = Literal[
 class PluginChanged(Event, frozen=True, kw_only=True):
     """A plugin was loaded, reloaded, failed, unloaded, enabled, disabled, configured or crashed.
 
-    `loading` only announces a change; exactly one of the others ends it.
+    `loading` only announces a change; exactly one of the others ends it. `by` is the client that asked for it, null
+    where none did: a file was saved, a process ended, the server started.
     """
 
     change: PluginChange
     plugin: PluginView
     cause: Cause
+    by: Actor | None
     timings: Timings | None = None
 
     @property
@@ -87,7 +101,7 @@ class PluginChanged(Event, frozen=True, kw_only=True):
 
     @property
     def data(self) -> Any:
-        data: dict[str, Any] = {"plugin": self.plugin, "cause": self.cause}
+        data: dict[str, Any] = {"plugin": self.plugin, "cause": self.cause, "by": self.by}
         if self.timings is not None:
             data["timings"] = self.timings
         return data
@@ -106,12 +120,13 @@ class PluginInstalling(Event, frozen=True, kw_only=True):
     """An install has come to a stage; `subject` names the plugin as far as it is known.
 
     Stage `failed` ends one that left nothing; `error` says why. In stage `dependencies`, `progress` says how far
-    they are.
+    they are. `by` is the client that asked for it, null where a file did.
     """
 
     id: str
     stage: str
     url: str | None
+    by: Actor | None
     error: LoadError | None = None
     progress: InstallProgress | None = None
 
@@ -125,7 +140,7 @@ class PluginInstalling(Event, frozen=True, kw_only=True):
 
     @property
     def data(self) -> Any:
-        told: dict[str, Any] = {"stage": self.stage, "url": self.url}
+        told: dict[str, Any] = {"stage": self.stage, "url": self.url, "by": self.by}
         if self.progress is not None:
             told |= {"progress": self.progress}
         return told if self.error is None else told | {"error": self.error}
@@ -153,10 +168,11 @@ class GenerationDrained(Event, frozen=True, kw_only=True):
 
 
 class RegistryReloaded(Event, frozen=True, kw_only=True):
-    """All plugins were reloaded by request."""
+    """All plugins were reloaded by request, that of `by`."""
 
     success_count: int
     fail_count: int
+    by: Actor | None
 
     @property
     def type(self) -> str:
@@ -168,13 +184,14 @@ class RegistryReloaded(Event, frozen=True, kw_only=True):
 
     @property
     def data(self) -> Any:
-        return {"success_count": self.success_count, "fail_count": self.fail_count}
+        return {"success_count": self.success_count, "fail_count": self.fail_count, "by": self.by}
 
 
 class ConfigImported(Event, frozen=True, kw_only=True):
-    """The configuration of all plugins was replaced by an import."""
+    """The configuration of all plugins was replaced by an import, that of `by`."""
 
     reloaded_count: int
+    by: Actor | None
 
     @property
     def type(self) -> str:
@@ -186,7 +203,25 @@ class ConfigImported(Event, frozen=True, kw_only=True):
 
     @property
     def data(self) -> Any:
-        return {"reloaded_count": self.reloaded_count}
+        return {"reloaded_count": self.reloaded_count, "by": self.by}
+
+
+class TokenRotated(Event, frozen=True, kw_only=True):
+    """The server's token was replaced, by request of `by`: what knew the old one has to sign in again."""
+
+    by: Actor | None
+
+    @property
+    def type(self) -> str:
+        return "plugbay.token.rotated"
+
+    @property
+    def subject(self) -> str:
+        return TOKEN
+
+    @property
+    def data(self) -> Any:
+        return {"by": self.by}
 
 
 class LogLine(Event, frozen=True, kw_only=True):

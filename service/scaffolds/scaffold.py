@@ -11,7 +11,7 @@ from service.model.text import Language, Text
 
 SUFFIX = "_plugin"
 # The file's stem is held to the rule of names, too.
-_NAME_MAX_LENGTH = NAME_MAX_LENGTH - len(SUFFIX)
+STEM_MAX_LENGTH = NAME_MAX_LENGTH - len(SUFFIX)
 
 
 def text_of_plugin(type: str, name: str, language: Language) -> str:
@@ -43,7 +43,7 @@ def text_of_test(type: str, plugin: str, language: Language) -> str:
 def name_problem(name: str) -> Text | None:
     """Why a new plugin cannot have this name, and what to do about it; `None` where it can."""
     bare = re.sub(r"(_plugin)?(\.py)?$", "", name)
-    if is_valid_name(name) and len(name) <= _NAME_MAX_LENGTH and bare == name:
+    if is_valid_name(name) and len(name) <= STEM_MAX_LENGTH and bare == name:
         if not name.startswith("plugin_template"):
             return None
         return Text(
@@ -52,10 +52,10 @@ def name_problem(name: str) -> Text | None:
         )
     if bare != name and is_valid_name(bare):
         return Text(zh=f"不要带 _plugin 或 .py，写 {bare}", en=f"leave out _plugin and .py: {bare}")
-    if is_valid_name(name) or len(name) > _NAME_MAX_LENGTH:
+    if is_valid_name(name) or len(name) > STEM_MAX_LENGTH:
         return Text(
-            zh=f"太长；最多 {_NAME_MAX_LENGTH} 个字符",
-            en=f"it is too long: {_NAME_MAX_LENGTH} characters at most",
+            zh=f"太长；最多 {STEM_MAX_LENGTH} 个字符",
+            en=f"it is too long: {STEM_MAX_LENGTH} characters at most",
         )
     return Text(
         zh="名称由字母（任何文字）、数字、_ 和 - 组成，不能是路径",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from itertools import product
 
+import aiohttp
 import pytest
 import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
@@ -52,6 +53,14 @@ async def test_the_form_takes_the_token(server: Server, open_page: Opener) -> No
     assert view.page.url == f"{server.url}/"
     await view.page.reload()
     await view.is_live()
+
+
+async def test_the_form_leads_back_to_where_one_was(server: Server, open_page: Opener) -> None:
+    view = await open_page(f"{server.url}/some/page?x=1#/settings", wait=False)
+    await view.page.get_by_label("Token").fill(server.token)
+    await view.page.keyboard.press("Enter")
+    await view.is_live()
+    assert view.page.url == f"{server.url}/some/page?x=1#/settings"
 
 
 async def test_a_link_in_a_message_signs_in(server: Server, open_page: Opener) -> None:
@@ -131,6 +140,21 @@ async def test_who_does_not_sign_in_keeps_the_page_and_is_told(server: Server, o
     await dialog.get_by_role("button", name="Sign in", exact=True).click()
     await view.is_live()
     await expect(banner).to_have_count(0)
+
+
+async def test_a_replaced_token_ends_the_connection_and_asks_for_the_new_one(
+    server: Server, open_page: Opener
+) -> None:
+    view = await signed_in(server, open_page)
+    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {server.token}"}) as client:
+        await client.post(f"{server.url}/api/token/rotate")
+    dialog = view.page.get_by_role("dialog", name="Sign in again")
+    await dialog.get_by_label("Token", exact=True).fill(server.token)
+    await view.page.keyboard.press("Enter")
+    await view.is_live()
+    await view.page.goto(f"{server.url}/#/activity")
+    await expect(view.page.get_by_text("The token was replaced").first).to_be_visible()
+    await expect(view.page.get_by_text("from 127.0.0.1 (by token)").first).to_be_visible()
 
 
 async def test_signing_out_shows_nothing_any_more(server: Server, open_page: Opener) -> None:

@@ -11,13 +11,14 @@ from typing import Any
 from aiohttp import web
 
 from service.api.events import events_handler
-from service.api.keys import EVENT_LOG, HUB
+from service.api.keys import ACTOR, EVENT_LOG, HUB, TOKEN_NEEDED
 from service.api.problems import problem_of
 from service.api.websocket import say_goodbye, websocket_handler
 from service.errors import PlugbayError
 from service.live.event_log import EventLog
 from service.live.hub import Hub
 from service.live.limits import LiveLimits
+from service.model.actor import Actor
 from service.model.events import Event
 
 
@@ -52,6 +53,7 @@ class Server:
                 request = request.clone(remote=self._remote)
                 request._match_info = await request.app.router.resolve(request)  # type: ignore[assignment]
                 request.match_info.add_app(app)
+            request[ACTOR], request[TOKEN_NEEDED] = Actor(request.remote or "", "loopback"), False
             try:
                 return await handler(request)
             except PlugbayError as error:

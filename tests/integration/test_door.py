@@ -9,6 +9,7 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from aiohttp.test_utils import make_mocked_request
 from service.api.access_log import AccessLog, protocol_logger
 from service.api.credentials import Credentials
 from service.api.door import TOKEN_FREE_PATHS
+from service.api.keys import DOOR
 from service.api.routes import ROUTES
 from tests.unit.api.fakes import TOKEN, Api, running_api
 
@@ -304,13 +306,19 @@ class TestOrigin:
         assert (answer.status, answer.code) == (403, "origin_refused")
         assert not loopback.operations.done
 
-    async def test_an_image_of_another_page_calls_no_plugin(self, loopback: Api) -> None:
-        headers = ("Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: image")
+    @pytest.mark.parametrize("site", ["cross-site", "same-site"])
+    @pytest.mark.parametrize(
+        ("mode", "kind"), [("no-cors", "image"), ("no-cors", "script"), ("navigate", "iframe")]
+    )
+    async def test_an_image_of_another_page_calls_no_plugin(
+        self, loopback: Api, site: str, mode: str, kind: str
+    ) -> None:
+        headers = (f"Sec-Fetch-Site: {site}", f"Sec-Fetch-Mode: {mode}", f"Sec-Fetch-Dest: {kind}")
         assert (await request(loopback, "GET", "/api/search/demo?keyword=x", *headers)).status == 403
         assert not loopback.caller.calls
 
     async def test_a_link_from_another_page_opens(self, loopback: Api) -> None:
-        headers = ("Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate")
+        headers = ("Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document")
         assert (await request(loopback, "GET", "/api/plugins", *headers)).status == 200
 
 
@@ -457,6 +465,52 @@ class TestSignIn:
         )
         assert answer.status == 403
         assert not public.operations.done
+
+
+class TestHeaders:
+    async def test_every_answer_is_guarded(self, public: Api) -> None:
+        everywhere = [*EVERYWHERE, ("GET", "/?token=x", [])]
+        for (method, target, extra), let_in in product(everywhere, (True, False)):
+            shown = [f"Authorization: Bearer {TOKEN}"] if let_in else []
+            answer = await request(public, method, target, *extra, *shown)
+            headers, place = answer.headers, f"{method} {target} {answer.status}"
+            assert headers["x-content-type-options"] == "nosniff", place
+            assert headers["x-frame-options"] == "DENY", place
+            assert headers["referrer-policy"] == "no-referrer", place
+            assert headers["cross-origin-resource-policy"] == "same-origin", place
+            assert headers["content-security-policy"].startswith("default-src 'none'"), place
+            assert "frame-ancestors 'none'" in headers["content-security-policy"], place
+            assert headers["cache-control"] == "no-store", place
+            assert "strict-transport-security" not in headers, place
+            if (method, target) == ("POST", "/api/token/rotate") and let_in:
+                public.app[DOOR].credentials = Credentials(TOKEN)
+
+    async def test_what_is_no_http_is_guarded_too(self, public: Api) -> None:
+        headers = (await ask(public.port, ["NONSENSE"])).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["content-security-policy"].startswith("default-src 'none'")
+
+    async def test_a_listed_origin_may_use_what_it_asks_for(self, loopback: Api) -> None:
+        answer = await request(loopback, "GET", "/api/plugins", "Origin: https://app.example")
+        assert answer.headers["cross-origin-resource-policy"] == "cross-origin"
+
+
+class TestPace:
+    @pytest.mark.parametrize("path", ["/api/plugins/install", "/api/plugins/check"])
+    async def test_installs_and_checks_of_an_address_are_counted(self, tmp_path: Path, path: str) -> None:
+        async with running_api(tmp_path, installs_a_minute=3, trusted_proxies=["127.0.0.1"]) as api:
+            url = json.dumps({"url": "https://a.example/b_plugin.py", "plugin_type": "search"}).encode()
+            body = ("Content-Type: application/json", f"Authorization: Bearer {TOKEN}")
+            afar = (*body, "X-Forwarded-For: 198.51.100.7")
+            statuses = [(await request(api, "POST", path, *body, body=url)).status for _ in range(3)]
+            assert 429 not in statuses
+            many = await request(api, "POST", path, *body, body=url)
+            assert (many.status, many.code) == (429, "too_many_installs")
+            assert 0 < int(many.headers["retry-after"]) <= 60
+            other = {"/api/plugins/install": "/api/plugins/check"}.get(path, "/api/plugins/install")
+            assert (await request(api, "POST", other, *body, body=url)).status != 429
+            assert (await request(api, "POST", path, *afar, body=url)).status != 429
+            assert (await request(api, "GET", "/api/plugins")).status == 200
 
 
 async def test_nobody_is_told_to_go_on_who_may_not_come_in(public: Api) -> None:

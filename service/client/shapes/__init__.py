@@ -6,6 +6,7 @@ no meaning; the others are always there.
 
 from __future__ import annotations
 
+from service.client.shapes.access import NewToken
 from service.client.shapes.plugins import (
     ChangedPlugin,
     Config,
@@ -48,6 +49,7 @@ from service.client.shapes.tasks import (
     TaskState,
 )
 from service.client.shapes.versions import (
+    By,
     Change,
     Changes,
     Difference,
@@ -65,6 +67,7 @@ from service.client.shapes.versions import (
 )
 
 __all__ = [
+    "By",
     "Change",
     "ChangedPlugin",
     "Changes",
@@ -88,6 +91,7 @@ __all__ = [
     "Installed",
     "LoadError",
     "LogLine",
+    "NewToken",
     "Origin",
     "Outdated",
     "OutdatedPlugins",

@@ -64,6 +64,13 @@ class OutdatedPlugins(TypedDict):
     plugins: list[Outdated]
 
 
+class By(TypedDict):
+    """The client that asked for something; `via` is `bearer`, `cookie` or `loopback`."""
+
+    address: str
+    via: str | None
+
+
 class Change(TypedDict):
     """Something that was done to plugins or their configuration; `undone_by` is the change that undid it."""
 
@@ -74,6 +81,7 @@ class Change(TypedDict):
     summary: str
     undoable: bool
     undone_by: str | None
+    by: By | None
 
 
 class Changes(TypedDict):

@@ -94,6 +94,8 @@ class Environments:
         self._on_removed = on_removed
         self._linger_s = linger_s
         self._sets: dict[str, Kept] = {}
+        # Of sets that change no more: to measure one is to walk through all of its files.
+        self._sizes: dict[str, int] = {}
         self._unchecked: set[str] = set()
         self._wanted: Counter[str] = Counter()
         self._leases: dict[str, list[Lease]] = {}
@@ -188,8 +190,13 @@ class Environments:
     async def list(self) -> Views:
         """Every set, the oldest first."""
         known = sorted(self._sets.items(), key=lambda item: (item[1].created_at, item[0]))
-        sizes = await asyncio.to_thread(lambda: [self._shelf.size(id) for id, _ in known])
-        return [self._view(id, kept, size) for (id, kept), size in zip(known, sizes, strict=True)]
+        whole = {id for id, kept in known if kept.compiled}
+        measured = self._sizes
+        sizes = await asyncio.to_thread(
+            lambda: {id: measured[id] if id in measured else self._shelf.size(id) for id, _ in known}
+        )
+        self._sizes = {id: sizes[id] for id in whole if id in self._sets}
+        return [self._view(id, kept, sizes[id]) for id, kept in known]
 
     async def prune(self) -> Views:
         """Remove the sets that nobody uses, at once, and what was remembered towards them; returns them."""

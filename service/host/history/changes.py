@@ -12,8 +12,9 @@ from service.host.database import Database
 from service.host.history.blobs import BlobLost, Blobs
 from service.host.history.changeset import Changeset
 from service.host.history.errors import ChangeNotFound
+from service.model.actor import Actor
 
-_COLUMNS = "seq, id, at, kind, plugin, summary, changeset, undoable, undoes, undone_by"
+_COLUMNS = "seq, id, at, kind, plugin, summary, changeset, undoable, undoes, undone_by, by"
 TRASH = "data/trash"
 
 
@@ -26,6 +27,7 @@ class ChangeView(msgspec.Struct, frozen=True, kw_only=True):
         undoable: whether it can be undone, as far as its record tells.
         undoes: the change that it undid.
         undone_by: the change that undid it.
+        by: the client that had it done, where that is known.
     """
 
     id: str
@@ -36,6 +38,7 @@ class ChangeView(msgspec.Struct, frozen=True, kw_only=True):
     undoable: bool
     undoes: str | None = None
     undone_by: str | None = None
+    by: Actor | None = None
 
 
 class Changes:
@@ -121,8 +124,8 @@ class Changes:
 
         def write(connection: sqlite3.Connection) -> None:
             cursor = connection.execute(
-                "INSERT INTO changes (id, at, kind, plugin, summary, changeset, undoable, undoes) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO changes (id, at, kind, plugin, summary, changeset, undoable, undoes, by) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     view.id,
                     view.at,
@@ -132,6 +135,7 @@ class Changes:
                     changeset_hash,
                     view.undoable,
                     view.undoes,
+                    None if view.by is None else msgspec.json.encode(view.by),
                 ),
             )
             connection.executemany(
@@ -200,7 +204,7 @@ def _trash_of(changeset: Changeset) -> set[str]:
 
 
 def _view(row: tuple[Any, ...]) -> ChangeView:
-    _, id, at, kind, plugin, summary, _, undoable, undoes, undone_by = row
+    _, id, at, kind, plugin, summary, _, undoable, undoes, undone_by, by = row
     return ChangeView(
         id=id,
         at=at,
@@ -210,4 +214,5 @@ def _view(row: tuple[Any, ...]) -> ChangeView:
         undoable=bool(undoable) and undone_by is None,
         undoes=undoes,
         undone_by=undone_by,
+        by=None if by is None else msgspec.json.decode(by, type=Actor),
     )

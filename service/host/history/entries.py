@@ -13,6 +13,7 @@ import structlog
 
 from service.host import atomic
 from service.host.history.changeset import Changeset
+from service.model.actor import Actor
 from service.model.text import Text
 
 log = structlog.get_logger(__name__)
@@ -30,6 +31,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         made: the folders below `plugins/` that are there for its sake only, the outer ones first.
         later: its folders move once `finish` is called, and not before it is recorded.
+        by: the client that has it done.
     """
 
     version: int = _VERSION
@@ -42,6 +44,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     made: list[str] = []
     undoes: str | None = None
     later: bool = False
+    by: Actor | None = None
 
 
 class Entries:

@@ -35,6 +35,7 @@ from service.host.history.present import Present, Undo
 from service.host.history.revisions import Revisions
 from service.host.history.steps import files_below, missing_folders
 from service.host.store import Store
+from service.model.actor import acting
 from service.model.text import Text
 
 __all__ = ["ChangeNotSaved", "ChangeSuperseded", "Journal", "Performed", "Recovered", "Undo"]
@@ -170,6 +171,7 @@ class Journal:
                 made=made,
                 undoes=undoes,
                 later=folders_later and bool(changeset.folders),
+                by=acting.get(),
             )
             self._under_way[id] = entry
             if units := changeset.units() | wanted.affects:
@@ -283,6 +285,7 @@ class Journal:
             summary=entry.summary,
             undoable=entry.changeset.is_undoable(),
             undoes=entry.undoes,
+            by=entry.by,
         )
         try:
             changeset_hash = await self._performing.put_changeset(entry.changeset)

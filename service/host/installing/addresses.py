@@ -62,6 +62,13 @@ _REFUSED_NAMES = {
     "instance-data.ec2.internal",
 }
 
+# Parameters by which an address lets somebody in: tokens, and the signatures of clouds.
+_CREDENTIALS = frozenset(
+    "token access_token private_token auth_token refresh_token id_token jwt auth authorization apikey api_key secret "
+    "client_secret password passwd pwd sig signature credential session_id awsaccesskeyid".split()
+)
+_CREDENTIAL_PREFIXES = ("x_amz_", "x_goog_")
+
 
 def refuse(what: str, reason: Text) -> RequestRefused:
     """The error for an address that is not fetched from; `what` must hold no credentials."""
@@ -154,9 +161,15 @@ def shown(url: URL) -> str:
 
 
 def public_url(url: str) -> str:
-    """A URL to keep and to show as the origin of a plugin: without user, password and fragment, query kept."""
+    """A URL to keep and to show as the origin of a plugin: without fragment and credentials, all else of it kept.
+
+    Credentials are user and password, and parameters that are named as such.
+    """
     try:
-        return str(without_credentials(URL(url)))
+        bare = without_credentials(URL(url))
+        if any(_is_credential(name) for name in bare.query):
+            bare = bare.with_query([pair for pair in bare.query.items() if not _is_credential(pair[0])])
+        return str(bare)
     except (ValueError, TypeError):
         return ""
 
@@ -166,6 +179,11 @@ def without_credentials(url: URL) -> URL:
     return (
         url.with_user(None).with_fragment(None) if url.absolute and url.raw_host else url.with_fragment(None)
     )
+
+
+def _is_credential(parameter: str) -> bool:
+    name = parameter.lower().replace("-", "_")
+    return name in _CREDENTIALS or name.startswith(_CREDENTIAL_PREFIXES)
 
 
 def _matches(host: str, pattern: str) -> bool:

@@ -25,6 +25,7 @@ from service.host.installing.addresses import public_url
 from service.host.installing.fetch import Fetched, fetch, fetch_newer, fetch_requirements
 from service.host.installing.text_check import ensure_text
 from service.live.event_log import EventLog
+from service.model.actor import acting
 from service.model.events import InstallProgress, PluginInstalling
 from service.model.identity import PluginType
 from service.model.plugin import LoadError, Origin, Stage
@@ -139,7 +140,9 @@ class Candidates:
         self._announced[id(request)] = unit
         name = f"{unit.type.value}/{unit.short_name}"
         url = public_url(request.url) if request.url is not None else None
-        self._events.publish(PluginInstalling(id=name, stage=stage, url=url, error=error, progress=progress))
+        self._events.publish(
+            PluginInstalling(id=name, stage=stage, url=url, by=acting.get(), error=error, progress=progress)
+        )
 
     @contextmanager
     def announcing(self, request: InstallRequest) -> Iterator[None]:

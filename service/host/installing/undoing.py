@@ -17,13 +17,14 @@ from service.host.installing.placing import Placing, Wishes
 from service.host.installing.sharing import HelperEdit, Sharing
 from service.host.kernel import Kernel
 from service.host.reconciling.desks import Change
+from service.model.actor import Actor
 from service.model.events import Cause
 from service.model.plugin import PluginView
 from service.model.text import Text
 
 
 class ChangeView(msgspec.Struct, frozen=True, kw_only=True):
-    """One change as clients see it: what was done to which plugin, in words, and whether it can be undone."""
+    """One change as clients see it: what was done to which plugin, in words, by whom, and whether it can be undone."""
 
     id: str
     at: str
@@ -32,6 +33,7 @@ class ChangeView(msgspec.Struct, frozen=True, kw_only=True):
     summary: Text
     undoable: bool
     undone_by: str | None
+    by: Actor | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +183,7 @@ def _view(change: kept.ChangeView, undone: kept.ChangeView | None) -> ChangeView
         summary=summary,
         undoable=change.undoable,
         undone_by=change.undone_by,
+        by=change.by,
     )
 
 

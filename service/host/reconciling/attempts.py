@@ -102,6 +102,13 @@ class Attempts:
             return True
         return newest.revision != snapshot.revision or self._imports_differ(desk, newest, snapshot)
 
+    def is_behind(self, desk: Desk, plugin: Plugin, generation: Generation) -> bool:
+        """Whether what serves has not the files, the helpers or the configuration that there are by now."""
+        key = Identity(desk.unit.type, generation.manifest.name).config_key
+        return self._config.values(key) != generation.config or self.outdates(
+            desk, plugin, generation.snapshot
+        )
+
     def helpers_changed(self, desk: Desk, plugin: Plugin, snapshot: Snapshot) -> bool:
         """Whether a helper has changed since the snapshot was taken, of which nobody knew then that it is one."""
         try:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from service.host.files.sources import Snapshot, Unit
-from service.model.events import Cause
+from service.model.actor import Actor
+from service.model.events import Cause, asked_by
 from service.model.identity import Identity
 from service.model.plugin import LoadError, PluginView
 
@@ -36,6 +37,9 @@ class Change:
         force: load even where the bytes are as before.
         settles: a failure or a disappearance is only believed if it still stands a moment later.
         snapshot: the code to load instead of what the files hold, for starting a crashed generation again.
+
+    Attributes:
+        by: the client whose request this is about, if it is about one.
     """
 
     cause: Cause
@@ -45,12 +49,16 @@ class Change:
     snapshot: Snapshot | None = None
     noticed_ns: int = field(default_factory=time.time_ns)
     waiters: list[asyncio.Future[Outcome]] = field(default_factory=list)
+    by: Actor | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.by = asked_by(self.cause)
 
     def merged_into(self, older: Change | None) -> Change:
         """Both as one: the newer cause, the stronger wishes, everybody who waits."""
         if older is None:
             return self
-        return Change(
+        merged = Change(
             cause=self.cause,
             kind=max(self.kind, older.kind, key=_KINDS.index),
             force=self.force or older.force,
@@ -60,6 +68,8 @@ class Change:
             noticed_ns=self.noticed_ns,
             waiters=older.waiters + self.waiters,
         )
+        merged.by = self.by
+        return merged
 
 
 class Desk:

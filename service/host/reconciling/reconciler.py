@@ -33,6 +33,7 @@ from service.host.reconciling.retirement import Retirement
 from service.host.reconciling.room import Room
 from service.host.reconciling.rounds import RoundLimits, Rounds
 from service.host.registry import Plugin, Registry
+from service.model.actor import acting
 from service.model.events import Cause
 from service.model.identity import Identity
 from service.model.plugin import Manifest, Origin
@@ -229,6 +230,7 @@ class Reconciler:
         if desk.task is not None:
             # It may be at work with an older content, and shall look again when it is through.
             self._want(unit, Change(cause))
+        self._rounds.catch_up(desk, plugin, generation, cause)
         return plugin
 
     def changed(self, paths: Iterable[str]) -> None:
@@ -324,6 +326,7 @@ class Reconciler:
             while (newer := desk.take()) is not None or change is not None:
                 change = newer.merged_into(change) if newer is not None else change
                 assert change is not None
+                acting.set(change.by)
                 began = time.monotonic()
                 may_be_stale = stale_since is None or began - stale_since < STALE_GRACE_SECONDS
                 if not await self._rounds.do(desk, change, may_be_stale=may_be_stale):

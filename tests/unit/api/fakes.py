@@ -19,6 +19,7 @@ from service.api import keys
 from service.api.body import BodyLimits
 from service.api.door import Door
 from service.api.protocol import Runner
+from service.api.rotation import Rotation
 from service.api.server import add_api
 from service.api.task_problems import task_problem
 from service.errors import PlugbayError, PluginDisabled, PluginNotFound
@@ -349,6 +350,8 @@ async def running_api(
     json_bytes: int = 64 * 1024,
     upload_bytes: int = 256 * 1024,
     logger: logging.Logger = web_logger,
+    token_is_set: bool = False,
+    installs_a_minute: int = 60,
     **door_changes: Any,
 ) -> AsyncIterator[Api]:
     app = web.Application()
@@ -388,7 +391,9 @@ async def running_api(
         limits=BodyLimits(json_bytes=json_bytes, upload_bytes=upload_bytes),
         version="1.2.3",
         front_end=front_end,
+        installs_a_minute=installs_a_minute,
     )
+    app[keys.ROTATION] = Rotation(app[keys.DOOR], None if token_is_set else front_end, app[keys.HUB], log)
     caller.count = app[keys.METRICS].count_call
     plugins: Any = registry
     app[keys.STATISTICS] = Statistics(

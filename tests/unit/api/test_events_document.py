@@ -14,6 +14,7 @@ from service.api.routes import ROUTES
 from service.live.event_log import Entry, EventLog
 from service.live.event_stream import CLOSED, RESET, EventStream
 from service.live.hub import Subscribed
+from service.model.actor import Actor
 from service.model.events import (
     Activity,
     Cause,
@@ -28,6 +29,7 @@ from service.model.events import (
     RegistryReloaded,
     StatsTold,
     Timings,
+    TokenRotated,
 )
 from service.model.identity import PluginType
 from service.model.plugin import Origin, Permissions, PluginView
@@ -132,19 +134,24 @@ PLUGIN = PluginView(
     config_missing=[],
 )
 TASK = Task(id="t1", kind=TaskKind.SEARCH, status=TaskStatus.RUNNING, created_at=AT)
+ACTOR = Actor("127.0.0.1", "loopback")
 TIMINGS = Timings(detect_ms=1.0, load_ms=2.0, total_ms=3.0)
 ACTIVITY = Activity(calls=2, errors=1, mean_ms=3.5, running=1, draining=0, total_calls=9, total_errors=1)
 HAPPENED: list[Event] = [
-    *(PluginChanged(change=change, plugin=PLUGIN, cause=Cause.FILE) for change in get_args(PluginChange)),
-    PluginChanged(change="reloaded", plugin=PLUGIN, cause=Cause.API, timings=TIMINGS),
-    PluginInstalling(id="search/demo", stage="fetch", url="http://a/b_plugin.py"),
-    PluginInstalling(
-        id="search/demo", stage="dependencies", url=None, progress=InstallProgress(step="download")
+    *(
+        PluginChanged(change=change, plugin=PLUGIN, cause=Cause.FILE, by=None)
+        for change in get_args(PluginChange)
     ),
-    PluginInstalling(id="search/demo", stage="failed", url=None, error=LOAD_ERROR),
+    PluginChanged(change="reloaded", plugin=PLUGIN, cause=Cause.API, by=ACTOR, timings=TIMINGS),
+    PluginInstalling(id="search/demo", stage="fetch", url="http://a/b_plugin.py", by=ACTOR),
+    PluginInstalling(
+        id="search/demo", stage="dependencies", url=None, by=None, progress=InstallProgress(step="download")
+    ),
+    PluginInstalling(id="search/demo", stage="failed", url=None, by=None, error=LOAD_ERROR),
     GenerationDrained(id="search/demo", generation=1, drain_ms=2.5, forced=False),
-    RegistryReloaded(success_count=5, fail_count=0),
-    ConfigImported(reloaded_count=2),
+    RegistryReloaded(success_count=5, fail_count=0, by=ACTOR),
+    ConfigImported(reloaded_count=2, by=None),
+    TokenRotated(by=ACTOR),
     *(TaskChanged(change=change, task=TASK) for change in get_args(TaskChange)),
     TaskProgress(task=TASK),
     TaskResults(task=TASK, results=[{"title": "a"}]),

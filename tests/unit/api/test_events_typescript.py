@@ -48,7 +48,7 @@ def on_the_wire(events: list[Event]) -> list[dict[str, Any]]:
 @pytest.mark.skipif(not TSC.exists(), reason="the front end's own tools are not installed")
 def test_it_is_what_comes_over_the_wire(tmp_path: Path) -> None:
     """Every member that is sent is known, every one that is promised is sent, and `null` is where it is allowed."""
-    told = on_the_wire([*HAPPENED, PluginChanged(change="failed", plugin=WHOLE, cause=Cause.CRASH)])
+    told = on_the_wire([*HAPPENED, PluginChanged(change="failed", plugin=WHOLE, cause=Cause.CRASH, by=None)])
     lines = ["import type { PlugbayEvent } from './generated';"]
     for number, event in enumerate(told):
         lines.append(f"export const event{number}: PlugbayEvent = {json.dumps(event)};")

@@ -6,10 +6,14 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
+from aiohttp import ClientSession
+from yarl import URL
 
 from service.api.credentials import Credentials
+from service.api.tries import TRIES_A_MINUTE
 from tests.unit.api.fakes import TOKEN, Api, running_api
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8", "Host": "localhost"}
@@ -47,7 +51,9 @@ async def test_a_browser_is_told_how_to_sign_in(tmp_path: Path, language: str, f
     for words in ("需要访问令牌", "A token is required", "http://localhost/?token=…", "data/token"):
         assert words in page
     [form], [field] = elements["form"], elements["input"]
-    assert (form["action"], form["method"], field["name"], field["type"]) == ("/", "get", "token", "password")
+    # Without an action it goes to the page that is looked at; not by GET, whose addresses are kept and logged.
+    assert (form, field["name"], field["type"]) == ({"method": "post"}, "token", "password")
+    assert headers["Referrer-Policy"] == "same-origin"
     assert field["aria-label"]
 
 
@@ -81,6 +87,86 @@ async def test_the_form_signs_in(tmp_path: Path) -> None:
     status, headers, _ = await public(tmp_path, f"/?token={TOKEN}")
     assert (status, headers["Location"], headers["Referrer-Policy"]) == (303, "/", "no-referrer")
     assert headers["Set-Cookie"].startswith(Credentials(TOKEN).cookie_name)
+
+
+def form(token: str, **headers: str) -> dict[str, Any]:
+    return {
+        "data": {"token": token},
+        "headers": BROWSER | {"Origin": "http://localhost", "Sec-Fetch-Site": "same-origin"} | headers,
+        "allow_redirects": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "back"),
+    [
+        ("/", "/"),
+        ("/plugins/search?tab=log&q=a%20b", "/plugins/search?tab=log&q=a+b"),
+        ("/?token=wrong-one-again&next=1", "/?next=1"),
+        ("//evil.example/x", "/evil.example/x"),
+        ("/%5C%5Cevil.example", "/evil.example"),
+        ("/%2Fevil.example", "/evil.example"),
+        ("/\u6d77", "/%E6%B5%B7"),
+    ],
+)
+async def test_the_form_leads_back_to_its_page_and_nowhere_else(tmp_path: Path, path: str, back: str) -> None:
+    async with running_api(tmp_path / "_web", listen_host="0.0.0.0") as api:
+        url = URL(f"http://127.0.0.1:{api.port}{path}", encoded="%" in path)
+        async with ClientSession() as client, client.post(url, **form(TOKEN)) as response:
+            assert (response.status, response.headers["Location"]) == (303, back)
+            assert response.headers["Cache-Control"] == "no-store"
+            cookie = response.headers["Set-Cookie"]
+            assert cookie.startswith(Credentials(TOKEN).cookie_name)
+            assert TOKEN not in cookie
+            assert "HttpOnly" in cookie
+
+
+@pytest.mark.parametrize(("language", "words"), [("zh-CN", "访问令牌不正确"), ("en", "The token is wrong")])
+async def test_the_form_says_what_is_wrong_and_when_to_come_back(
+    tmp_path: Path, language: str, words: str
+) -> None:
+    async with running_api(tmp_path / "_web", listen_host="0.0.0.0") as api:
+        for number in range(TRIES_A_MINUTE):
+            wrong = await api.client.post(
+                "/plugins", **form(f"not-the-token-{number}", **{"Accept-Language": language})
+            )
+            page = await wrong.text()
+            assert (wrong.status, wrong.content_type) == (401, "text/html")
+            assert words in page
+            assert Elements(page)["form"]
+            assert "not-the-token" not in page
+            assert "Set-Cookie" not in wrong.headers
+        many = await api.client.post("/plugins", **form(TOKEN, **{"Accept-Language": language}))
+        page = await many.text()
+        assert many.status == 429
+        assert 0 < int(many.headers["Retry-After"]) <= 60
+        assert many.headers["Retry-After"] in page
+        assert Elements(page)["form"]
+
+
+async def test_the_form_is_for_this_server_s_pages_only(tmp_path: Path) -> None:
+    async with running_api(tmp_path / "_web", listen_host="0.0.0.0") as api:
+        for headers in (
+            {"Origin": "https://evil.example"},
+            {"Origin": "null"},
+            {"Sec-Fetch-Site": "cross-site"},
+        ):
+            given = form(TOKEN, **headers)
+            if "Sec-Fetch-Site" in headers:
+                del given["headers"]["Origin"]
+            foreign = await api.client.post("/", **given)
+            assert (foreign.status, foreign.headers.get("Set-Cookie")) == (403, None)
+        split = URL(f"http://127.0.0.1:{api.port}/a%0D%0ASet-Cookie:x", encoded=True)
+        async with ClientSession() as client, client.post(split, **form(TOKEN)) as response:
+            assert (response.status, response.headers.get("Set-Cookie")) == (401, None)
+        for path in ("/api/plugins/reload", "/api/session", "/metrics"):
+            other = await api.client.post(path, **form(TOKEN))
+            assert other.status != 303
+            assert "Set-Cookie" not in other.headers
+        for more in ({"data": b"{}", "headers": {"Content-Type": "application/json"}}, {"data": b""}):
+            assert (await api.client.post("/", **more)).status == 401
+        huge = await api.client.post("/", **form("x" * 5000))
+        assert huge.status == 413
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site", "same-origin", "none"])

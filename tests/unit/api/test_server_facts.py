@@ -36,10 +36,10 @@ async def test_stats_tell_of_calls_at_once(api: Api) -> None:
 async def test_activity_is_the_newest_of_what_matches(api: Api) -> None:
     log = api.app[EVENT_LOG]
     for number in range(6):
-        log.publish(RegistryReloaded(success_count=number, fail_count=0))
+        log.publish(RegistryReloaded(success_count=number, fail_count=0, by=None))
         log.publish(GenerationDrained(id="search/demo", generation=number, drain_ms=1.0, forced=False))
         log.publish(LogLine(id="search/demo", at="", level="info", generation=1, message="passing"))
-    log.publish(ConfigImported(reloaded_count=1))
+    log.publish(ConfigImported(reloaded_count=1, by=None))
 
     told = await (await api.client.get("/api/activity")).json()
     assert (told["epoch"], told["seq"]) == (log.epoch, "13")

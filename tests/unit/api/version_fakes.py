@@ -9,6 +9,7 @@ from typing import Any
 from service.errors import PlugbayError, RequestRefused
 from service.host.installing.placing import Installed
 from service.host.installing.plugin_files import FileView
+from service.model.actor import Actor
 from service.model.plugin import Origin, PluginView
 from service.model.text import Text
 
@@ -158,6 +159,7 @@ class FakeUpdates:
 class Change:
     id: str
     undone_by: str | None = None
+    by: Actor | None = None
     at: str = "2026-11-22T12:00:00Z"
     kind: str = "delete"
     plugin: str | None = "search/demo"

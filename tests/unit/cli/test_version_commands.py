@@ -17,6 +17,7 @@ import pytest
 from aiohttp.test_utils import TestServer
 from rich.cells import cell_len
 
+from service.api.token import ensure_token
 from service.cli.progress import stage_text
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.test_words import ROOT
@@ -352,6 +353,30 @@ async def test_wrong_usage_asks_nobody(server: VersionServer, run: Run, argument
     result = await run(*arguments)
     assert result.exit_code == 2
     assert server.requests == []
+
+
+# The token
+
+
+async def test_a_new_token_is_told_with_where_to_sign_in(server: VersionServer, run: Run) -> None:
+    result = await run("token", "rotate")
+    assert result.exit_code == 0
+    assert fits(result.stdout)
+    assert f"{server.url}/?token=n3w-t0ken" in result.stdout
+    assert json.loads((await run("token", "rotate", "--json")).stdout)["token"] == "n3w-t0ken"
+
+
+async def test_the_token_is_read_where_the_server_reads_it(run: Run, tmp_path: Path) -> None:
+    shown = await run("token", "show", "--home", str(tmp_path))
+    assert (shown.exit_code, shown.stdout) == (1, "")
+    assert "has no token" in shown.stderr
+    kept = await asyncio.to_thread(ensure_token, tmp_path)
+    assert (await run("token", "show", "--home", str(tmp_path))).stdout == f"{kept}\n"
+    (tmp_path / "data" / "token").write_text("short")
+    assert "fewer than 16" in (await run("token", "show", "--home", str(tmp_path))).stderr
+    await asyncio.to_thread((tmp_path / "config").mkdir)
+    (tmp_path / "config" / "service.toml").write_text('[server]\ntoken = "of-the-settings-1"\n')
+    assert (await run("token", "show", "--home", str(tmp_path))).stdout == "of-the-settings-1\n"
 
 
 # Sets of packages

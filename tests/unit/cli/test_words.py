@@ -23,6 +23,7 @@ COMMANDS = [
     *([name] for name in _COMMANDS),
     *(["config", name] for name in ("get", "set", "export", "import")),
     *(["env", name] for name in ("list", "prune")),
+    *(["token", name] for name in ("rotate", "show")),
     *(["tasks", name] for name in ("show", "cancel", "pause", "resume", "retry")),
     [],
 ]

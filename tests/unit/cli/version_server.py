@@ -34,6 +34,7 @@ def change(id: str, kind: str, **more: Any) -> dict[str, Any]:
         "summary": f"{kind} of 1.1",
         "undoable": True,
         "undone_by": None,
+        "by": None,
     } | more
 
 
@@ -163,6 +164,8 @@ class VersionServer(FakeServer):
                     "change": change("new000005", "undo"),
                     "plugin": self.plugins["search/demo"] if id.startswith("abc") else None,
                 }
+            case ["api", "token", "rotate"]:
+                return {"status": "success", "message": "replaced", "token": "n3w-t0ken"}
             case ["api", "environments"]:
                 return {"environments": self.environments, "size": 3_501_024}
             case ["api", "environments", "prune"]:

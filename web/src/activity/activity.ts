@@ -21,6 +21,7 @@ export type ActivityKind =
   | 'forced'
   | 'registry'
   | 'imported'
+  | 'rotated'
   | 'resumed'
   | 'resynced';
 
@@ -125,6 +126,8 @@ function factsOf(event: PlugbayEvent): Facts | null {
     }
     case 'plugbay.config.imported':
       return { kind: 'imported', tone: 'good', params: { count: event.data.reloaded_count } };
+    case 'plugbay.token.rotated':
+      return { kind: 'rotated', tone: 'warn' };
     default:
       return event satisfies never;
   }

@@ -78,6 +78,11 @@ export const en = {
   'times.bad': 'Failed',
   'times.problem': 'The times of reloads could not be fetched: {reason}',
 
+  'by.loopback': 'from this machine',
+  'by.cookie': 'from {address} (signed in)',
+  'by.bearer': 'from {address} (by token)',
+  'by.anybody': 'from {address}',
+
   'changes.text':
     'What was done through this page, the command line or the API. Undo puts files, configuration and data back as they were; an undo can be undone, too.',
   'changes.empty': 'Nothing has been changed yet',

@@ -6,7 +6,7 @@ import { entryOf, joined, STREAM_LIMIT, type StreamEntry } from './stream';
 
 /** Several events a frame are shown as one change. */
 const BATCH_MS = 150;
-const TOPICS = ['plugins/**', 'registry', 'config', 'tasks/*'];
+const TOPICS = ['plugins/**', 'registry', 'config', 'token', 'tasks/*'];
 
 export class EventStream {
   /** Newest first. */
@@ -45,6 +45,7 @@ export class EventStream {
     return () => {
       end();
       clearTimeout(this.timer);
+      this.timer = undefined;
     };
   }
 

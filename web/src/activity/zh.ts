@@ -75,6 +75,11 @@ export const zh = {
   'times.bad': '失败',
   'times.problem': '没有取到重载用时：{reason}',
 
+  'by.loopback': '来自本机',
+  'by.cookie': '来自 {address}（已登录）',
+  'by.bearer': '来自 {address}（令牌）',
+  'by.anybody': '来自 {address}',
+
   'changes.text': '通过页面、命令行或接口做的改动。撤销会把文件、配置和数据恢复到改动之前；撤销本身也可以再撤销。',
   'changes.empty': '还没有操作记录',
   'changes.empty.text': '安装、编辑、删除插件，或修改配置之后，可以在这里撤销。',

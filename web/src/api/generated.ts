@@ -143,6 +143,18 @@ export const CAUSES = [
 ] as const;
 export type Cause = (typeof CAUSES)[number];
 
+/**
+ * The client of a request.
+ *
+ * Attributes:
+ *     address: its IP address; behind a trusted proxy, that of the client itself.
+ *     via: by what it was let in, null where it was not, and may do only what anybody may.
+ */
+export interface Actor {
+  address: string;
+  via: 'bearer' | 'cookie' | 'loopback' | null;
+}
+
 /** How long a change took, in milliseconds: from the save to its notice, of the load, and of all. */
 export interface Timings {
   detect_ms: number;
@@ -452,11 +464,13 @@ export interface Problem {
 /**
  * A plugin was loaded, reloaded, failed, unloaded, enabled, disabled, configured or crashed.
  *
- * `loading` only announces a change; exactly one of the others ends it.
+ * `loading` only announces a change; exactly one of the others ends it. `by` is the client that asked for it, null
+ * where none did: a file was saved, a process ended, the server started.
  */
 export interface PluginChangedData {
   plugin: Plugin;
   cause: Cause;
+  by: Actor | null;
   timings?: Timings;
 }
 
@@ -464,11 +478,12 @@ export interface PluginChangedData {
  * An install has come to a stage; `subject` names the plugin as far as it is known.
  *
  * Stage `failed` ends one that left nothing; `error` says why. In stage `dependencies`, `progress` says how far
- * they are.
+ * they are. `by` is the client that asked for it, null where a file did.
  */
 export interface PluginInstallingData {
   stage: string;
   url: string | null;
+  by: Actor | null;
   error?: LoadError;
   progress?: InstallProgress;
 }
@@ -480,15 +495,22 @@ export interface GenerationDrainedData {
   forced: boolean;
 }
 
-/** All plugins were reloaded by request. */
+/** All plugins were reloaded by request, that of `by`. */
 export interface RegistryReloadedData {
   success_count: number;
   fail_count: number;
+  by: Actor | null;
 }
 
-/** The configuration of all plugins was replaced by an import. */
+/** The configuration of all plugins was replaced by an import, that of `by`. */
 export interface ConfigImportedData {
   reloaded_count: number;
+  by: Actor | null;
+}
+
+/** The server's token was replaced, by request of `by`: what knew the old one has to sign in again. */
+export interface TokenRotatedData {
+  by: Actor | null;
 }
 
 /**
@@ -577,6 +599,9 @@ export type RegistryReloadedEvent = LoggedEvent<'plugbay.registry.reloaded', Reg
 /** `subject` is `config`. */
 export type ConfigImportedEvent = LoggedEvent<'plugbay.config.imported', ConfigImportedData>;
 
+/** `subject` is `token`. */
+export type TokenRotatedEvent = LoggedEvent<'plugbay.token.rotated', TokenRotatedData>;
+
 /** `subject` is `tasks/{id}`. */
 export type TaskChangedEvent =
   | LoggedEvent<'plugbay.task.created', TaskChangedData>
@@ -609,6 +634,7 @@ export type PlugbayEvent =
   | GenerationDrainedEvent
   | RegistryReloadedEvent
   | ConfigImportedEvent
+  | TokenRotatedEvent
   | TaskChangedEvent
   | TaskProgressEvent
   | TaskResultsEvent
@@ -631,6 +657,7 @@ export const EVENT_TYPES = [
   'plugbay.generation.drained',
   'plugbay.registry.reloaded',
   'plugbay.config.imported',
+  'plugbay.token.rotated',
   'plugbay.task.created',
   'plugbay.task.queued',
   'plugbay.task.started',

@@ -167,6 +167,7 @@ export const en: Record<keyof typeof zh, string> = {
   'activity.drained': '{plugin}: the last call of generation {generation} has finished ({ms})',
   'activity.forced': '{plugin}: generation {generation} took too long and was ended ({ms})',
   'activity.registry': 'All plugins reloaded: {success} succeeded, {fail} failed',
+  'activity.rotated': 'The token was replaced: the old one and all sign-ins are void',
   'activity.imported': 'Configuration imported, {count} {count|plugin|plugins} reloaded',
   'activity.resumed': 'Connected again, {count} missed {count|change|changes} caught up',
   'activity.resynced': 'Connected again, the list was fetched anew',

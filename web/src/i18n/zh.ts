@@ -164,6 +164,7 @@ export const zh = {
   'activity.drained': '{plugin} 第 {generation} 代的最后一个调用已完成（{ms}）',
   'activity.forced': '{plugin} 第 {generation} 代超时，已强制结束（{ms}）',
   'activity.registry': '全部重载完成：成功 {success}，失败 {fail}',
+  'activity.rotated': '访问令牌已更换，旧令牌与所有登录即刻失效',
   'activity.imported': '配置已导入，重载了 {count} 个插件',
   'activity.resumed': '连接已恢复，补上了 {count} 条变化',
   'activity.resynced': '连接已恢复，列表已重新获取',

@@ -10,7 +10,7 @@ export type TaskEvent = Extract<LiveEvent, { type: `plugbay.task.${string}` }>;
 export type PlugbayEvent = Exclude<LiveEvent, TaskEvent | EventOf<'plugbay.log' | 'plugbay.stats'>>;
 
 /** What the page always subscribes to; all else only while a view shows some. */
-export const TOPICS = ['plugins/**', 'registry', 'config'];
+export const TOPICS = ['plugins/**', 'registry', 'config', 'token'];
 
 const KNOWN_TYPES: ReadonlySet<string> = new Set<EventType>(EVENT_TYPES);
 

@@ -179,6 +179,7 @@ function apply(draft: Draft, event: PlugbayEvent): void {
     }
     case 'plugbay.registry.reloaded':
     case 'plugbay.config.imported':
+    case 'plugbay.token.rotated':
     case 'plugbay.heartbeat':
       return;
     default:

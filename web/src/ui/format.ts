@@ -3,6 +3,11 @@
 import type { Language } from '../api/model';
 
 const LOCALES: Record<Language, string> = { zh: 'zh-CN', en: 'en-GB' };
+/** Made once: every row of a list asks every second. */
+const RELATIVE: Record<Language, Intl.RelativeTimeFormat> = {
+  zh: new Intl.RelativeTimeFormat(LOCALES.zh, { style: 'short' }),
+  en: new Intl.RelativeTimeFormat(LOCALES.en, { style: 'short' }),
+};
 const MINUTE = 60;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
@@ -32,7 +37,7 @@ export function formatRelative(at: string, now: number, language: Language): str
 }
 
 function ago(count: number, unit: 'second' | 'minute' | 'hour' | 'day', language: Language): string {
-  const text = new Intl.RelativeTimeFormat(LOCALES[language], { style: 'short' }).format(-count, unit);
+  const text = RELATIVE[language].format(-count, unit);
   // The texts of this page set numbers apart from Chinese characters.
   return text.replace(/(\d)(?=\p{Script=Han})/u, '$1 ');
 }

@@ -153,6 +153,20 @@ def test_what_is_shown_has_no_secrets() -> None:
     assert public_url("http://[") == ""
 
 
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("https://a/b.py?raw=1&token=hunter2&ref=main", "https://a/b.py?raw=1&ref=main"),
+        ("https://a/b.py?Access-Token=hunter2", "https://a/b.py"),
+        ("https://a/b.py?X-Amz-Signature=hunter2&X-Amz-Credential=hunter2&v=2", "https://a/b.py?v=2"),
+        ("https://a/b.py?sv=1&sig=hunter2%2B", "https://a/b.py?sv=1"),
+        ("https://a/b.py?design=1&tokens=2&key=a%2Bb.py", "https://a/b.py?design=1&tokens=2&key=a%2Bb.py"),
+    ],
+)
+def test_what_lets_somebody_in_is_not_kept(given: str, kept: str) -> None:
+    assert public_url(given) == kept
+
+
 @given(st.ip_addresses(v=4))
 def test_every_way_to_write_a_refused_address_is_refused(address: ipaddress.IPv4Address) -> None:
     number = int(address)

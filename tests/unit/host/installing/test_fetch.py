@@ -297,6 +297,18 @@ async def test_a_name_that_changes_between_check_and_connection(serve: Serve) ->
     assert once.asked == ["rebind.example"], "one lookup: the checked address is the connected one"
 
 
+async def test_each_file_beside_a_plugin_is_looked_up_and_checked_anew(serve: Serve) -> None:
+    base = (await serve(answers(b"nothing", status=404))).replace("127.0.0.1", "rebind.example")
+    names = Names(["127.0.0.1"], ["169.254.169.254"])
+    async with open_session(names) as session:
+        with pytest.raises(RequestRefused) as caught:
+            await fetch_requirements(
+                f"{base}/demo_plugin.py", names=["demo", "demo_plugin"], timeout_s=5, session=session
+            )
+    assert caught.value.code == "url_refused"
+    assert names.asked == ["rebind.example", "rebind.example"]
+
+
 def test_the_socket_itself_is_guarded() -> None:
     with pytest.raises(RequestRefused):
         guarded_socket((socket.AF_INET, socket.SOCK_STREAM, 6, "", ("169.254.169.254", 80)))

@@ -59,7 +59,9 @@ class World:
 
     def change(self, change: PluginChange, timings: Timings | None = None, **more: Any) -> None:
         plugin: PluginView = msgspec.structs.replace(PLUGIN, **more)
-        self.log.publish(PluginChanged(change=change, plugin=plugin, cause=Cause.FILE, timings=timings))
+        self.log.publish(
+            PluginChanged(change=change, plugin=plugin, cause=Cause.FILE, by=None, timings=timings)
+        )
 
 
 def test_what_happened_in_a_step_is_told_once() -> None:
@@ -109,6 +111,16 @@ def test_whoever_asked_meanwhile_is_told_of_the_end_of_what_they_saw() -> None:
     world.demo.running = 0
     [told] = world.step()
     assert told["plugins"]["search/demo"]["running"] == 0
+
+
+def test_that_somebody_asked_keeps_no_news_from_subscribers() -> None:
+    world = World()
+    world.step()
+    world.demo.running = 1
+    world.statistics.plugins()
+    [told] = world.step()
+    assert told["plugins"]["search/demo"]["running"] == 1
+    assert world.step() == []
 
 
 def test_nothing_is_told_to_nobody_and_what_was_missed_is_in_the_totals() -> None:
