@@ -162,5 +162,6 @@ export const en = {
   'transfer.noFields': 'A new record; no value changes',
   'transfer.from': 'Before:',
   'transfer.to': 'After:',
+  'transfer.otherSecret': 'another password',
   'transfer.more': 'Show {n} more',
 } satisfies Record<keyof typeof zh, string>;

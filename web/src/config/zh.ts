@@ -160,5 +160,6 @@ export const zh = {
   'transfer.noFields': '新增记录，各项的值不变',
   'transfer.from': '原来：',
   'transfer.to': '导入后：',
+  'transfer.otherSecret': '另一个密码',
   'transfer.more': '显示其余 {n} 个',
 } as const;

@@ -197,7 +197,7 @@ export const en: Record<keyof typeof zh, string> = {
 
   'gone.title': 'The server cannot be reached',
   'gone.text': 'It may be starting, or it has stopped. This page keeps trying and needs no refresh.',
-  'offline.text': 'The server is out of reach. The list is as it was; the page reconnects by itself.',
+  'offline.text': 'The server is out of reach. What you see is as it was; the page reconnects by itself.',
   'signin.title': 'Sign-in needed',
   'signin.text': 'This server asks for a token. Enter it to go on.',
   'signin.again': 'I have signed in, connect again',

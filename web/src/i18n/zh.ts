@@ -93,7 +93,7 @@ export const zh = {
   'plugin.page.code': '代码',
   'plugin.page.config': '配置',
   'plugin.page.log': '日志',
-  'plugin.page.about': '关于',
+  'plugin.page.about': '信息',
   'plugin.draining': '第 {generation} 代正在收尾（{calls} 个调用）',
   'plugin.changing': '正在加载新的一代',
   'plugin.enable': '启用 {name}',
@@ -194,7 +194,7 @@ export const zh = {
 
   'gone.title': '无法连接服务器',
   'gone.text': '服务器可能正在启动或已经停止。页面会自动重试，恢复后无需刷新。',
-  'offline.text': '与服务器的连接已断开，列表是断开前的状态。页面会自动重连。',
+  'offline.text': '与服务器的连接已断开，这里显示的是断开前的状态。页面会自动重连。',
   'signin.title': '需要登录',
   'signin.text': '这台服务器要求令牌，填写后即可使用。',
   'signin.again': '我已登录，重新连接',
