@@ -44,7 +44,10 @@ new MutationObserver(() => {
     if (pressed === 0 || saved === said) return;
     const began = pressed;
     [pressed, said] = [0, saved];
-    requestAnimationFrame(() => window.shown.push(performance.now() - began));
+    requestAnimationFrame(() => {
+        window.shown.push(performance.now() - began);
+        document.documentElement.dataset.shown = window.shown.length;
+    });
 }).observe(document.body, { subtree: true, childList: true, characterData: true, attributes: true });
 """
 
@@ -95,7 +98,7 @@ async def _saves(figure: Figure, chromium: Browser, server: Server, count: int) 
             await page.keyboard.press("ControlOrMeta+End")
             await page.keyboard.insert_text(f"# {number}\n")
             await page.keyboard.press("ControlOrMeta+s")
-            await page.wait_for_function(f"window.shown.length > {number}", timeout=_SHOWN_TIMEOUT_MS)
+            await page.wait_for_selector(f'html[data-shown="{number + 1}"]', timeout=_SHOWN_TIMEOUT_MS)
         shown: list[float] = await page.evaluate("window.shown")
     figure.rows.append(
         Row(

@@ -76,7 +76,7 @@ def event() -> PluginChanged:
         running_calls=0,
         draining=[],
         origin=Origin(kind="file", sha256="0" * 64),
-        permissions=Permissions(asked={"network": True}, granted={"network": True}),
+        permissions=Permissions(asked={"network": True}, granted={"network": True}, lacking={}),
         config_missing=[],
     )
     timings = Timings(detect_ms=0.4, load_ms=4.1, total_ms=4.9)

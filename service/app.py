@@ -6,22 +6,16 @@ Resources are made in the order below and let go of in reverse.
 from __future__ import annotations
 
 import asyncio
-import gc
-import os
-import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection
 from pathlib import Path
 
-import structlog
 from aiohttp import web
 
 from service import __version__
 from service.api import keys
-from service.api.access_log import AccessLog, protocol_logger
 from service.api.body import BodyLimits
 from service.api.door import Door
-from service.api.protocol import Runner
 from service.api.rotation import Rotation
 from service.api.server import add_api
 from service.api.task_problems import task_problem
@@ -53,6 +47,7 @@ from service.host.server_process import ServerProcess
 from service.host.statistics.statistics import Statistics
 from service.host.store import Store
 from service.host.thumbnails import Thumbnails
+from service.host.workers.sandbox import Sandbox
 from service.live.event_log import EventLog
 from service.live.hub import Hub
 from service.live.limits import LiveLimits
@@ -69,23 +64,23 @@ from service.tasks.slots import Slots
 from service.tasks.store import TaskStore
 from service.tasks.tasks import Tasks
 
-log = structlog.get_logger(__name__)
-
 DATABASE: web.AppKey[Database] = web.AppKey("database", Database)
 STORE: web.AppKey[Store] = web.AppKey("store", Store)
 HISTORY: web.AppKey[History] = web.AppKey("history", History)
 KERNEL: web.AppKey[Kernel] = web.AppKey("kernel", Kernel)
+SANDBOX: web.AppKey[Sandbox] = web.AppKey("sandbox", Sandbox)
 
 Resource = Callable[[web.Application], AsyncIterator[None]]
 _MIB = 1024 * 1024
 
 
-def build_app(settings: Settings, home: Path) -> web.Application:
+def build_app(settings: Settings, home: Path, ports: Collection[int] = ()) -> web.Application:
     """The whole server as an application.
 
     Args:
         settings: as loaded.
         home: the home folder; it must be prepared.
+        ports: those that it listens on, which no plugin may connect to.
     """
     app = web.Application(client_max_size=settings.limits.upload_mib * _MIB)
     server = settings.server
@@ -97,6 +92,7 @@ def build_app(settings: Settings, home: Path) -> web.Application:
         trusted_proxies=list(server.trusted_proxies),
     )
     for resource in (
+        _sandbox(settings, home, ports),
         _events(settings, home),
         _config(home),
         _store(home),
@@ -121,6 +117,21 @@ def build_app(settings: Settings, home: Path) -> web.Application:
         installs_a_minute=settings.limits.installs_per_minute,
     )
     return app
+
+
+def _sandbox(settings: Settings, home: Path, ports: Collection[int]) -> Resource:
+    async def context(app: web.Application) -> AsyncIterator[None]:
+        downloads_dir = home / settings.downloads.folder
+        sandbox = app[SANDBOX] = await asyncio.to_thread(
+            Sandbox.of_this_kernel, home, downloads_dir, own_ports=ports
+        )
+        app[keys.PEERS] = sandbox.peers
+        sandbox.tell_what_is_missing()
+        if settings.sandbox.required:
+            sandbox.require_all()
+        yield
+
+    return context
 
 
 def _events(settings: Settings, home: Path) -> Resource:
@@ -217,6 +228,7 @@ def _kernel(settings: Settings, home: Path) -> Resource:
             history=app[HISTORY],
             logs=app[keys.PLUGIN_LOGS],
             limits=_kernel_limits(settings, home),
+            sandbox=app[SANDBOX],
             bundled=bundled_plugins(),
         )
         app[keys.REGISTRY] = kernel.registry
@@ -359,11 +371,13 @@ def _thumbnails(settings: Settings) -> Resource:
 def _health() -> Resource:
     async def context(app: web.Application) -> AsyncIterator[None]:
         kernel, config, database = app[KERNEL], app[keys.CONFIG], app[DATABASE]
+        sandbox = app[SANDBOX]
         journal = app[HISTORY].journal
         limit = descriptors.raise_limit()
         health = app[keys.HEALTH] = Health(
             {
                 "workers": lambda: kernel.workers_problem,
+                "sandbox": lambda: sandbox.problem,
                 "watcher": lambda: kernel.watcher.problem,
                 "config": lambda: config.problem,
                 "store": lambda: database.problem,
@@ -376,49 +390,3 @@ def _health() -> Resource:
         await health.close()
 
     return context
-
-
-async def serve(settings: Settings, home: Path, sockets: Sequence[socket.socket]) -> None:
-    """Run the server until SIGINT or SIGTERM; a second one ends it at once.
-
-    Args:
-        settings: as loaded.
-        home: the home folder; it must be prepared and locked.
-        sockets: where it listens, see `service.listening`; they are closed in the end.
-    """
-    descriptors.raise_limit()
-    app = build_app(settings, home)
-    runner = Runner(
-        app,
-        access_log_class=AccessLog,
-        logger=protocol_logger(),
-        # Half of the time for requests that are being answered, half for what runs in plugins.
-        shutdown_timeout=settings.server.shutdown_s / 2,
-        handler_cancellation=True,
-    )
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def on_signal() -> None:
-        if stop.is_set():
-            # The template sees the end of its socket and takes every worker with it.
-            os._exit(130)
-        stop.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, on_signal)
-    try:
-        await runner.setup()
-        # Modules and routes live as long as the process: the collector need never walk over them (15 to 40 ms).
-        gc.freeze()
-        for one in sockets:
-            await web.SockSite(runner, one).start()
-        host, port, *_ = runner.addresses[0]
-        log.info("server.listening", host=host, port=port, home=str(home))
-        await stop.wait()
-        log.info("server.stopping")
-    finally:
-        await runner.cleanup()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
-    log.info("server.stopped")

@@ -128,6 +128,12 @@ class DependencySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     allow_builds: bool = False
 
 
+class SandboxSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How plugins are confined."""
+
+    required: bool = False
+
+
 class HistorySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How much can be gone back to."""
 
@@ -168,6 +174,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     live: LiveSettings = LiveSettings()
     install: InstallSettings = InstallSettings()
     dependencies: DependencySettings = DependencySettings()
+    sandbox: SandboxSettings = SandboxSettings()
     history: HistorySettings = HistorySettings()
     downloads: DownloadSettings = DownloadSettings()
     thumbnails: ThumbnailSettings = ThumbnailSettings()

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from service.host.statistics.calls import CallCounts
     from service.host.statistics.statistics import Statistics
     from service.host.thumbnails import Thumbnails
+    from service.host.workers.peers import Peers
     from service.live.event_log import EventLog
     from service.live.hub import Hub
     from service.model.actor import Actor
@@ -62,6 +63,7 @@ STATISTICS: web.AppKey[Statistics] = web.AppKey("statistics")
 SERVER_PROCESS: web.AppKey[ServerProcess] = web.AppKey("server_process")
 
 DOOR: web.AppKey[Door] = web.AppKey("door")
+PEERS: web.AppKey[Peers] = web.AppKey("peers")
 ROTATION: web.AppKey[Rotation] = web.AppKey("rotation")
 INSTALLS: web.AppKey[Tries] = web.AppKey("installs")
 CHECKS: web.AppKey[Tries] = web.AppKey("checks")

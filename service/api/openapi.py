@@ -43,6 +43,7 @@ _EVERYWHERE = (
     "token_required",
     "token_wrong",
     "origin_refused",
+    "plugin_refused",
     "uri_too_long",
     "host_refused",
     "headers_too_large",

@@ -43,6 +43,7 @@ KINDS: dict[str, Kind] = {
     "token_required": _kind(401, "需要访问令牌", "A token is required"),
     "token_wrong": _kind(401, "访问令牌不正确", "The token is wrong"),
     "origin_refused": _kind(403, "来源不被允许", "The origin is refused"),
+    "plugin_refused": _kind(403, "插件不能使用此接口", "Plugins may not use this API"),
     "not_found": _kind(404, "没有这个页面", "There is nothing here"),
     "plugin_not_found": _kind(404, "插件不存在", "There is no such plugin"),
     "task_not_found": _kind(404, "任务不存在", "There is no such task"),

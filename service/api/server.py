@@ -42,6 +42,7 @@ from service.api.keys import (
 from service.api.metrics import Facts, Metrics
 from service.api.openapi import build_openapi
 from service.api.pages import refusal_page, wants_page
+from service.api.plugins_kept_out import keep_plugins_out
 from service.api.problems import problem_of, problem_of_http, problem_of_unexpected
 from service.api.responses import SAFE_HEADERS, SAFE_HEADERS_UNLESS_SET
 from service.api.routes import ROUTES
@@ -118,6 +119,8 @@ def observing(door: Door, metrics: Metrics) -> Middleware:
         response: web.StreamResponse
         try:
             answered = door.examine(request)
+            if answered is None:
+                await keep_plugins_out(request)
             response = await handler(request) if answered is None else answered
         except DoorRefused as error:
             response = refusal_page(request, error) if wants_page(request) else problem_of(request, error)
@@ -154,6 +157,7 @@ async def expect(request: web.Request) -> web.StreamResponse | None:
         return problem_of_http(request, web.HTTPExpectationFailed())
     try:
         request.app[DOOR].examine(request)
+        await keep_plugins_out(request)
     except PlugbayError as error:
         return problem_of(request, error)
     await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")

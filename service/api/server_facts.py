@@ -69,8 +69,9 @@ async def activity(request: web.Request) -> web.Response:
     log = request.app[EVENT_LOG]
     limit = number_in_query(request, "limit", default=ACTIVITY_DEFAULT, low=1, high=ACTIVITY_MAX)
     topics = topics_of(topics_in_query(request))
-    events = [msgspec.Raw(entry.payload) for entry in log.newest(limit, topics.matches)]
-    body = msgspec.json.encode({"epoch": log.epoch, "seq": str(log.head), "events": events})
+    head = log.head
+    events = [msgspec.Raw(entry.payload) for entry in await log.newest(limit, topics.matches)]
+    body = msgspec.json.encode({"epoch": log.epoch, "seq": str(head), "events": events})
     return json_bytes_response(body)
 
 

@@ -102,7 +102,14 @@ TASK_ROUTES: tuple[Route, ...] = (
             ),
         ),
         media_type="image/*",
-        errors=("url_refused", "too_large", "picture_invalid", "fetch_failed", "fetch_timeout"),
+        errors=(
+            "url_refused",
+            "uri_too_long",
+            "too_large",
+            "picture_invalid",
+            "fetch_failed",
+            "fetch_timeout",
+        ),
     ),
     Route(
         method="POST",

@@ -88,7 +88,7 @@ def _run(settings: Settings, home: Path, sockets: Sequence[socket.socket]) -> No
     # for 25 ms.
     gc.disable()
     # Only here, so that a client command does not load the server.
-    from service.app import serve as run_server
+    from service.serving import serve as run_server
 
     gc.freeze()
     gc.enable()

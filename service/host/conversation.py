@@ -23,6 +23,7 @@ from service.model.identity import is_valid_name
 from service.model.plugin import LoadError, Manifest, Stage
 from service.model.text import Text
 from service.wire import messages
+from service.worker.confinement.policy import Policy
 
 # The worker keeps the limits itself and can say where the plugin stands; this is for one that cannot.
 _GRACE_SECONDS = 1.5
@@ -76,6 +77,7 @@ class Conversation:
         config: Mapping[str, Any],
         number: int,
         site: Path | None,
+        policy: Policy,
     ) -> tuple[Generation, list[str]]:
         """Have a worker load a plugin.
 
@@ -83,6 +85,7 @@ class Conversation:
             worker: it waits for a plugin; ending it, should this fail, is the caller's.
             snapshot, config, number: as for `Loader.load`.
             site: the folder of what it depends on, where it declares anything.
+            policy: what the plugin may do.
 
         Returns:
             the generation, and the third-party modules that it imported.
@@ -91,7 +94,7 @@ class Conversation:
             LoadFailed: at which stage, where and why.
         """
         began = time.perf_counter()
-        worker.channel.send(*self._load_message(snapshot, config, number, site))
+        worker.channel.send(*self._load_message(snapshot, config, number, site, policy))
         loop = asyncio.get_running_loop()
         boost = loop.call_later(_LOW_PRIORITY_SECONDS, worker.set_normal_priority)
         stage = Stage.IMPORT
@@ -113,6 +116,7 @@ class Conversation:
                     load_ms = (time.perf_counter() - began) * 1000
                     generation = Generation(number, snapshot, manifest, worker, load_ms)
                     generation.stage_ms = stages
+                    generation.config = config
                     generation.imports = frozenset(worker.channel.imports or message.modules)
                     return generation, message.third_party
         except TimeoutError:
@@ -155,6 +159,8 @@ class Conversation:
             ) from error
         finally:
             boost.cancel()
+            # A user who is not root cannot do it for itself.
+            worker.set_normal_priority()
 
     async def outline(self, worker: WorkerProcess, snapshot: Snapshot) -> Outline:
         """Have a worker tell what a plugin says of itself, as far as its text does; nothing of it is run.
@@ -164,7 +170,7 @@ class Conversation:
         """
         boost = asyncio.get_running_loop().call_later(_LOW_PRIORITY_SECONDS, worker.set_normal_priority)
         try:
-            header, body = self._load_message(snapshot, {}, 0, None)
+            header, body = self._load_message(snapshot, {}, 0, None, Policy(network=False))
             worker.channel.send({**header, "outline": True}, body)
             async with asyncio.timeout(self._limits.load_s + _GRACE_SECONDS):
                 message, told = await worker.channel.loading()
@@ -178,7 +184,12 @@ class Conversation:
             boost.cancel()
 
     def _load_message(
-        self, snapshot: Snapshot, config: Mapping[str, Any], number: int, site: Path | None
+        self,
+        snapshot: Snapshot,
+        config: Mapping[str, Any],
+        number: int,
+        site: Path | None,
+        policy: Policy,
     ) -> tuple[dict[str, Any], bytes]:
         unit = snapshot.unit
         root = self._home / "plugins"
@@ -191,6 +202,7 @@ class Conversation:
             "root": str(root),
             "home": str(self._home),
             "generation": number,
+            "policy": policy.to_json(),
             "site": str(site) if site is not None else None,
             "config": {key: value for key, value in config.items() if not key.startswith("_")},
             "data_dir": str(self.data_dir(unit.type.value, unit.short_name)),

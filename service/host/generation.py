@@ -36,6 +36,7 @@ class Generation:
 
     Attributes:
         stage_ms: how long each stage took; contract and configuration count with the import.
+        config: the stored values that it was given.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Generation:
         self.worker = worker
         self.load_ms = load_ms
         self.stage_ms: Mapping[Stage, float] = {}
+        self.config: Mapping[str, Any] = {}
         self.imports: frozenset[str] = frozenset()
         self.asked: dict[str, Any] | None = None
         self.leases = 0

@@ -19,7 +19,7 @@ import structlog
 from service.host.configuration.config_store import ConfigStore
 from service.host.dependencies.environments import Environments
 from service.host.files.eyes import Eyes
-from service.host.files.sources import SourceFile, source_file
+from service.host.files.sources import Snapshot, SourceFile, source_file
 from service.host.files.tree import SourceTree
 from service.host.files.watcher import Watcher
 from service.host.history.history import History
@@ -34,7 +34,9 @@ from service.host.store import Store
 from service.host.workers.census import Census
 from service.host.workers.output import OutputLines
 from service.host.workers.processes import Nursery
+from service.host.workers.sandbox import Sandbox
 from service.host.workers.templates import Templates
+from service.host.workers.weights import Weights
 from service.live.event_log import EventLog
 from service.model.events import LogLine
 from service.model.plugin import Origin
@@ -78,6 +80,7 @@ class Kernel:
         history: what served, and what was changed.
         logs: takes what plugins print.
         limits: from the settings.
+        sandbox: what plugins may do.
         bundled: by file relative to home, where the original of a bundled plugin lies, to know its copy by.
     """
 
@@ -91,6 +94,7 @@ class Kernel:
         history: History,
         logs: PluginLogs,
         limits: KernelLimits,
+        sandbox: Sandbox,
         bundled: Mapping[str, Path] | None = None,
     ) -> None:
         self._events = events
@@ -99,20 +103,36 @@ class Kernel:
         self._logs = logs
         self._limits = limits
         self._bundled = dict(bundled or {})
+        self._bundled_origins: dict[str, Origin] = {}
         self.workers_problem: Text | None = Text(zh="正在启动", en="starting")
         self.tree = SourceTree()
         self.registry = Registry(events, call_s=limits.call_s)
         self.templates = Templates(
-            Nursery(limits.worker, spares=limits.spares, frame_bytes=limits.frame_bytes)
+            Nursery(
+                limits.worker,
+                spares=limits.spares,
+                frame_bytes=limits.frame_bytes,
+                ground=sandbox.ground,
+            )
         )
         self.census = Census(self.templates.workers, limits.processes)
+        self.weights = Weights(self.templates.workers, self.census.below, limits.worker["memory_bytes"])
         self.environments = Environments(
             home / "data" / "envs",
             timeout_s=limits.dependencies_s,
             allow_builds=limits.allow_builds,
             on_removed=self._forget_template,
+            ground=sandbox.ground,
         )
-        self.loader = Loader(self.templates, self.environments, home, limits.load, limits.downloads_dir)
+        self.loader = Loader(
+            self.templates,
+            self.environments,
+            home,
+            limits.load,
+            limits.downloads_dir,
+            sandbox,
+            is_bundled=self._is_bundled,
+        )
         self.retirement = Retirement(events, settle_s=limits.call_s, stop_s=limits.stop_s)
         self.reconciler = Reconciler(
             self.registry,
@@ -147,10 +167,11 @@ class Kernel:
     async def start(self) -> None:
         """Start the workers' template, look at the files and watch them."""
         self.census.start()
+        self.weights.start()
         try:
             await self.environments.start()
             await asyncio.to_thread(_make, self._limits.downloads_dir)
-            bundled = await asyncio.to_thread(_origins_of, self._bundled)
+            bundled = self._bundled_origins = await asyncio.to_thread(_origins_of, self._bundled)
             self.reconciler.know(await self._store.manifests(), {**bundled, **await self._store.origins()})
             await asyncio.gather(self.templates.start(), self._look())
             self.workers_problem = None
@@ -161,6 +182,10 @@ class Kernel:
                 zh=f"插件进程无法启动：{error}", en=f"Workers cannot be started: {error}"
             )
             log.error("kernel.start_failed", reason=str(error))
+
+    def _is_bundled(self, snapshot: Snapshot) -> bool:
+        origin = self._bundled_origins.get(f"plugins/{snapshot.unit.path}")
+        return origin is not None and origin.sha256 == snapshot.sha256
 
     async def _look(self) -> None:
         await self.watcher.start()
@@ -182,6 +207,7 @@ class Kernel:
         await self.environments.close()
         await self.templates.close()
         await self.census.close()
+        await self.weights.close()
 
     def tell_files(self, files: Mapping[str, bytes | None]) -> None:
         """Have the tree know what files are about to hold, so that their appearing is no news to the watcher."""

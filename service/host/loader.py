@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from service.errors import LoadFailed
+from service.host import permissions
 from service.host.conversation import Conversation, LoadLimits, Outline, imports_of, load_failed
 from service.host.dependencies import declaration
 from service.host.dependencies.declaration import Declared
@@ -16,6 +17,7 @@ from service.host.dependencies.leases import Lease
 from service.host.files.flaws import describe_flaw
 from service.host.files.sources import Snapshot, SourceFlawed
 from service.host.generation import END_SECONDS, Generation
+from service.host.workers.sandbox import Place, Sandbox
 from service.host.workers.templates import SERVER_SITE, Templates
 from service.host.workers.worker_process import WorkerProcess
 from service.model.events import InstallProgress
@@ -24,6 +26,7 @@ from service.model.plugin import LoadError, Stage
 from service.model.states import GenerationState
 from service.model.text import Text
 from service.worker.compat.signs import imports_base_plugin
+from service.worker.confinement.policy import Policy
 
 __all__ = ["LoadLimits", "Loader", "Outline", "flawed", "imports_of"]
 
@@ -40,6 +43,8 @@ class Loader:
         home: the server's home folder.
         limits: the deadlines.
         downloads_dir: where plugins download to.
+        sandbox: what plugins may do.
+        is_bundled: whether a plugin's code is the one that came with the server, which is granted what it asks for.
         stall_s: seconds that a plugin's event loop may stand still before its log tells what holds it up, see
             `service.worker.stalls`; nobody looks where it is not given.
     """
@@ -51,9 +56,13 @@ class Loader:
         home: Path,
         limits: LoadLimits,
         downloads_dir: Path,
+        sandbox: Sandbox,
         *,
+        is_bundled: Callable[[Snapshot], bool] = lambda _: False,
         stall_s: float | None = None,
     ) -> None:
+        self._sandbox = sandbox
+        self._is_bundled = is_bundled
         self._templates = templates
         self._environments = environments
         self._home = home
@@ -81,6 +90,9 @@ class Loader:
         number: int,
         on_output: Callable[[bytes], None],
         on_progress: Callable[[InstallProgress], None] | None = None,
+        *,
+        granted: Mapping[str, Any] | None = None,
+        grant: bool = False,
     ) -> Generation:
         """Load one generation; on any failure nothing of it is left.
 
@@ -90,14 +102,24 @@ class Loader:
             number: the generation's number.
             on_output: takes what it prints.
             on_progress: told how far its dependencies are, where any are to be installed.
+            granted: what it was granted, where somebody said so.
+            grant: let it have all that it asks for, whatever was granted.
 
         Raises:
             LoadFailed: at which stage, where and why.
         """
         declared = await self._declared(snapshot, number)
+        asked = permissions.asked_by(declared.plugbay if declared is not None else None)
+        if grant or (granted is None and self._is_bundled(snapshot)):
+            granted = asked
         lease = await self._lease(snapshot, number, declared, on_progress)
         try:
-            return await self._load(snapshot, config, number, on_output, declared, lease)
+            if lacks := permissions.lacking(asked, granted):
+                on_output(_lacking(lacks))
+            allowed = permissions.allowed(asked, granted)
+            generation = await self._load(snapshot, config, number, on_output, declared, lease, allowed)
+            generation.asked = asked
+            return generation
         except BaseException:
             if lease is not None:
                 lease.release(in_vain=True)
@@ -145,22 +167,24 @@ class Loader:
         on_output: Callable[[bytes], None],
         declared: Declared | None,
         lease: Lease | None,
+        allowed: Mapping[str, Any],
     ) -> Generation:
         site = SERVER_SITE if declared is not None else None
         if lease is not None:
             site = lease.set.path
             self._templates.learn(site, self._environments.modules(site.name))
+        policy = await self._policy(snapshot, number, site, allowed, config)
         async with _Place(self._places):
-            worker = await self._worker(snapshot, number, site)
+            worker = await self._worker(snapshot, number, site, policy)
             try:
-                generation = await self._attempt(worker, snapshot, config, number, on_output, site)
+                generation = await self._attempt(worker, snapshot, config, number, on_output, site, policy)
             except LoadFailed as failure:
                 if site is None or not (worker.is_preloaded and _may_be_of_the_fork(failure.error)):
                     raise
                 # One that was lost with its template tells nothing of it.
                 was_lost = worker.exited.done() and worker.exited.result() is None
-                worker = await self._worker(snapshot, number, site, cold=True)
-                generation = await self._attempt(worker, snapshot, config, number, on_output, site)
+                worker = await self._worker(snapshot, number, site, policy, cold=True)
+                generation = await self._attempt(worker, snapshot, config, number, on_output, site, policy)
                 if not was_lost:
                     self._templates.distrust(site, f"a plugin only loads without it ({failure.error.code})")
         if lease is not None:
@@ -169,14 +193,44 @@ class Loader:
             worker.exited.add_done_callback(
                 lambda _: lease.release(in_vain=generation.state is GenerationState.READY)
             )
-        generation.asked = declared.plugbay if declared is not None else None
         return generation
 
+    async def _policy(
+        self,
+        snapshot: Snapshot,
+        number: int,
+        site: Path | None,
+        allowed: Mapping[str, Any],
+        config: Mapping[str, Any],
+    ) -> Policy:
+        unit = snapshot.unit
+        data_dir = self.data_dir(unit.type.value, unit.short_name)
+        place = Place(unit, self.plugins_dir / unit.path, data_dir, site)
+        try:
+            return await asyncio.to_thread(self._sandbox.policy, place, allowed, config)
+        except OSError as error:
+            raise load_failed(
+                snapshot,
+                number,
+                Stage.IMPORT,
+                "data_dir_unusable",
+                Text(
+                    zh=f"无法创建插件的数据目录（{error}），请检查磁盘空间与权限",
+                    en=f"The plugin's data folder cannot be made ({error}); check the disk's space and permissions",
+                ),
+            ) from error
+
     async def _worker(
-        self, snapshot: Snapshot, number: int, site: Path | None, *, cold: bool = False
+        self,
+        snapshot: Snapshot,
+        number: int,
+        site: Path | None,
+        policy: Policy | None = None,
+        *,
+        cold: bool = False,
     ) -> WorkerProcess:
         try:
-            return await self._templates.acquire(site, cold=cold)
+            return await self._templates.acquire(site, policy, cold=cold)
         except OSError as error:  # no descriptors, no processes, or nothing in time
             raise load_failed(
                 snapshot,
@@ -197,10 +251,13 @@ class Loader:
         number: int,
         on_output: Callable[[bytes], None],
         site: Path | None,
+        policy: Policy,
     ) -> Generation:
         worker.send_output_to(on_output)
         try:
-            generation, third_party = await self._conversation.load(worker, snapshot, config, number, site)
+            generation, third_party = await self._conversation.load(
+                worker, snapshot, config, number, site, policy
+            )
             if site is not None and self._templates.learn(site, third_party):
                 await self._remember_modules(site)
             return generation
@@ -242,6 +299,15 @@ class Loader:
     async def _remember_modules(self, site: Path) -> None:
         if site != SERVER_SITE:
             await self._environments.remember_modules(site.name, self._templates.modules(site))
+
+
+def _lacking(lacks: Mapping[str, Any]) -> bytes:
+    """A line for the plugin's log about what it asks for in vain."""
+    told = ", ".join(f"{key} {value}" for key, value in lacks.items())
+    return (
+        f"<4>它申请了未获准的权限（{told}），因此在没有这些权限的情况下运行；重新安装时可以授予 / "
+        f"it asks for what was not granted ({told}) and runs without; an install can grant it\n"
+    ).encode()
 
 
 def _may_be_of_the_fork(error: LoadError) -> bool:

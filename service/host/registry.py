@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 
 from service.errors import PluginDisabled, PluginNotFound, PluginUnavailable
+from service.host import permissions
 from service.host.files.sources import Unit
 from service.host.generation import Generation
 from service.live.event_log import EventLog
@@ -31,7 +32,6 @@ from service.model.text import Text
 
 log = structlog.get_logger(__name__)
 
-DEFAULT_PERMISSIONS: dict[str, Any] = {"network": True}
 _WAIT_WHILE_STARTING_SECONDS = 2.0
 
 
@@ -53,8 +53,8 @@ class Plugin:
         self.generation_count = 0
         self.loaded_at: datetime | None = None
         self.origin = Origin(kind="file", sha256="")
-        self.asked: dict[str, Any] = DEFAULT_PERMISSIONS
-        self.granted: dict[str, Any] = DEFAULT_PERMISSIONS
+        self.asked: dict[str, Any] = permissions.DEFAULT
+        self.granted: dict[str, Any] = permissions.DEFAULT
         self.restart_at: float | None = None
         self.switching = False
         self.successor: Plugin | None = None
@@ -115,7 +115,7 @@ class Plugin:
             running_calls=self.running,
             draining=[Draining(one.number, one.leases) for one in self.draining],
             origin=self.origin,
-            permissions=Permissions(self.asked, self.granted),
+            permissions=Permissions(self.asked, self.granted, permissions.lacking(self.asked, self.granted)),
             config_missing=manifest.config_missing if manifest else [],
             **extra,
         )
@@ -326,7 +326,7 @@ class Registry:
         plugin.error = error
         plugin.restart_at = None
         plugin.loaded_at = datetime.now(UTC)
-        plugin.asked = generation.asked or DEFAULT_PERMISSIONS
+        plugin.asked = generation.asked or permissions.DEFAULT
         self._drain(plugin, older)
         return older
 

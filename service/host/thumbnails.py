@@ -51,6 +51,16 @@ class Picture(NamedTuple):
         return f"image/{self.format}"
 
 
+class _Fetch:
+    """A picture on its way, and how many wait for it."""
+
+    __slots__ = ("task", "waiting")
+
+    def __init__(self, task: asyncio.Task[Picture]) -> None:
+        self.task = task
+        self.waiting = 0
+
+
 class Thumbnails:
     """See the module.
 
@@ -65,7 +75,7 @@ class Thumbnails:
         self._public: aiohttp.ClientSession | None = None
         self._private: aiohttp.ClientSession | None = None
         self._slots = asyncio.Semaphore(_AT_ONCE)
-        self._fetching: dict[str, asyncio.Task[Picture]] = {}
+        self._fetching: dict[str, _Fetch] = {}
         self._kept: OrderedDict[str, Picture] = OrderedDict()
         self._kept_bytes = 0
         self._failed: OrderedDict[str, tuple[float, PlugbayError]] = OrderedDict()
@@ -85,15 +95,23 @@ class Thumbnails:
         self._raise_known_failure(address)
         fetching = self._fetching.get(address)
         if fetching is None:
-            fetching = asyncio.create_task(self._fetch(address), name="thumbnail")
+            fetching = _Fetch(asyncio.create_task(self._fetch(address), name="thumbnail"))
             self._fetching[address] = fetching
-            fetching.add_done_callback(lambda done: self._forget(address, done))
-        # Whoever asked first may go away while others wait for the same picture.
-        return await asyncio.shield(fetching)
+        fetching.waiting += 1
+        try:
+            # Whoever asked first may go away while others wait for the same picture.
+            return await asyncio.shield(fetching.task)
+        finally:
+            fetching.waiting -= 1
+            if not fetching.waiting:
+                # A list that somebody scrolls past leaves pictures behind that would be fetched before those in sight.
+                fetching.task.cancel()
+                if self._fetching.get(address) is fetching:
+                    del self._fetching[address]
 
     async def close(self) -> None:
         """Stop what is under way. Calling it twice is safe."""
-        fetching = [*self._fetching.values()]
+        fetching = [one.task for one in self._fetching.values()]
         for task in fetching:
             task.cancel()
         await asyncio.gather(*fetching, return_exceptions=True)
@@ -101,11 +119,6 @@ class Thumbnails:
             if session is not None:
                 await session.close()
         self._public = self._private = None
-
-    def _forget(self, address: str, done: asyncio.Task[Picture]) -> None:
-        self._fetching.pop(address, None)
-        if not done.cancelled():
-            done.exception()  # nobody may be left to hear of it
 
     async def _fetch(self, address: str) -> Picture:
         try:

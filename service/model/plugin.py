@@ -107,10 +107,11 @@ class Draining(msgspec.Struct, frozen=True):
 
 
 class Permissions(msgspec.Struct, frozen=True):
-    """What the plugin asked for and what it was granted."""
+    """What the plugin asked for, what it was granted, and what it asked for in vain."""
 
     asked: dict[str, Any]
     granted: dict[str, Any]
+    lacking: dict[str, Any]
 
 
 class PluginView(msgspec.Struct, frozen=True, kw_only=True):

@@ -32,11 +32,14 @@ from service.host.files.tree import SourceTree
 from service.host.generation import Generation
 from service.host.loader import Loader, LoadLimits, flawed
 from service.host.workers.calls_in_flight import Running
+from service.host.workers.ground import ground_of
 from service.host.workers.processes import Nursery
+from service.host.workers.sandbox import Sandbox
 from service.host.workers.templates import Templates
 from service.model.events import InstallProgress
 from service.settings import Settings
 from service.workbench.targets import Target
+from service.worker.confinement.report import probe
 
 _MIB = 1024 * 1024
 _PREFIX = "plugbay-check-"
@@ -107,11 +110,14 @@ class Bench:
             "stop_s": limits.stop_s,
             "settle_s": limits.call_s,
         }
-        self._templates = Templates(Nursery(worker, spares=1, frame_bytes=frame_bytes))
+        report = await asyncio.to_thread(probe)
+        self._report, self._ground = report, await asyncio.to_thread(ground_of, report, self._folder)
+        self._templates = Templates(Nursery(worker, spares=1, frame_bytes=frame_bytes, ground=self._ground))
         self._environments = Environments(
             self._folder / "envs",
             timeout_s=dependencies.timeout_s,
             allow_builds=dependencies.allow_builds,
+            ground=self._ground,
         )
         try:
             await self._environments.start()
@@ -145,6 +151,7 @@ class Bench:
             folder,
             load,
             folder / "downloads",
+            Sandbox(folder, folder / "downloads", self._report, self._ground),
             stall_s=_STALL_SECONDS,
         )
         return Home(folder, tree, loader)
@@ -198,7 +205,7 @@ class Bench:
         Raises:
             LoadFailed
         """
-        return await home.loader.load(snapshot, config, 1, on_output)
+        return await home.loader.load(snapshot, config, 1, on_output, grant=True)
 
     async def call(self, generation: Generation, method: str, params: Mapping[str, Any]) -> tuple[Any, float]:
         """Call a method; its result, and the milliseconds that it took.

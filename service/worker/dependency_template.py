@@ -24,6 +24,8 @@ from typing import Any, NoReturn
 
 from service.worker import process, rehearsal, site_folder, template
 from service.worker.alterations import Baseline
+from service.worker.confinement.confining import Confinement
+from service.worker.confinement.policy import Ground, Policy
 
 _CONTROL_FD = 3
 _REHEARSALS = 2
@@ -41,7 +43,7 @@ def become_dependency_template(
     Args:
         site: the set's folder.
         control_fd: its end of its socket to the server.
-        limits: as for a worker; what is imported here is held to them, too.
+        limits: as for a worker; what is imported here is held to them, too. `policy` is what it may do.
         parent_pid: the base template; if it is gone already, so is this process.
         idle_scheduling: whether this user may take up SCHED_IDLE and leave it again.
     """
@@ -50,6 +52,8 @@ def become_dependency_template(
         process.leave_the_template(parent_pid)
         _arrange_descriptors(control_fd)
         process.limit_resources(limits)
+        # Before anything of the set runs here. Each worker is confined once more, to what its own plugin may do.
+        Confinement(Ground.from_json(limits["ground"])).apply(Policy.from_json(limits["policy"]))
         if idle_scheduling:
             os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
         control = socket.socket(fileno=_CONTROL_FD)

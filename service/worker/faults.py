@@ -172,6 +172,13 @@ def _explain(error: BaseException, kind: str) -> tuple[str, str]:
     if isinstance(error, SyntaxError):
         return f"语法错误：{text}", f"{kind}: {text}"
     described = f"{kind}: {text}" if text else kind
+    if isinstance(error, PermissionError):
+        return (
+            f"{described}（插件只能使用自己的数据目录，以及获准的文件夹和网络；"
+            "需要更多时，在 [tool.plugbay] 中声明 read、write 或 network）",
+            f"{described} (a plugin has its own data folder, and the folders and the network that it was granted; ask "
+            "for more in [tool.plugbay]: read, write, network)",
+        )
     return described, described
 
 

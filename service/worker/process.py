@@ -7,19 +7,19 @@ import faulthandler
 import fcntl
 import gc
 import os
-import resource
 import signal
 import socket
 import sys
-import threading
 from typing import Any, NoReturn
 
 from service.wire.messages import CHANNEL_LOST
 from service.worker import linux, rehearsal, runtime
+from service.worker.confinement import limits as kernel_limits
+from service.worker.confinement.confining import Confinement
+from service.worker.confinement.policy import Ground
 from service.worker.output import log_to_output
 
 _CHANNEL_FD = 3
-_THREAD_STACK_BYTES = 1024 * 1024
 _NICE_WHERE_IDLE_IS_A_TRAP = 5
 
 
@@ -31,7 +31,7 @@ def become_worker(
     Args:
         channel_fd: the worker's end of its channel to the server.
         output_fd: the pipe that takes what is printed.
-        limits: `memory_bytes` and `open_files`, besides those that the runtime reads.
+        limits: `memory_bytes`, `open_files` and `ground`, besides those that the runtime reads.
         template_pid: who forked this process; if it is gone already, so is this process.
         idle_scheduling: whether this user may leave SCHED_IDLE again; a higher nice value is used otherwise.
     """
@@ -49,7 +49,10 @@ def become_worker(
         log_to_output()
         _reseed()
         rehearsal.rehearse()
-        status = runtime.serve(socket.socket(fileno=_CHANNEL_FD), limits, idle_scheduling=idle_scheduling)
+        confinement = Confinement(Ground.from_json(limits["ground"]))
+        confinement.prepare()
+        channel = socket.socket(fileno=_CHANNEL_FD)
+        status = runtime.serve(channel, limits, confinement, idle_scheduling=idle_scheduling)
     finally:
         try:
             sys.stdout.flush()
@@ -103,12 +106,4 @@ def duplicate_above(fd: int, lowest: int) -> int:
 def limit_resources(limits: dict[str, Any]) -> None:
     """Keep this process, and what it forks, to `memory_bytes` and `open_files`."""
     gc.enable()
-    threading.stack_size(_THREAD_STACK_BYTES)
-    for kind, value in (
-        (resource.RLIMIT_DATA, limits["memory_bytes"]),
-        (resource.RLIMIT_NOFILE, limits["open_files"]),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        _, hard = resource.getrlimit(kind)
-        ceiling = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(kind, (ceiling, ceiling))
+    kernel_limits.apply(limits["memory_bytes"], limits["open_files"])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
 import signal
 import socket
 import sys
+import tempfile
 import time
 from typing import Any
 
@@ -17,23 +19,30 @@ from service.wire.frames import FrameDecoder, encode
 from service.worker import linux, site_folder
 from service.worker.calling import Calls, OwnedTasks, to_json
 from service.worker.compat import stand_ins
-from service.worker.faults import Describer
+from service.worker.confinement.confining import Confinement, NotConfined
+from service.worker.confinement.policy import Policy
+from service.worker.faults import ContractBroken, Describer
 from service.worker.loading import Loading, StageFailed
 from service.worker.modules import SnapshotImporter, SourceModule, named_imports, quote
 from service.worker.outline import outline
 from service.worker.stalls import StallWatch
 
 _STOP_GRACE_SECONDS = 0.5
+# In the plugin's own folder.
+TEMPORARY_FOLDER = ".temporary"
 # Taken now: what a plugin imports may put others in their place.
 _dumps, _loads = json.dumps, json.loads
 
 
-def serve(channel: socket.socket, limits: dict[str, Any], *, idle_scheduling: bool) -> int:
+def serve(
+    channel: socket.socket, limits: dict[str, Any], confinement: Confinement, *, idle_scheduling: bool
+) -> int:
     """Be a worker on this channel until told to stop.
 
     Args:
         channel: a stream socket to the server.
         limits: `frame_bytes`, `threads`, `load_s`, `start_s`, `self_check_s`, `stop_s`, `settle_s`.
+        confinement: what this process will be confined to once it is told the plugin.
         idle_scheduling: load at the lowest priority, so that requests elsewhere do not wait for it.
 
     Returns:
@@ -50,9 +59,11 @@ def serve(channel: socket.socket, limits: dict[str, Any], *, idle_scheduling: bo
         frames = decoder.feed(data)
     header = _loads(frames[0][0])
     worker = Worker(channel, decoder, limits, header, frames[0][1])
-    status = worker.load(loop)
+    status = worker.confine(confinement) or worker.load(loop)
     if idle_scheduling:
-        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        # A user who is not root may not be allowed to; the server does it, too.
+        with contextlib.suppress(PermissionError):
+            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
     return status if status else loop.run_until_complete(worker.run(frames[1:]))
 
 
@@ -98,6 +109,29 @@ class Worker:
         self._closing = False
 
     # -- loading -------------------------------------------------------------------------------------------------
+
+    def confine(self, confinement: Confinement) -> int:
+        """Confine this process to what the plugin may do; no byte of the plugin has run before.
+
+        Returns:
+            0, or the exit status of a worker that could not be confined.
+        """
+        try:
+            confinement.apply(Policy.from_json(self._header["policy"]))
+        except NotConfined as error:
+            return self._report(
+                self._describer.fault(
+                    "import",
+                    ContractBroken(
+                        "not_confined",
+                        f"无法限制插件进程的权限（{error}），因此没有运行插件；请查看 /readyz 与服务器日志",
+                        f"The plugin's process could not be confined ({error}), so the plugin was not run; see "
+                        "/readyz and the server's log",
+                    ),
+                )
+            )
+        _settle_in(self._header["data_dir"], confinement.missing)
+        return 0
 
     def load(self, loop: asyncio.AbstractEventLoop) -> int:
         """Import, check, configure, start and check the plugin, then say hello or what failed.
@@ -241,6 +275,17 @@ class Worker:
             self._channel.sendall(frame)
         except OSError:
             os._exit(messages.CHANNEL_LOST)
+
+
+def _settle_in(data_dir: str, missing: list[str]) -> None:
+    """Have a folder for temporary files that the plugin may write to, and say what it cannot use."""
+    temporary = os.path.join(data_dir, TEMPORARY_FOLDER)
+    if os.path.isdir(temporary):
+        os.environ["TMPDIR"] = tempfile.tempdir = temporary
+    for path in missing:
+        logging.getLogger(__name__).warning(
+            "%s 不存在，插件无法使用 / %s is not there to be used", path, path
+        )
 
 
 class _Receiver(asyncio.Protocol):

@@ -1,7 +1,7 @@
 """The template process: imports what every plugin needs once, and forks workers on request.
 
-It runs as `python -P -m service.worker.template FD`, where FD is its end of a SOCK_SEQPACKET pair, one JSON object a
-packet:
+It runs as `python -P -m service.worker.template FD GROUND`, where GROUND is what is the same for all plugins (see
+`service.worker.confinement.policy`) and FD its end of a SOCK_SEQPACKET pair, one JSON object a packet:
 
     server → template   {"fork": REQUEST, "limits": {…}}  with the worker's socket and its output pipe attached
                         {"fork": REQUEST, "limits": {…}, "site": FOLDER}  with the socket of a dependency set's
@@ -32,6 +32,8 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from service.worker import linux, process
+from service.worker.confinement.confining import filter_calls
+from service.worker.confinement.policy import Ground
 from service.worker.rehearsal import rehearse
 
 # What plugins on the standard library import most: loaded once, shared by all workers until written to.
@@ -40,7 +42,7 @@ _PRELOADED = (
     "functools gzip hashlib hmac html html.parser http.client http.cookiejar inspect io itertools json logging math "
     "pathlib queue random re shutil socket ssl string subprocess tempfile textwrap threading time traceback typing "
     "urllib.error urllib.parse urllib.request uuid xml.etree.ElementTree zlib service.sdk service.worker.runtime "
-    "service.worker.dependency_template"
+    "service.worker.dependency_template service.worker.confinement.report"
 ).split()
 
 _REHEARSALS = 10
@@ -211,6 +213,7 @@ def main() -> NoReturn:
     control = socket.socket(fileno=int(sys.argv[1]))
     for name in _PRELOADED:
         importlib.import_module(name)
+    filter_calls(Ground.from_json(json.loads(sys.argv[2])))
     for _ in range(_REHEARSALS):
         rehearse()
     if len(os.listdir("/proc/self/task")) > 1:

@@ -10,7 +10,7 @@ from tests.browser.conftest import Opener, Relay, Server, search_plugin
 # One browser serves all tests of a module, so they share its event loop.
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.usefixtures("shared_server")]
 
-PAGES = ("plugins", "search", "downloads", "activity", "settings")
+PAGES = ("plugins", "plugins/search/demo/about", "search", "downloads", "activity", "settings")
 
 
 async def test_a_server_that_is_gone_is_told_of_on_every_page(

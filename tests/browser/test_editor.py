@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Locator, expect
@@ -73,28 +75,32 @@ async def test_a_plugin_is_written_tried_broken_and_mended(server: Server, open_
     await expect(desk.text).to_be_focused()
     await expect(desk.text).to_contain_text("class FreshPlugin")
     assert not server.path("search/fresh_plugin.py").exists()
-    await desk.write(search_plugin("fresh"))
+    await desk.write(search_plugin("fresh").replace("return [", "return (["))
     await desk.save()
 
-    await expect(desk.page.get_by_role("heading", name="fresh")).to_be_visible()
-    await expect(desk.page.get_by_text("generation 1", exact=True)).to_be_visible()
+    # It is installed all the same, to be mended in its place.
+    await expect(desk.page.get_by_role("heading", name="fresh", exact=True)).to_be_visible()
+    await expect(desk.page.locator(".cm-mark")).to_contain_text("SyntaxError")
+    await desk.write(search_plugin("fresh"))
+    await desk.save()
+    await expect(desk.status).to_contain_text("Saved: serving generation 2 in")
+    await expect(desk.page.locator(".cm-mark")).to_have_count(0)
     assert server.path("search/fresh_plugin.py").read_text(encoding="utf-8") == search_plugin("fresh")
     await desk.attempt("moon")
     await expect(desk.tools).to_contain_text("moon by 1.0.0")
-    await expect(desk.tools).to_contain_text("generation 1")
+    await expect(desk.tools).to_contain_text("generation 2")
 
     await desk.write(search_plugin("fresh", "1.1.0").replace("return [", "return (["))
     await desk.save()
     await desk.has_come_to("refused")
-    await expect(desk.status).to_contain_text("generation 1 still serves")
+    await expect(desk.status).to_contain_text("generation 2 still serves")
     await expect(desk.page.locator(".cm-mark")).to_contain_text("SyntaxError")
     await expect(desk.page.locator(".cm-lint-marker-error")).to_be_visible()
     assert (await server.search("fresh"))[1]["results"][0]["title"] == "word by 1.0.0"
 
     await desk.write(search_plugin("fresh", "1.2.0"))
     await desk.save()
-    await expect(desk.status).to_contain_text("Saved: serving generation 2 in")
-    await expect(desk.page.locator(".cm-mark")).to_have_count(0)
+    await desk.has_come_to("saved")
     await desk.attempt("sun")
     await expect(desk.tools).to_contain_text("sun by 1.2.0")
 
@@ -143,6 +149,9 @@ async def test_a_file_that_changes_on_disk_is_followed_or_asked_about(
     server.save("search/shared_plugin.py", search_plugin("shared", "2.0.0"))
     await expect(desk.text).to_contain_text("2.0.0")
     await desk.has_come_to("followed")
+    server.save("search/shared_plugin.py", search_plugin("shared", "2.0.1") + "def (:\n")
+    await expect(desk.status).to_contain_text("The file on disk does not load: SyntaxError")
+    await expect(desk.page.locator(".cm-mark")).to_be_visible()
 
     await desk.write(search_plugin("shared", "2.1.0") + "# mine\n")
     await expect(desk.status).to_have_text("Changes not saved")
@@ -194,6 +203,19 @@ async def test_of_two_editors_the_second_is_told_who_was_first(server: Server, o
     await banner.get_by_role("button", name="Take the one on disk").click()
     await expect(other.text).to_contain_text("1.0.1")
     await expect(other.status).to_have_text("As on disk")
+
+    # At the same moment: one of them is the first, and nothing of the other's is lost.
+    await one.write(search_plugin("both", "1.1.1"))
+    await other.write(search_plugin("both", "1.1.2"))
+    await asyncio.gather(one.save(), other.save())
+    refused = 0
+    for desk, version in ((one, "1.1.1"), (other, "1.1.2")):
+        told = desk.page.get_by_role("alert").filter(has_text="yours is not saved")
+        saved = desk.status.filter(has_text="serving generation 3")
+        await expect(told.or_(saved)).to_be_visible()
+        await expect(desk.text).to_contain_text(version)
+        refused += await told.count()
+    assert refused == 1
 
 
 @pytest.mark.usefixtures("shared_server")
@@ -279,6 +301,7 @@ async def test_nothing_is_lost_while_the_server_is_gone_or_asks_for_a_token(
         ),
     )
     await view.page.get_by_role("button", name="Save again").click()
+    await view.page.get_by_role("dialog").get_by_role("button", name="Not now").click()
     await desk.has_come_to("sign_in")
     await expect(desk.text).to_contain_text("1.0.1")
     await view.page.unroute("**/source?*")

@@ -28,6 +28,8 @@ SERVICE = Path(__file__).parents[2] / "service"
 NOT_OF_LOADING = {
     "crash_loop": "a plugin that loaded, and then crashed again and again",
     "not_text": "an install; a load says syntax_error",
+    "not_confined": "a kernel or a container that refuses what it was said to have",
+    "data_dir_unusable": "a disk of the server's that is full or read-only",
 }
 # By code: what no plugin by itself can bring about is tested by itself below.
 BY_THEMSELVES = {"conflict"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import socket
 import statistics
 import subprocess
 import sysconfig
@@ -110,7 +111,7 @@ if "/" in keyword:
             import asyncio
             import pathlib
 
-            pathlib.Path(keyword + ".begun").touch()
+            (self.data_dir / "begun").touch()
             while not pathlib.Path(keyword).exists():
                 await asyncio.sleep(0.01)"""
 
@@ -156,9 +157,11 @@ async def install(live: Live, name: str, text: str, at: str = "install", **field
 @contextlib.asynccontextmanager
 async def held_call(live: Live, name: str, gate: Path) -> AsyncIterator[asyncio.Task[str]]:
     """A call that has begun and that goes on when its gate is made; it is made in the end."""
+    begun = live.home / "data/plugins/search" / name / "begun"
+    begun.unlink(missing_ok=True)
     call = asyncio.create_task(live.answer(name, str(gate)))
     try:
-        await until(Path(f"{gate}.begun").exists)
+        await until(begun.exists)
         yield call
     finally:
         gate.touch()
@@ -470,30 +473,48 @@ def command_of(pid: int) -> bytes:
 # -- plans and checks ------------------------------------------------------------------------------------------------
 
 
+class Trap(NamedTuple):
+    """A plugin on a library, and who hears of each part of them that runs: they are confined, but have the network."""
+
+    text: str
+    listener: socket.socket
+
+    def heard(self) -> set[str]:
+        """What has run since it was last asked: the first lines of the `plugin`, the `import`, and the `pth` file."""
+        told = set()
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                connection, _ = self.listener.accept()
+                with connection, connection.makefile() as lines:
+                    told.add(lines.read())
+        return told
+
+
 @pytest.fixture
-def trap(world: World, tmp_path: Path) -> tuple[str, list[Path]]:
-    """A plugin on a library, and the files that its, the library's and the library's .pth file's first lines make."""
-    at_import, at_start, of_plugin = marks = [tmp_path / name for name in ("import", "pth", "plugin")]
-    files = {
-        "trap.py": f"import pathlib\npathlib.Path({str(at_import)!r}).touch()\n",
-        "trap.pth": f"import pathlib; pathlib.Path({str(at_start)!r}).touch()\n",
-    }
-    version = f"1.{len(world.registry.files)}"
-    world.registry.add("trap", version, files)
-    imports = f"import pathlib\nimport trap\npathlib.Path({str(of_plugin)!r}).touch()"
-    return plugin("trapped", f"trap=={version}", imports=imports), marks
+def trap(world: World) -> Iterator[Trap]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        tell = f"socket.create_connection({listener.getsockname()!r}).sendall"
+        files = {
+            "trap.py": f"import socket\n{tell}(b'import')\n",
+            "trap.pth": f"import socket; {tell}(b'pth')\n",
+        }
+        version = f"1.{len(world.registry.files)}"
+        world.registry.add("trap", version, files)
+        imports = f"import socket\nimport trap\n{tell}(b'plugin')"
+        yield Trap(plugin("trapped", f"trap=={version}", imports=imports), listener)
 
 
 async def test_a_plan_knows_of_requirements_that_stand_where_it_would_be_put(
-    world: World, trap: tuple[str, list[Path]]
+    world: World, trap: Trap
 ) -> None:
-    live, (text, marks) = world.live, trap
+    live, text = world.live, trap.text
     bare = re.sub(r"dependencies = .*", "dependencies = []", text)
     beside = write(live.plugins / "search/trapped_requirements.txt", "trap\n")
     try:
         plan = await install(live, "trapped", bare, dry_run="true")
         assert [one["name"] for one in plan.body["dependencies"]["add"]] == ["trap"], plan
-        assert not any(mark.exists() for mark in marks)
+        assert not trap.heard()
         # Also where its file's name does not tell, but the name that its class has.
         save(path_of(live, "trapped"), plugin("trapped", "pinned"))
         await live.event("loaded", "search/trapped")
@@ -506,8 +527,8 @@ async def test_a_plan_knows_of_requirements_that_stand_where_it_would_be_put(
         await live.until(lambda _: "search/trapped" not in live.mirror())
 
 
-async def test_a_plan_runs_nothing(world: World, tmp_path: Path, trap: tuple[str, list[Path]]) -> None:
-    live, before, (text, marks) = world.live, on_disk(world.live), trap
+async def test_a_plan_runs_nothing(world: World, tmp_path: Path, trap: Trap) -> None:
+    live, before, text = world.live, on_disk(world.live), trap.text
     plan = await install(live, "trapped", text, dry_run="true")
     assert (plan.status, plan.body["error"]) == (200, None)
     (added,) = plan.body["dependencies"]["add"]
@@ -519,7 +540,7 @@ async def test_a_plan_runs_nothing(world: World, tmp_path: Path, trap: tuple[str
     bad = await install(live, "trapped", plugin("trapped", "trap", "nowhere-to-be-found"), dry_run="true")
     assert bad.body["error"]["code"] == "dependency_not_found"
     assert "nowhere-to-be-found" in bad.body["error"]["message"]
-    assert not any(mark.exists() for mark in marks)
+    assert not trap.heard()
     await nothing_new(live, before)
 
 
@@ -635,13 +656,11 @@ async def test_libraries_that_do_things_at_import_serve_and_reload(
 # -- how long a set stays --------------------------------------------------------------------------------------------
 
 
-async def test_a_set_goes_with_the_last_who_uses_it(
-    world: World, tmp_path: Path, trap: tuple[str, list[Path]]
-) -> None:
+async def test_a_set_goes_with_the_last_who_uses_it(world: World, tmp_path: Path, trap: Trap) -> None:
     before = on_disk(world.live)
     # All at once, as each has to be waited for.
     await asyncio.gather(
-        a_deleted_plugin(world, tmp_path / "gate"), a_check(world, *trap), an_install_in_vain(world)
+        a_deleted_plugin(world, tmp_path / "gate"), a_check(world, trap), an_install_in_vain(world)
     )
     # What the requirements of a plugin resolved to is remembered, for an undo without a registry.
     locks = {path for path in on_disk(world.live) - before if path.startswith("data/envs/.locks/")}
@@ -695,12 +714,12 @@ async def a_deleted_plugin(world: World, gate: Path) -> None:
     await until(lambda: not folder.exists(), GONE_S)
 
 
-async def a_check(world: World, text: str, marks: list[Path]) -> None:
-    live = world.live
+async def a_check(world: World, trap: Trap) -> None:
+    live, text = world.live, trap.text
     checked = await install(live, "trapped", text, at="check")
     assert (checked.status, checked.body["loads"], checked.body["error"]) == (200, True, None)
     assert [one["name"] for one in checked.body["dependencies"]["add"]] == ["trap"]
-    assert all(mark.exists() for mark in marks)
+    assert trap.heard() == {"import", "pth", "plugin"}
     await without(live, "trap")
 
 

@@ -15,6 +15,7 @@ import pytest_asyncio
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from service.worker.runtime import TEMPORARY_FOLDER
 from tests.integration.live import (
     Answer,
     Live,
@@ -100,10 +101,13 @@ async def live(server: Live) -> AsyncIterator[Live]:
 
 
 def on_disk(live: Live) -> list[str]:
-    """All files and folders that are a plugin's, but for logs."""
+    """All files and folders that are a plugin's, but for logs and the folder for temporary files."""
     roots = [live.plugins, live.home / "data" / "plugins"]
     found = [
-        path for root in roots for path in root.rglob("*") if path.parent not in (live.plugins, roots[1])
+        path
+        for root in roots
+        for path in root.rglob("*")
+        if path.parent not in (live.plugins, roots[1]) and path.name != TEMPORARY_FOLDER
     ]
     return sorted(str(path.relative_to(live.home)) for path in found)
 
@@ -238,22 +242,25 @@ async def test_replace_of_one_that_runs_alone(live: Live, unused_tcp_port: int) 
 
 async def test_what_is_kept_goes_again_where_it_cannot_be_recorded(live: Live) -> None:
     kept, away = live.home / "data/revisions", live.home / "data/away"
-    # Where it is loaded for the second time, in its place, it takes away what its record is written to.
-    sabotage = f"""
-import pathlib
+    loads = 0
 
-tried = pathlib.Path({str(live.home / "tried")!r})
-if tried.exists():
-    pathlib.Path({str(kept)!r}).rename({str(away)!r})
-    pathlib.Path({str(kept)!r}).touch()
-tried.touch()
-raise RuntimeError
-"""
-    try:
-        answer = await upload(live, "demo_plugin.py", sabotage, keep=True)
-    finally:
-        kept.unlink()
-        away.rename(kept)
+    async def on_load(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal loads
+        loads += 1
+        # Where it is loaded for the second time, in its place, what its record is written to is taken away.
+        if loads == 2:
+            kept.rename(away)
+            kept.touch()
+        writer.close()
+
+    async with await asyncio.start_server(on_load, "127.0.0.1", 0) as server:
+        address = server.sockets[0].getsockname()
+        waiting = f"import socket\nsocket.create_connection({address!r}).recv(1)\nraise RuntimeError\n"
+        try:
+            answer = await upload(live, "demo_plugin.py", waiting, keep=True)
+        finally:
+            kept.unlink()
+            away.rename(kept)
     await live.until(lambda _: not live.mirror())
     assert await live.listed() == {}
     assert on_disk(live) == []
@@ -291,7 +298,11 @@ async def test_a_dry_run(live: Live, origin: Origin) -> None:
     origin.files = {"demo_plugin.py": block + "# ///\n" + search_plugin()}
     answer = await install(live, origin.url("demo_plugin.py"), dry_run=True)
     assert (answer.status, answer.body["status"]) == (200, "plan"), answer
-    assert answer.body["permissions"] == {"asked": {"network": False}}
+    assert answer.body["permissions"] == {
+        "asked": {"network": False},
+        "granted": {"network": True},
+        "lacking": {},
+    }
     assert (
         answer.body["error"]["stage"] == "dependencies" and "no-such-thing" in answer.body["error"]["message"]
     )
@@ -327,9 +338,13 @@ async def test_grants(live: Live) -> None:
     block = '# /// script\n# [tool.plugbay]\n# network = [443]\n# read = ["/srv"]\n# ///\n'
     asked = {"network": [443], "read": ["/srv"]}
     answer = await upload(live, "demo_plugin.py", block + search_plugin())
-    assert answer.body["plugin"]["permissions"] == {"asked": asked, "granted": {"network": True}}
+    assert answer.body["plugin"]["permissions"] == {
+        "asked": asked,
+        "granted": {"network": True},
+        "lacking": {key: value for key, value in asked.items() if key != "network"},
+    }
     answer = await upload(live, "demo_plugin.py", block + search_plugin(), replace=True, grant=True)
-    assert answer.body["plugin"]["permissions"] == {"asked": asked, "granted": asked}
+    assert answer.body["plugin"]["permissions"] == {"asked": asked, "granted": asked, "lacking": {}}
     assert json.loads((live.home / "config/plugins.json").read_text()) == {"search:demo": {"_granted": asked}}
 
 

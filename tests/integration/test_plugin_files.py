@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from typing import Any
@@ -373,3 +374,30 @@ async def test_an_import_is_planned_without_a_trace(live: Live) -> None:
     assert (await live.get("/api/config/export")).body["config"] == before
     await live.quiet(0.2)
     assert live.final() == []
+
+
+async def test_what_is_saved_while_a_helper_is_loaded_is_not_lost(live: Live) -> None:
+    both = "import time\nfrom .words import WORD\nfrom .marks import MARK"
+    # The other takes longer: by then it is known of the first what it imports.
+    top = search_plugin("top", imports=both, expression="WORD + MARK + self.config.get('end', '.')")
+    slow = search_plugin("slow", imports=f"{both}\ntime.sleep(0.4)", expression="WORD + MARK")
+    field = "\n    def get_config_schema(self):\n        from service.sdk import ConfigField as F\n"
+    top += f"{field}        return [F(name='end', type='text')]\n"
+    await place(
+        live,
+        {
+            WORDS: "WORD = 'one'\n",
+            "search/marks.py": "MARK = '-'\n",
+            "search/top_plugin.py": top,
+            "search/slow_plugin.py": slow,
+        },
+    )
+    words, marks, config = await asyncio.gather(
+        put(live, "search/top", "WORD = 'two'\n", WORDS),
+        put(live, "search/top", "MARK = '+'\n", "search/marks.py"),
+        live.request("PUT", "/api/plugins/search/top/config", json={"end": "!"}),
+    )
+    assert (words.status, marks.status, config.status) == (200, 200, 200), (words, marks, config)
+    async with asyncio.timeout(10):
+        while [await live.answer(name) for name in ("top", "slow")] != ["two+!", "two+"]:
+            await asyncio.sleep(0.02)

@@ -522,7 +522,7 @@ async def test_the_last_good_revision_serves_though_a_reload_is_asked_for_at_the
     home = tmp_path / "home"
     async with live_server(home) as live:
         await saved(live, search_plugin(), kind="loaded")
-    begun = home / "begun"
+    begun = home / "data" / "plugins" / "search" / "demo" / "begun"
     slow = f"import pathlib, time\npathlib.Path({str(begun)!r}).touch()\ntime.sleep(1.5)\nraise ValueError\n"
     write(home / "plugins" / FILE, slow)
     async with running_server(home) as server, connected(server, "plugins/**") as live:

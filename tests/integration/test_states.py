@@ -36,7 +36,7 @@ LOADS_LONG = "import time\ntime.sleep(15)"
 # Marks that it ran, so that a test can tell whether it did.
 COUNTING = """\
 from pathlib import Path
-with (Path({home!r}) / "ran").open("a") as file:
+with (Path({folder!r}) / "ran").open("a") as file:
     file.write("{says}\\n")
 """
 SCHEMA = """\
@@ -74,6 +74,11 @@ class Demo(SearchPlugin):
             await asyncio.sleep(0.02)
         return [SearchResult(title="{says}", url="")]
 """
+
+
+def ran(home: Path, name: str = "demo") -> Path:
+    """What a plugin that is `COUNTING` writes to."""
+    return home / "data/plugins/search" / name / "ran"
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
@@ -250,14 +255,16 @@ async def test_off_and_on(live: Live) -> None:
 
 
 async def test_a_plugin_that_is_off_is_not_run_by_a_save(live: Live) -> None:
-    path = await begin(live, search_plugin(imports=COUNTING.format(home=str(live.home), says="1")))
-    (live.home / "ran").unlink()
+    path = await begin(
+        live, search_plugin(imports=COUNTING.format(folder=str(ran(live.home).parent), says="1"))
+    )
+    ran(live.home).unlink()
     await toggle(live, False)
     await live.quiet(0.1)
     live.events.clear()
-    save(path, search_plugin(says="2", imports=COUNTING.format(home=str(live.home), says="2")))
+    save(path, search_plugin(says="2", imports=COUNTING.format(folder=str(ran(live.home).parent), says="2")))
     await live.quiet()
-    assert not (live.home / "ran").exists()
+    assert not ran(live.home).exists()
     assert set(live.final()) <= {f"disabled {ID}"}  # what it is may be told, that it changed
     assert without_passing(await live.listed()) == without_passing(live.mirror() or await live.listed())
     await toggle(live, True)
@@ -378,13 +385,16 @@ async def test_off_across_a_restart_is_known_without_running(tmp_path: Path) -> 
     home = tmp_path / "home"
     path = home / "plugins" / "search" / "other_plugin.py"
     async with live_server(home) as live:
-        write(path, search_plugin("demo", imports=COUNTING.format(home=str(home), says="1")))
+        write(
+            path,
+            search_plugin("demo", imports=COUNTING.format(folder=str(ran(home, "other").parent), says="1")),
+        )
         await live.event("loaded", ID)
         await toggle(live, False)
         before = await live.plugin(ID)
-    (home / "ran").unlink()
+    ran(home, "other").unlink()
     async with live_server(home) as live:
-        assert not (home / "ran").exists()
+        assert not ran(home, "other").exists()
         plugin = await live.plugin(ID)
         assert (plugin["state"], plugin["version"], plugin["file"]) == (
             "disabled",
@@ -509,7 +519,11 @@ async def test_grants_are_told(live: Live) -> None:
     block = '# /// script\n# [tool.plugbay]\n# network = [443]\n# read = ["/srv"]\n# ///\n'
     await begin(live, block + search_plugin())
     permissions = (await live.plugin(ID))["permissions"]
-    assert permissions == {"asked": {"network": [443], "read": ["/srv"]}, "granted": {"network": True}}
+    assert permissions == {
+        "asked": {"network": [443], "read": ["/srv"]},
+        "granted": {"network": True},
+        "lacking": {"read": ["/srv"]},
+    }
     await configure(live, {"search:demo": {"_granted": {"network": [443]}}})
     await only(live, f"configured {ID}")
     assert (await live.plugin(ID))["permissions"]["granted"] == {"network": [443]}

@@ -102,3 +102,13 @@ def test_test_only_packages_are_not_needed_to_run() -> None:
     runtime = " ".join(PYPROJECT["project"]["dependencies"])
     for name in ("websockets", "pytest", "playwright", "blockbuster"):
         assert name not in runtime
+
+
+def test_every_test_that_the_threat_model_names_is_there() -> None:
+    text = (ROOT / "docs/threat-model.md").read_text(encoding="utf-8")
+    files = set(re.findall(r"`(tests/[\w/]+\.py)`", text))
+    tests = set(re.findall(r"`(test_\w+)`", text))
+    assert files and tests
+    assert not [file for file in files if not (ROOT / file).is_file()]
+    there = "".join((ROOT / file).read_text(encoding="utf-8") for file in files)
+    assert not [test for test in tests if f"def {test}(" not in there]

@@ -8,6 +8,9 @@ describe('a text in both languages', () => {
     ['Only English · with a dot', 'Only English · with a dot', 'Only English · with a dot'],
     ['只有中文 · 两段', '只有中文 · 两段', '只有中文 · 两段'],
     ['English · 中文 · rest', 'English · 中文 · rest', 'English · 中文 · rest'],
+    ['超时（秒）· Timeout in seconds', '超时（秒）', 'Timeout in seconds'],
+    ['https://example.org/a·b', 'https://example.org/a·b', 'https://example.org/a·b'],
+    ['中文 ·', '中文 ·', '中文 ·'],
     ['', '', ''],
   ])('%j is %j and %j', (text, zh, en) => {
     expect(half(text, 'zh')).toBe(zh);

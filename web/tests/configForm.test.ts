@@ -1,10 +1,10 @@
 import { describe, expect, it, vi } from 'vitest';
 import type { ConfigField } from '../src/api/generated';
-import { half } from '../src/config/bilingual';
 import type { Config } from '../src/config/configApi';
-import { type Draft, draftOf, flawsOf, MASK, type ObjectDraft, places, withoutDefaults } from '../src/config/draft.svelte';
+import { type Draft, draftOf, MASK, type ObjectDraft } from '../src/config/draft.svelte';
 import { type Shape, shapeOfFields } from '../src/config/field';
 import { shapeOfSchema } from '../src/config/jsonSchema';
+import { flawsOf, places, withoutDefaults } from '../src/config/places';
 import { fileName, read } from '../src/config/transfer';
 
 vi.mock('../src/ui/preferences.svelte', () => ({ preferences: { language: 'en' }, t: (key: string) => key }));
@@ -25,19 +25,6 @@ function at(draft: Draft, path: string): Draft {
   if (found === undefined) throw new Error(`nothing stands at ${path}`);
   return found[1];
 }
-
-describe('a text in two languages', () => {
-  it.each([
-    ['站点 · Sites', '站点', 'Sites'],
-    ['超时（秒）· Timeout in seconds', '超时（秒）', 'Timeout in seconds'],
-    ['一 · 二 · One · two', '一 · 二', 'One · two'],
-    ['https://example.org/a·b', 'https://example.org/a·b', 'https://example.org/a·b'],
-    ['只有 · 中文', '只有 · 中文', '只有 · 中文'],
-    ['中文 ·', '中文 ·', '中文 ·'],
-  ])('%s is read by halves', (text, zh, en) => {
-    expect([half(text, 'zh'), half(text, 'en')]).toEqual([zh, en]);
-  });
-});
 
 describe('the draft of fields', () => {
   const shape = shapeOfFields([

@@ -24,7 +24,7 @@ export function plugin(changes: Partial<Plugin> = {}): Plugin {
     running_calls: 0,
     draining: [],
     origin: { kind: 'file', sha256: '00', url: null },
-    permissions: { asked: {}, granted: {} },
+    permissions: { asked: {}, granted: {}, lacking: {} },
     config_missing: [],
     ...changes,
   };

@@ -1,6 +1,9 @@
 # /// script
 # requires-python = ">=3.11"
 # dependencies = ["aiohttp>=3.14", "yarl>=1.20"]
+#
+# [tool.plugbay]
+# write = ["{dir}"]
 # ///
 """Hands downloads over to a running aria2, by its JSON-RPC interface."""
 

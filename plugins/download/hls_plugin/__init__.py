@@ -1,6 +1,9 @@
 # /// script
 # requires-python = ">=3.11"
 # dependencies = ["aiohttp>=3.14", "yarl>=1.20", "cryptography>=45", "m3u8>=6.0"]
+#
+# [tool.plugbay]
+# write = ["{folder}"]
 # ///
 """Downloads HLS streams (`.m3u8`): the segments of one quality, joined in order."""
 

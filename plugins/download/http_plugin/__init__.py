@@ -1,6 +1,9 @@
 # /// script
 # requires-python = ">=3.11"
 # dependencies = []
+#
+# [tool.plugbay]
+# write = ["{folder}"]
 # ///
 """Downloads `http` and `https` addresses into a folder, over several connections, and goes on after interruptions."""
 

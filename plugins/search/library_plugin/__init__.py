@@ -4,6 +4,7 @@
 #
 # [tool.plugbay]
 # network = false
+# read = ["{downloads}", "{folders}", "{folder}"]
 # ///
 """Finds files in chosen folders, and all that was downloaded, by name and by what is in them."""
 

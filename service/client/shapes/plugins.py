@@ -58,10 +58,11 @@ class Draining(TypedDict):
 
 
 class Permissions(TypedDict):
-    """What a plugin asked for, and what it was granted."""
+    """What a plugin asked for, what it was granted, and what it asked for in vain."""
 
     asked: dict[str, Any]
     granted: dict[str, Any]
+    lacking: dict[str, Any]
 
 
 class Plugin(TypedDict):

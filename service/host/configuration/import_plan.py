@@ -12,15 +12,19 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from service.errors import ConfigInvalid
-from service.host.configuration import config_file, config_schema
+from service.host.configuration import config_file, config_schema, config_secrets
 from service.host.configuration.config_secrets import MASK
 from service.host.configuration.config_values import is_unset
 from service.model.plugin import Manifest
 from service.model.text import Text
 
 Entry = Mapping[str, Any]
-# Of plugins that are not there no schema tells which settings are passwords; their names do.
-_SECRET_NAME = re.compile(r"pass(?:w|phrase)|token|secret|cookie|api_?key|credential", re.IGNORECASE)
+# Where no schema tells which settings are passwords, as of plugins that are not there, their names do.
+_SECRET_NAME = re.compile(
+    r"pass(?:w|phrase|code)|(?<![a-z])pass(?![a-z])|pwd|token|secret|cookie|sess(?:ion|data|id)|credential|authorization"
+    r"|(?:api|access|private|secret|auth|sign(?:ing)?)[-_ ]?key|密码|口令|密钥|令牌",
+    re.IGNORECASE,
+)
 
 
 class Stored(Protocol):
@@ -138,10 +142,12 @@ def _fields(before: Entry, after: Entry, manifest: Manifest | None) -> list[tupl
 
 
 def _masked(entry: Entry, manifest: Manifest | None) -> dict[str, Any]:
-    if manifest is not None:
-        return {**config_schema.mask(manifest, _plain(entry)), **_own(entry)}
     hidden: dict[str, Any] = _hidden_by_name(entry)
-    return hidden
+    if manifest is not None:
+        shape = config_secrets.shape_of(manifest)
+        known = {name: value for name, value in _plain(entry).items() if shape.member(name) is not None}
+        hidden |= config_secrets.hide(shape, known)
+    return {**hidden, **_own(entry)}
 
 
 def _hidden_by_name(value: Any) -> Any:

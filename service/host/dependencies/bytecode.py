@@ -13,6 +13,7 @@ from pathlib import Path
 import structlog
 
 from service.host.dependencies.running import Programs
+from service.worker.confinement.policy import Policy
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +42,11 @@ async def compile_modules(programs: Programs, folder: Path) -> bool:
         async with asyncio.timeout(_LONGEST_SECONDS):
             # Its status only says whether some file does not compile, such as a template that is no module.
             await programs.run(
-                [sys.executable, *arguments], folder=folder, environment=_environment(), nice=_NICE
+                [sys.executable, *arguments],
+                folder=folder,
+                environment=_environment(),
+                policy=Policy(network=False),
+                nice=_NICE,
             )
     except (OSError, TimeoutError) as error:
         log.warning("dependencies.not_compiled", set=folder.name, reason=str(error))

@@ -32,6 +32,7 @@ from service.host.dependencies.problems import Problem
 from service.host.dependencies.running import Programs
 from service.host.dependencies.shelf import Kept, Shelf
 from service.model.events import InstallProgress
+from service.worker.confinement.policy import Ground
 
 log = structlog.get_logger(__name__)
 
@@ -72,6 +73,7 @@ class Environments:
         allow_builds: whether packages without a wheel are built, which runs their code as the server's user.
         on_removed: awaited before a set's folder goes, with its path.
         linger_s: how long a set stays after its last lease.
+        ground: what uv is confined to, see `service.worker.confinement`.
     """
 
     def __init__(
@@ -82,15 +84,18 @@ class Environments:
         allow_builds: bool,
         on_removed: Callable[[Path], Awaitable[None]] | None = None,
         linger_s: float = _LINGER_SECONDS,
+        ground: Ground | None = None,
     ) -> None:
         self._shelf = Shelf(folder)
-        self._programs = Programs()
+        self._programs = Programs(ground)
         self._maker = Maker(
             self._shelf, self._programs, timeout_s=timeout_s, builds=allow_builds, on_made=self._made
         )
         self._on_removed = on_removed
         self._linger_s = linger_s
         self._sets: dict[str, Kept] = {}
+        # Of sets that change no more: to measure one is to walk through all of its files.
+        self._sizes: dict[str, int] = {}
         self._unchecked: set[str] = set()
         self._wanted: Counter[str] = Counter()
         self._leases: dict[str, list[Lease]] = {}
@@ -185,8 +190,13 @@ class Environments:
     async def list(self) -> Views:
         """Every set, the oldest first."""
         known = sorted(self._sets.items(), key=lambda item: (item[1].created_at, item[0]))
-        sizes = await asyncio.to_thread(lambda: [self._shelf.size(id) for id, _ in known])
-        return [self._view(id, kept, size) for (id, kept), size in zip(known, sizes, strict=True)]
+        whole = {id for id, kept in known if kept.compiled}
+        measured = self._sizes
+        sizes = await asyncio.to_thread(
+            lambda: {id: measured[id] if id in measured else self._shelf.size(id) for id, _ in known}
+        )
+        self._sizes = {id: sizes[id] for id in whole if id in self._sets}
+        return [self._view(id, kept, sizes[id]) for id, kept in known]
 
     async def prune(self) -> Views:
         """Remove the sets that nobody uses, at once, and what was remembered towards them; returns them."""

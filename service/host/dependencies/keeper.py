@@ -1,4 +1,9 @@
-"""Runs one program and sees to its end: a script of its own, started by path, `keeper.py NICE PROGRAM ARGUMENT…`.
+"""Runs one program and sees to its end: a script of its own, started by path.
+
+    keeper.py NICE CONFINEMENT PROGRAM ARGUMENT…
+
+CONFINEMENT is a JSON object: `ground` and `policy` as in `service.worker.confinement.policy`; the program is confined
+to that before it begins. The keeper itself is not, so that it can end whatever the program left.
 
 Its standard input is a pipe that the server holds. When that closes, because the server wants it to or because the
 server is gone, the program and all that it started are killed. They are killed too when the program ends by itself
@@ -15,11 +20,14 @@ if __name__ == "__main__":
     os.nice(int(sys.argv[1]))
     sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), *[os.pardir] * 3)))
 
+import json
 import select
 import signal
 import time
 
 from service.worker import linux
+from service.worker.confinement.confining import Confinement, NotConfined
+from service.worker.confinement.policy import Ground, Policy
 
 _END_SECONDS = 4.0
 _NOT_STARTED = 127
@@ -62,9 +70,14 @@ def _become(arguments: list[str], keeper: int) -> None:
         _make_way()
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        os.execv(arguments[0], arguments)
+        confinement, *program = arguments
+        told = json.loads(confinement)
+        Confinement(Ground.from_json(told["ground"])).apply(Policy.from_json(told["policy"]))
+        os.execv(program[0], program)
+    except NotConfined as error:
+        os.write(2, f"error: {arguments[1]} could not be confined: {error}\n".encode())
     except OSError as error:
-        os.write(2, f"error: {arguments[0]}: {error.strerror}\n".encode())
+        os.write(2, f"error: {arguments[1]}: {error.strerror}\n".encode())
     finally:
         os._exit(_NOT_STARTED)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -10,6 +11,8 @@ import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from service.worker.confinement.policy import Ground, Policy
 
 _KEEPER = str(Path(__file__).with_name("keeper.py"))
 _END_SECONDS = 6.0
@@ -27,9 +30,15 @@ class Ended:
 
 
 class Programs:
-    """Those that run at the moment; all end with `close`, and with this process however it ends."""
+    """Those that run at the moment; all end with `close`, and with this process however it ends.
 
-    def __init__(self) -> None:
+    Args:
+        ground: what they are confined to, besides what each may do; nothing where it is not given.
+    """
+
+    def __init__(self, ground: Ground | None = None) -> None:
+        # The server's user, whose the sets are.
+        self._ground = (ground or Ground())._replace(user=os.geteuid())
         self._ends: set[asyncio.Task[None]] = set()
 
     async def run(
@@ -38,6 +47,7 @@ class Programs:
         *,
         folder: Path,
         environment: Mapping[str, str],
+        policy: Policy,
         on_line: Callable[[str], None] | None = None,
         nice: int = 10,
     ) -> Ended:
@@ -47,14 +57,17 @@ class Programs:
             arguments: the path of the program and its arguments.
             folder: where it runs.
             environment: all of its environment.
+            policy: what it may do; the folder that it runs in is always its own.
             on_line: called with each line of its standard error; standard output goes nowhere.
             nice: how much lower its priority is than this process's.
 
         Raises:
             OSError: it could not be started.
         """
+        policy = policy._replace(own=(*policy.own, str(folder)))
+        confinement = json.dumps({"ground": self._ground.to_json(), "policy": policy.to_json()})
         spawning = asyncio.ensure_future(
-            asyncio.to_thread(_spawn, [str(nice), *arguments], folder, dict(environment))
+            asyncio.to_thread(_spawn, [str(nice), confinement, *arguments], folder, dict(environment))
         )
         try:
             process = await asyncio.shield(spawning)

@@ -1,8 +1,10 @@
 """uv, asked to resolve requirements into a lock and to install a lock into a folder of its own.
 
-Nothing of any package runs: `--no-build` stands on every command unless builds are allowed. The user's own uv
-configuration and its `UV_*` variables count, mirrors among them; what would lead it to another environment, or to a
-project file that happens to lie about, does not.
+Nothing of any package runs: `--no-build` stands on every command unless builds are allowed. uv itself is confined as
+plugins are: it writes to its own folder and to its cache, reads what it is configured by, and has the network.
+
+The user's own uv configuration and its `UV_*` variables count, mirrors among them; what would lead it to another
+environment, or to a project file that happens to lie about, does not.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from pathlib import Path
 import uv
 
 from service.host.dependencies.running import Ended, Programs
+from service.host.dependencies.uv_policy import allowed, usual_cache
 
 LOCK_NAME = "pylock.toml"
 SET_NAME = "set"
@@ -120,6 +123,7 @@ class Uv:
             [program, "pip", *arguments, *options],
             folder=folder,
             environment=variables,
+            policy=await asyncio.to_thread(allowed, variables, program),
             on_line=on_line,
             nice=_NICE,
         )
@@ -155,19 +159,9 @@ def environment(
     # As pip does: who trusts a proxy or a mirror of their own has told the system so, not each program.
     if any(file.exists() for file in _SYSTEM_CERTIFICATES):
         kept.setdefault("UV_SYSTEM_CERTS", "1")
-    if "UV_CACHE_DIR" not in kept and not _usable(_usual_cache(kept)):
+    if "UV_CACHE_DIR" not in kept and not _usable(usual_cache(kept)):
         kept["UV_CACHE_DIR"] = str(own_cache)
     return kept
-
-
-def _usual_cache(variables: Mapping[str, str]) -> Path | None:
-    base = variables.get("XDG_CACHE_HOME", "")
-    if base.startswith("/"):
-        return Path(base) / "uv"
-    try:
-        return Path.home() / ".cache" / "uv"
-    except RuntimeError:
-        return None
 
 
 def _usable(folder: Path | None) -> bool:

@@ -9,7 +9,8 @@ taken for one.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Iterable, Iterator, Mapping
 
 from service.host.files.sources import ROOT_PACKAGE, SourceFile, module_name
 
@@ -27,13 +28,21 @@ _FROM = re.compile(
 _NAMED = re.compile(rf"(?<![\w.]){ROOT_PACKAGE}(?:\.\w{{1,255}}+){{1,20}}+")
 _COMMENT = re.compile(r"#[^\n]*+")
 _WORD = re.compile(r"\w{1,255}+")
-_MAY_IMPORT = re.compile(rb"\bplugins\b|\bfrom\s{0,40}\.")
+_MAY_IMPORT = re.compile(r"\bplugins\b|\bfrom\s{0,40}\.")
+# One search keeps every other thread of the process from running, so a large text is searched in pieces. A statement
+# that is longer than they overlap is cut off there, and the rest of it is found by itself.
+_PIECE = 16 * 1024
+_OVERLAP = 8 * 1024
 
 
 class ImportReader:
-    """Reads texts, each content once; what it found is kept for as many as a large installation has."""
+    """Reads texts, each content once; what it found is kept for as many as a large installation has.
+
+    Any thread may use it.
+    """
 
     def __init__(self) -> None:
+        self._keeping = threading.Lock()
         self._found: dict[tuple[str, str], frozenset[str]] = {}
 
     def reached(self, own: Iterable[str], files: Mapping[str, SourceFile]) -> set[str]:
@@ -61,9 +70,11 @@ class ImportReader:
     def _named_in(self, path: str, file: SourceFile) -> frozenset[str]:
         key = (path, file.sha256)
         if (known := self._found.get(key)) is None:
-            known = self._found[key] = named_in(path, file.content)
-            while len(self._found) > _TEXTS_KEPT:
-                self._found.pop(next(iter(self._found)), None)
+            known = named_in(path, file.content)
+            with self._keeping:
+                self._found[key] = known
+                if len(self._found) > _TEXTS_KEPT:
+                    del self._found[next(iter(self._found))]
         return known
 
 
@@ -74,13 +85,14 @@ def paths_of_modules(names: Iterable[str], files: Mapping[str, SourceFile]) -> s
 
 def named_in(path: str, content: bytes) -> frozenset[str]:
     """The plugin-side modules that a text names; also names in modules, which are no modules themselves."""
-    if _MAY_IMPORT.search(content) is None:
+    text = content.decode("utf-8", "replace")
+    if next(_found(_MAY_IMPORT, text), None) is None:
         return frozenset()
-    text = _COMMENT.sub("", content.decode("utf-8", "replace"))
+    text = "".join(_COMMENT.sub("", lines) for lines in _pieces_of_lines(text))
     module = module_name(path) or ""
     package = module if path.endswith("/__init__.py") else module.rpartition(".")[0]
-    found = {one.group() for one in _NAMED.finditer(text)}
-    for one in _FROM.finditer(text):
+    found = {one.group() for one in _found(_NAMED, text)}
+    for one in _found(_FROM, text):
         base = _absolute(one["below"] or one["whole"] or "", len(one["dots"] or ""), package)
         if base == ROOT_PACKAGE or base.startswith(f"{ROOT_PACKAGE}."):
             found.add(base)
@@ -88,6 +100,22 @@ def named_in(path: str, content: bytes) -> frozenset[str]:
             # Of `words as w` the second and third are no modules, and looking for them costs nothing.
             found.update(f"{base}.{name}" for name in _WORD.findall(names or ""))
     return frozenset(found)
+
+
+def _found(pattern: re.Pattern[str], text: str) -> Iterator[re.Match[str]]:
+    for start in range(0, len(text), _PIECE):
+        for one in pattern.finditer(text, start, start + _PIECE + _OVERLAP):
+            if one.start() >= start + _PIECE:
+                break  # the next piece has it
+            yield one
+
+
+def _pieces_of_lines(text: str) -> Iterator[str]:
+    start = 0
+    while start < len(text):
+        end = text.find("\n", start + _PIECE) + 1 or len(text)
+        yield text[start:end]
+        start = end
 
 
 def _absolute(name: str, level: int, package: str) -> str:

@@ -144,7 +144,9 @@ class Placing:
         wishes.say(candidate, "load")
         output = HeldOutput()
         await self._purged(candidate)
-        generation = await self._trials.load(candidate, folders, output, wishes.on_progress)
+        generation = await self._trials.load(
+            candidate, folders, output, wishes.on_progress, grant=wishes.grant
+        )
         try:
             name = generation.manifest.name
             require_name(name, wishes.name)
@@ -157,7 +159,9 @@ class Placing:
         await generation.end()
         candidate, output = without_leftovers(self._kernel, candidate.named(final)), HeldOutput()
         await self._purged(candidate)
-        generation = await self._trials.load(candidate, folders, output, wishes.on_progress)
+        generation = await self._trials.load(
+            candidate, folders, output, wishes.on_progress, grant=wishes.grant
+        )
         return _Loaded(candidate, generation, output)
 
     async def _purged(self, candidate: Candidate) -> None:

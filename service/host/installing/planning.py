@@ -9,13 +9,14 @@ from typing import Any
 import msgspec
 
 from service.errors import LoadFailed
+from service.host import permissions
 from service.host.dependencies import declaration
 from service.host.dependencies.environments import Environments
 from service.host.files.sources import REQUIREMENTS_SUFFIX, Unit
 from service.host.installing.candidates import Candidate, host_of, unit_named
 from service.host.installing.trial import HeldOutput, Trials
 from service.host.kernel import Kernel
-from service.host.registry import DEFAULT_PERMISSIONS, Plugin
+from service.host.registry import Plugin
 from service.model.events import InstallProgress
 from service.model.identity import Identity, is_valid_name
 from service.model.plugin import LoadError, Origin, Stage
@@ -151,7 +152,8 @@ class Plans:
             name = candidate.unit.short_name
         version = provides.pop("version", "")
         held = held_by(self._kernel, candidate, name)
-        asked = declared.plugbay if declared is not None and declared.plugbay else DEFAULT_PERMISSIONS
+        asked = permissions.asked_by(declared.plugbay if declared is not None else None)
+        granted = held.granted if held is not None else permissions.DEFAULT
         clash = held is not None and not replace
         return {
             "plugin": {
@@ -167,7 +169,11 @@ class Plans:
             else [],
             "replaces": str(held.identity) if held else None,
             "origin_changes": self._origin_changes(candidate, held),
-            "permissions": {"asked": asked},
+            "permissions": {
+                "asked": asked,
+                "granted": granted,
+                "lacking": permissions.lacking(asked, granted),
+            },
             "error": error,
         }
 

@@ -57,8 +57,17 @@ class Trials:
         folders: NewFolders,
         output: HeldOutput,
         on_progress: Callable[[InstallProgress], None] | None = None,
+        *,
+        grant: bool = False,
     ) -> Generation:
         """Load it with the configuration of the name that it turns out to have.
+
+        Args:
+            candidate: the candidate.
+            folders: takes note of what is made.
+            output: takes what it prints.
+            on_progress: told how far its dependencies are.
+            grant: let it have what it asks for; it gets what that name was granted before otherwise.
 
         Raises:
             LoadFailed
@@ -70,12 +79,21 @@ class Trials:
         number = held.generation_count + 1 if held is not None else 1
         guessed = (held.identity if held is not None else Identity(unit.type, unit.short_name)).config_key
         values = self._config.values(guessed)
-        generation = await loader.load(snapshot, values, number, output.feed, on_progress)
+        granted = self._config.granted(guessed)
+        generation = await loader.load(
+            snapshot, values, number, output.feed, on_progress, granted=granted, grant=grant
+        )
         real = Identity(unit.type, generation.manifest.name).config_key
-        if real != guessed and self._config.values(real) != values:
+        if real != guessed and (self._config.values(real), self._config.granted(real)) != (values, granted):
             await generation.end()
             generation = await loader.load(
-                snapshot, self._config.values(real), number, output.feed, on_progress
+                snapshot,
+                self._config.values(real),
+                number,
+                output.feed,
+                on_progress,
+                granted=self._config.granted(real),
+                grant=grant,
             )
         return generation
 

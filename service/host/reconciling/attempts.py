@@ -102,6 +102,13 @@ class Attempts:
             return True
         return newest.revision != snapshot.revision or self._imports_differ(desk, newest, snapshot)
 
+    def is_behind(self, desk: Desk, plugin: Plugin, generation: Generation) -> bool:
+        """Whether what serves has not the files, the helpers or the configuration that there are by now."""
+        key = Identity(desk.unit.type, generation.manifest.name).config_key
+        return self._config.values(key) != generation.config or self.outdates(
+            desk, plugin, generation.snapshot
+        )
+
     def helpers_changed(self, desk: Desk, plugin: Plugin, snapshot: Snapshot) -> bool:
         """Whether a helper has changed since the snapshot was taken, of which nobody knew then that it is one."""
         try:
@@ -176,12 +183,23 @@ class Attempts:
         values = self._config.values(guessed)
         tell = functools.partial(self._installing, plugin)
         try:
-            generation = await self._loader.load(snapshot, values, number, self._output(plugin, number), tell)
+            granted = self._config.granted(guessed)
+            generation = await self._loader.load(
+                snapshot, values, number, self._output(plugin, number), tell, granted=granted
+            )
             real = Identity(desk.unit.type, generation.manifest.name).config_key
-            if real != guessed and self._config.values(real) != values:
+            if real != guessed and (self._config.values(real), self._config.granted(real)) != (
+                values,
+                granted,
+            ):
                 await generation.end()
                 generation = await self._loader.load(
-                    snapshot, self._config.values(real), number, self._output(plugin, number), tell
+                    snapshot,
+                    self._config.values(real),
+                    number,
+                    self._output(plugin, number),
+                    tell,
+                    granted=self._config.granted(real),
                 )
         except LoadFailed as failure:
             self._note(desk, plugin, snapshot, number, failure, newest=newest)

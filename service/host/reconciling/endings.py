@@ -8,6 +8,7 @@ from collections.abc import Callable
 import msgspec
 
 from service.errors import LoadFailed
+from service.host import permissions
 from service.host.configuration.config_schema import missing
 from service.host.dependencies.problems import WAITED_IN_VAIN
 from service.host.files.sources import SourceFlawed, Unit
@@ -19,7 +20,7 @@ from service.host.reconciling.handover import Handover, is_exclusive
 from service.host.reconciling.known import Known
 from service.host.reconciling.naming import Naming
 from service.host.reconciling.retirement import Retirement
-from service.host.registry import DEFAULT_PERMISSIONS, Plugin, Registry
+from service.host.registry import Plugin, Registry
 from service.model.events import Cause
 from service.model.plugin import PluginView
 
@@ -209,10 +210,13 @@ class Endings:
 
     def know(self, plugin: Plugin) -> None:
         """Bring what is told of a plugin besides its code up to date."""
-        plugin.granted = self._config.granted(plugin.identity.config_key) or DEFAULT_PERMISSIONS
         digest = plugin.serving.snapshot.sha256 if plugin.serving else self._tree.sha256_of(plugin.unit)
         if digest is not None:
             plugin.origin = self._known.origin(plugin.file, digest)
+        granted = self._config.granted(plugin.identity.config_key)
+        if granted is None:
+            granted = plugin.asked if plugin.origin.kind == "bundled" else permissions.DEFAULT
+        plugin.granted = granted
 
     def give_names(self) -> None:
         """Have those loaded again that only failed because of a name that is free now."""

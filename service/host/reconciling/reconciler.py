@@ -230,6 +230,7 @@ class Reconciler:
         if desk.task is not None:
             # It may be at work with an older content, and shall look again when it is through.
             self._want(unit, Change(cause))
+        self._rounds.catch_up(desk, plugin, generation, cause)
         return plugin
 
     def changed(self, paths: Iterable[str]) -> None:

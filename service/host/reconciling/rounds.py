@@ -180,6 +180,11 @@ class Rounds:
             self._retirement.begin(plugin, older)
         self._endings.give_names()
 
+    def catch_up(self, desk: Desk, plugin: Plugin, generation: Generation, cause: Cause) -> None:
+        """Want a newer one where something was saved while this one, which serves now, was loaded elsewhere."""
+        if plugin.serving is generation and self._attempts.is_behind(desk, plugin, generation):
+            self._want(desk.unit, Change(cause, force=True))
+
     # -- towards a new generation --------------------------------------------------------------------------------
 
     async def _replace(

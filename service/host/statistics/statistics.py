@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from service.host.registry import Plugin
@@ -14,6 +14,9 @@ from service.model.events import Activity, StatsTold
 from service.model.statistics import Load, PluginStats
 
 _NO_CALLS = (0, 0, 0.0)
+_IDLE = (0, 0)
+# What no plugin can be: not all were told the same of it.
+_DIVIDED = (-1, -1)
 _UNLOADED = "plugbay.plugin.unloaded"
 # Timers may be early by the clock's resolution.
 _BEHIND_S = 0.005
@@ -42,7 +45,7 @@ class Statistics:
         self._plugins = plugins
         self._wanted = wanted
         self._loads = Loads()
-        # What was told last of the calls under way, by whichever way: only what is different by then is news.
+        # What subscribers were told last of the calls under way: only what is different by then is news.
         self._told: dict[str, tuple[int, int]] = {}
         self._told_step = counts.step
         self._stop_listening = events.listen(self._see)
@@ -64,10 +67,12 @@ class Statistics:
         known = {str(plugin.identity) for plugin in self._plugins()}
         for id in called - known:
             self._counts.forget(id)  # its last calls ended after it was gone
-        self._told = busy
+        for id in self._changed(busy):
+            # Whoever asks now sees what subscribers have not been told: to the ones or the others it is news next time.
+            self._told[id] = _DIVIDED
         found: dict[str, PluginStats] = {}
-        for id in sorted(known & (called | self._told.keys())):
-            total, (running, draining) = self._counts.total(id), busy.get(id, (0, 0))
+        for id in sorted(known & (called | busy.keys())):
+            total, (running, draining) = self._counts.total(id), busy.get(id, _IDLE)
             found[id] = PluginStats(
                 calls=total.calls,
                 errors=total.errors,
@@ -100,16 +105,12 @@ class Statistics:
         busy = self._busy()
         for step in range(first, last + 1):
             counts = dict(self._counts.in_step(step))
-            changed = {
-                id
-                for id in busy.keys() | self._told.keys()
-                if busy.get(id, (0, 0)) != self._told.get(id, (0, 0))
-            }
-            self._told = busy
+            changed = self._changed(busy)
+            self._told = dict(busy)
             plugins: dict[str, Activity] = {}
             for id in sorted(counts.keys() | changed):
                 count, total = counts.get(id, NOTHING), self._counts.total(id)
-                running, draining = busy.get(id, (0, 0))
+                running, draining = busy.get(id, _IDLE)
                 plugins[id] = Activity(
                     calls=count.calls,
                     errors=count.errors,
@@ -133,6 +134,12 @@ class Statistics:
             str(plugin.identity): (running, draining)
             for plugin in self._plugins()
             if (running := plugin.running) | (draining := plugin.draining_calls)
+        }
+
+    def _changed(self, busy: Mapping[str, tuple[int, int]]) -> set[str]:
+        """The plugins of which subscribers were told something else."""
+        return {
+            id for id in busy.keys() | self._told.keys() if busy.get(id, _IDLE) != self._told.get(id, _IDLE)
         }
 
     def _see(self, entry: Entry) -> None:

@@ -65,6 +65,7 @@ class Census:
         self._loop = asyncio.get_running_loop()
         self._closing = threading.Event()
         self._rest_until = 0.0
+        self._found: dict[int, list[int]] = {}
         self._thread = threading.Thread(target=self._run, name="process census", daemon=True)
 
     def start(self) -> None:
@@ -88,6 +89,7 @@ class Census:
         trees = _Trees(processes())
         most = 0
         self._rest_until = time.monotonic() + min((time.thread_time() - began) / _SHARE, _REST_SECONDS)
+        self._found = {pid: below for pid in workers if (below := trees.pids_below(pid))}
         for pid, worker in workers.items():
             size = trees.weight(pid)
             if size > self._limit:
@@ -95,6 +97,10 @@ class Census:
             else:
                 most = max(most, size)
         return self._limit - most
+
+    def below(self, worker_pid: int) -> list[int]:
+        """What a worker had started by the last count; may be called from any thread."""
+        return self._found.get(worker_pid, [])
 
     def _run(self) -> None:
         last_id, room, due = newest_id(), 0, 0.0
@@ -138,6 +144,10 @@ class _Trees:
         below = self._below(worker_pid)
         dead = sum(one.dead for one in below)
         return len(below) - dead + dead // _DEAD_FOR_ONE
+
+    def pids_below(self, worker_pid: int) -> list[int]:
+        """The ids of all below a worker."""
+        return [one.pid for one in self._below(worker_pid)]
 
     def alive_below(self, worker_pid: int) -> list[Process]:
         """All that runs below a worker."""

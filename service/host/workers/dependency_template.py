@@ -12,6 +12,7 @@ from pathlib import Path
 from service.host.workers.processes import Nursery
 from service.host.workers.template_link import TemplateLink, TemplateLost
 from service.host.workers.worker_process import WorkerProcess
+from service.worker.confinement.policy import Policy
 
 # What takes longer than this would starve beside busy plugins, and that would be taken for a hang.
 _LOW_PRIORITY_SECONDS = 2.0
@@ -27,14 +28,16 @@ class DependencyTemplate:
     Args:
         site: the set's folder.
         modules: what it has imported.
+        policy: what it may do, and with it those that are forked from it, besides what each is held to.
         import_s: seconds for all of that.
 
     Attributes:
         used_at: the event loop's time when a worker was last taken, or when it was started.
     """
 
-    def __init__(self, site: Path, modules: Sequence[str], import_s: float) -> None:
+    def __init__(self, site: Path, modules: Sequence[str], policy: Policy, import_s: float) -> None:
         self.site = site
+        self.policy = policy
         self._import_s = import_s
         self.modules = tuple(modules)
         self._is_retired = False
@@ -67,7 +70,7 @@ class DependencyTemplate:
         """
         hurry = asyncio.get_running_loop().call_later(_LOW_PRIORITY_SECONDS, self.hurry)
         try:
-            forked, link = await nursery.fork_template(self.site, self._ended)
+            forked, link = await nursery.fork_template(self.site, self.policy, self._ended)
             self._link, self._pid, self._pidfd = link, forked.pid, forked.pidfd
             if self._is_retired:  # it has ended meanwhile
                 self._ended()
@@ -80,6 +83,8 @@ class DependencyTemplate:
                 finally:
                     ready.cancel()
                     lost.cancel()
+                    # A user who is not root may not do that for itself.
+                    self.hurry()
         except TimeoutError:
             self.end()
             if self._link is None:

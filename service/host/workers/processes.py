@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -18,6 +19,7 @@ import structlog
 from service.host.workers.template_link import Forked, TemplateLink, TemplateLost
 from service.host.workers.worker_process import WorkerProcess
 from service.worker import linux
+from service.worker.confinement.policy import Ground, Policy
 
 log = structlog.get_logger(__name__)
 
@@ -25,8 +27,17 @@ _START_SECONDS = 20.0
 _FORK_SECONDS = 10.0
 _END_SECONDS = 5.0
 _RESTART_PAUSE_SECONDS = 0.1
-# The server's own token, and what its package registries are asked with, are nothing for plugins.
-_SECRETIVE = ("PLUGBAY_", "UV_")
+# All that plugins get of the server's environment: tokens and passwords stand there under any name. An address of a
+# proxy may have a password in it, too, but without it a plugin would not reach anything.
+_HANDED_ON = frozenset(
+    """
+    PATH HOME USER LOGNAME LANG LANGUAGE TZ TZDIR TERM LD_LIBRARY_PATH
+    HTTP_PROXY HTTPS_PROXY FTP_PROXY ALL_PROXY NO_PROXY http_proxy https_proxy ftp_proxy all_proxy no_proxy
+    SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE CURL_CA_BUNDLE
+    MALLOC_ARENA_MAX MALLOC_TRIM_THRESHOLD_
+    """.split()
+)
+_HANDED_ON_PREFIXES = ("LC_", "PYTHON")
 _THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -37,10 +48,14 @@ class Nursery:
         limits: what workers are told of their limits, see `service.worker.runtime.serve`.
         spares: how many forked workers wait.
         frame_bytes: the largest frame on a channel.
+        ground: what all workers are confined to; nothing where it is not given.
     """
 
-    def __init__(self, limits: Mapping[str, Any], *, spares: int, frame_bytes: int) -> None:
-        self._limits = dict(limits)
+    def __init__(
+        self, limits: Mapping[str, Any], *, spares: int, frame_bytes: int, ground: Ground | None = None
+    ) -> None:
+        self.ground = ground or Ground()
+        self._limits = {**limits, "ground": self.ground.to_json()}
         self._wanted_spares = spares
         self._frame_bytes = frame_bytes
         self._process: subprocess.Popen[bytes] | None = None
@@ -118,11 +133,14 @@ class Nursery:
                 return await (await self._ready_link()).fork()
         raise TimeoutError("the template process ended three times in a row")
 
-    async def fork_template(self, site: Path, on_end: Callable[[], None]) -> tuple[Forked, TemplateLink]:
+    async def fork_template(
+        self, site: Path, policy: Policy, on_end: Callable[[], None]
+    ) -> tuple[Forked, TemplateLink]:
         """A template for a dependency set, which is yet to be told what to import.
 
         Args:
             site: the set's folder.
+            policy: what it may do.
             on_end: called when it has ended and all that it started is gone.
 
         Returns:
@@ -136,7 +154,7 @@ class Nursery:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         try:
-            forked = await link.fork_template(theirs, site)
+            forked = await link.fork_template(theirs, site, policy)
         except BaseException:
             ours.close()
             raise
@@ -190,7 +208,7 @@ class Nursery:
         link.on_exit = self._template_ended
         self._starts += 1
         with theirs:
-            spawning = asyncio.ensure_future(asyncio.to_thread(_spawn_template, theirs.fileno()))
+            spawning = asyncio.ensure_future(asyncio.to_thread(_spawn_template, theirs.fileno(), self.ground))
             try:
                 self._process = await asyncio.shield(spawning)
             except asyncio.CancelledError:
@@ -248,17 +266,21 @@ class Nursery:
             await asyncio.sleep(0.005)
 
 
-def _spawn_template(control_fd: int) -> subprocess.Popen[bytes]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(_SECRETIVE)}
+def _spawn_template(control_fd: int, ground: Ground) -> subprocess.Popen[bytes]:
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name in _HANDED_ON or name.startswith(_HANDED_ON_PREFIXES)
+    }
     environment |= dict.fromkeys(_THREAD_LIMITS, "1")
     # The very code that the server runs, and nothing else that lies beside it.
-    package_root = str(Path(__file__).parents[2])
+    package_root = str(Path(__file__).parents[3])
     program = (
         f"import sys; sys.path.insert(0, {package_root!r}); import service; del sys.path[0]; "
         "from service.worker.template import main; main()"
     )
     return subprocess.Popen(
-        [sys.executable, "-P", "-c", program, str(control_fd)],
+        [sys.executable, "-P", "-c", program, str(control_fd), json.dumps(ground.to_json())],
         stdin=subprocess.DEVNULL,
         pass_fds=[control_fd],
         start_new_session=True,

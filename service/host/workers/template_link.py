@@ -15,6 +15,7 @@ import msgspec
 
 from service.host.workers.channel import Channel
 from service.host.workers.worker_process import WorkerProcess
+from service.worker.confinement.policy import Policy
 
 _PACKET_BYTES = 64 * 1024
 _FORK_SECONDS = 10.0
@@ -133,18 +134,20 @@ class TemplateLink:
             worker.kill()
         return worker
 
-    async def fork_template(self, control: socket.socket, site: Path) -> Forked:
+    async def fork_template(self, control: socket.socket, site: Path, policy: Policy) -> Forked:
         """A template for a dependency set; to be asked of the base template only.
 
         Args:
             control: the new template's end of its socket; closed here.
             site: the set's folder.
+            policy: what it may do.
 
         Raises:
             TemplateLost, TimeoutError: as `fork`.
         """
+        limits = {**self._limits, "policy": policy.to_json()}
         with control:
-            answer = await self._ask({"site": str(site)}, [control.fileno()])
+            answer = await self._ask({"site": str(site), "limits": limits}, [control.fileno()])
         forked = await self._forked(answer)
         if self._take_early_end(forked.pid) is not None:
             os.close(forked.pidfd)

@@ -7,6 +7,10 @@
 
 What a set's plugins import is learnt from their workers. A template that lacks some of it serves on until another one
 with all of it is ready.
+
+A template may do all that the plugins of its set may do, and each worker no more than its own plugin: what is imported
+in the template runs in each of them anyway. A plugin that may do more, which the next template will, gets its worker
+from the base, and so does one whose network is limited: its packages must not run where there is all of it.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ from service.host.workers.dependency_template import DependencyTemplate, Unfit
 from service.host.workers.processes import Nursery
 from service.host.workers.template_link import TemplateLost
 from service.host.workers.worker_process import WorkerProcess
+from service.worker.confinement.policy import Policy
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +48,9 @@ _FAILURES_BEFORE_UNFIT = 3
 _NOTICE_SECONDS = 0.1
 _REBUILDS_AN_HOUR = 20
 _MODULES = 4000
+_POLICY_CHARS = 24 * 1024
+# For its workers to see themselves there; each of them sees no more than that.
+_VISIBLE_TO_TEMPLATES = ("/proc",)
 _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 _NAME_CHARS = 200
 _NATIVE_CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE}
@@ -54,6 +62,8 @@ class _Set:
     def __init__(self, site: Path) -> None:
         self.site = site
         self.modules: dict[str, None] = {}
+        # By the folder that is a plugin's own; whose worker was asked for last is the last one.
+        self.policies: dict[tuple[str, ...], Policy] = {}
         self.unfit: str | None = None
         self.failures = 0
         self.started_at: list[float] = []
@@ -113,26 +123,33 @@ class Templates:
         of_sets = [worker for one in sets for template in one.templates for worker in template.workers]
         return [*self._nursery.workers(), *of_sets]
 
-    async def acquire(self, site: Path | None, *, cold: bool = False) -> WorkerProcess:
+    async def acquire(
+        self, site: Path | None, policy: Policy | None = None, *, cold: bool = False
+    ) -> WorkerProcess:
         """A worker that waits for its plugin.
 
         Args:
             site: the folder of the plugin's dependency set, if it has one; the worker has to be told of it all the
                 same, as it may have been forked from the base template.
+            policy: what the worker will be confined to.
             cold: have nothing imported in it yet.
 
         Raises:
             TimeoutError: none came to be had in time.
             OSError: there are no descriptors left here.
         """
-        one = self._sets.get(site) if site is not None and not cold else None
-        if one is not None:
+        policy = policy or Policy()
+        one: _Set | None = None
+        if site is not None and not cold and policy.network is True:
+            one = self._sets.setdefault(site, _Set(site))
+            one.policies.pop(policy.own, None)
+            one.policies[policy.own] = policy
             if one.site == SERVER_SITE:
                 await self._see_changes(one)
             self._want(one)
             if one.current is None and one.starting is not None:
                 await self._await_start(one)
-            if one.current is not None:
+            if one.current is not None and self._covers(one.current, policy):
                 try:
                     worker = await one.current.acquire()
                 except (TemplateLost, OSError) as error:
@@ -230,7 +247,12 @@ class Templates:
             one.current = None
         if self._closing or one.unfit is not None or not one.modules or one.starting is not None:
             return
-        if one.current is not None and len(one.current.modules) == len(one.modules):
+        policy = self._policy(one)
+        if (
+            one.current is not None
+            and len(one.current.modules) == len(one.modules)
+            and self._covers(one.current, policy)
+        ):
             return
         now = asyncio.get_running_loop().time()
         one.started_at = [at for at in one.started_at if now - at < 3600]
@@ -239,12 +261,27 @@ class Templates:
         one.started_at.append(now)
         one.starting = asyncio.create_task(self._start(one), name=f"template of {one.site.name}")
 
+    def _covers(self, template: DependencyTemplate, policy: Policy) -> bool:
+        return not self._nursery.ground.landlock or template.policy.covers(policy)
+
+    def _policy(self, one: _Set) -> Policy:
+        """All that the plugins of a set may do, as far as it can be told in one packet: the last ones count first."""
+        union, size = Policy(read=_VISIBLE_TO_TEMPLATES), 0
+        for policy in reversed(one.policies.values()):
+            size += len(str(policy.to_json()))
+            if size > _POLICY_CHARS:
+                break
+            union = union.with_all_of(policy)
+        return union
+
     async def _start(self, one: _Set) -> None:
         starts = 0
         try:
             async with self._places:
                 starts = self._nursery.starts
-                template = one.coming = DependencyTemplate(one.site, list(one.modules), self._import_s)
+                template = one.coming = DependencyTemplate(
+                    one.site, list(one.modules), self._policy(one), self._import_s
+                )
                 await template.start(self._nursery)
         except Unfit as error:
             self._give_up(one, str(error))

@@ -103,7 +103,7 @@ class FakePlugin:
             running_calls=0,
             draining=[],
             origin=Origin(kind="file", sha256="0" * 64),
-            permissions=Permissions({}, {}),
+            permissions=Permissions({}, {}, {}),
             config_missing=[],
         )
 

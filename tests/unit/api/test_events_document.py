@@ -130,7 +130,7 @@ PLUGIN = PluginView(
     running_calls=0,
     draining=[],
     origin=Origin(kind="file", sha256="a" * 64),
-    permissions=Permissions({}, {}),
+    permissions=Permissions({}, {}, {}),
     config_missing=[],
 )
 TASK = Task(id="t1", kind=TaskKind.SEARCH, status=TaskStatus.RUNNING, created_at=AT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,7 +12,9 @@ from service.errors import LoadFailed
 from service.host.files.sources import source_file, unit_of
 from service.host.files.tree import SourceTree
 from service.host.loader import Loader, LoadLimits
+from service.host.workers.sandbox import Sandbox
 from service.host.workers.worker_process import WorkerProcess
+from service.worker.confinement.policy import Policy
 
 FILE = "search/demo_plugin.py"
 
@@ -22,7 +25,9 @@ class NoWorkers:
     def __init__(self, error: OSError) -> None:
         self._error = error
 
-    async def acquire(self, site: Path | None, *, cold: bool = False) -> WorkerProcess:
+    async def acquire(
+        self, site: Path | None, policy: Policy | None = None, *, cold: bool = False
+    ) -> WorkerProcess:
         raise self._error
 
 
@@ -31,8 +36,10 @@ async def test_no_worker_is_a_failed_load_and_a_failed_outline(tmp_path: Path, e
     tree, unit = SourceTree(), unit_of(FILE)
     tree.apply(FILE, source_file(b"x = 1\n"))
     assert unit is not None
+    downloads = tmp_path / "downloads"
+    sandbox = await asyncio.to_thread(Sandbox.of_this_kernel, tmp_path, downloads)
     loader = Loader(
-        cast(Any, NoWorkers(error)), cast(Any, None), tmp_path, LoadLimits(1, 1, 1), tmp_path / "downloads"
+        cast(Any, NoWorkers(error)), cast(Any, None), tmp_path, LoadLimits(1, 1, 1), downloads, sandbox
     )
     snapshot = tree.snapshot(unit)
     for attempt in (loader.outline(snapshot), loader.load(snapshot, {}, 1, lambda data: None)):

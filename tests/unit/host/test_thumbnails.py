@@ -15,6 +15,7 @@ from service.errors import FetchFailed, PlugbayError
 from service.host import thumbnails as module
 from service.host.thumbnails import Thumbnails
 
+AT_ONCE = 12
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 8
 PICTURES = {
     "/a.png": (PNG, "png"),
@@ -119,6 +120,27 @@ async def test_one_fetch_serves_all_who_ask_and_who_come_later(site: Site) -> No
         for _ in range(2):
             assert await code_of(thumbnails, f"{site.url}/a.svg") == "picture_invalid"
     assert site.asked == ["/a.png", "/a.svg"]
+
+
+async def test_what_nobody_waits_for_any_more_keeps_nobody_waiting(site: Site) -> None:
+    site.gate.clear()
+    async with opened("127.0.0.1") as thumbnails:
+        left = [
+            asyncio.create_task(thumbnails.get(f"{site.url}/a.gif?{number}")) for number in range(3 * AT_ONCE)
+        ]
+        async with asyncio.timeout(5):
+            while len(site.asked) < AT_ONCE:
+                await asyncio.sleep(0.005)
+        for one in left:
+            one.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        seen = asyncio.create_task(thumbnails.get(f"{site.url}/a.png"))
+        async with asyncio.timeout(5):
+            while "/a.png" not in site.asked:
+                await asyncio.sleep(0.005)
+        site.gate.set()
+        assert (await seen).content == PNG
+    assert site.asked == ["/a.gif"] * AT_ONCE + ["/a.png"]
 
 
 async def test_the_oldest_is_given_up_for_the_newest(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -176,3 +177,18 @@ def test_a_heartbeat_says_how_far_all_was_sent() -> None:
     assert (first["epoch"], first["seq"], first["data"]) == (log.epoch, "1", {})
     assert first["id"] != second["id"]
     assert log.head == 1
+
+
+async def test_looking_through_a_long_log_lets_others_have_the_loop() -> None:
+    log = make(max_events=10_000, max_bytes=2**24)
+    for number in range(2000):
+        log.publish(Happened(name=f"tasks/{number}"))
+    looking = asyncio.create_task(log.newest(2, lambda subject: subject in ("tasks/1", "tasks/5", "tasks/9")))
+    turns = 0
+    while not looking.done():
+        await asyncio.sleep(0)
+        log.publish(Happened(name="tasks/9"))
+        turns += 1
+    assert [entry.subject for entry in await looking] == ["tasks/5", "tasks/9"]
+    assert [entry.seq for entry in await looking] == [6, 10], "as of the call"
+    assert turns > 5

@@ -112,10 +112,16 @@ export class Api {
     }
   }
 
-  private async exchangeOnce(
+
+  /**
+   * As `exchange`, and asks nobody for a token.
+   *
+   * @throws ApiError
+   */
+  async exchangeOnce(
     method: string,
     path: string,
-    init: RequestInit,
+    init: RequestInit = {},
   ): Promise<{ text: string; headers: Headers }> {
     const headers = new Headers(init.headers);
     headers.set('Accept', 'application/json, text/plain');

@@ -100,10 +100,11 @@ export interface Origin {
   requirements?: string;
 }
 
-/** What the plugin asked for and what it was granted. */
+/** What the plugin asked for, what it was granted, and what it asked for in vain. */
 export interface Permissions {
   asked: Record<string, unknown>;
   granted: Record<string, unknown>;
+  lacking: Record<string, unknown>;
 }
 
 /** A plugin as clients see it: `P` of the interface. */

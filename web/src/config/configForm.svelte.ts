@@ -4,9 +4,10 @@ import { ApiError } from '../api/api';
 import type { Plugin } from '../api/model';
 import { describe } from '../shell/dashboard.svelte';
 import type { Config, ConfigApi, Stored } from './configApi';
-import { AnyDraft, type ChoiceDraft, type Draft, draftOf, flawsOf, ObjectDraft, parsed, places, within, withoutDefaults } from './draft.svelte';
+import { AnyDraft, type ChoiceDraft, type Draft, draftOf, ObjectDraft, parsed } from './draft.svelte';
 import { isObject, own, same, type Shape, shapeOfFields } from './field';
 import { shapeOfSchema } from './jsonSchema';
+import { flawsOf, places, within, withoutDefaults } from './places';
 
 export type Mode = 'form' | 'json';
 

@@ -1,7 +1,7 @@
 /** What every control of a form can ask of it. */
 
 import { getContext, setContext } from 'svelte';
-import type { Flaw } from './draft.svelte';
+import type { Flaw } from './places';
 
 export interface FormContext {
   /** What the server says is wrong at a place. */

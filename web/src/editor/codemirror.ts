@@ -5,7 +5,9 @@ import {
   closeBrackets,
   closeBracketsKeymap,
   completeAnyWord,
+  type CompletionContext,
   completionKeymap,
+  type CompletionResult,
 } from '@codemirror/autocomplete';
 import { defaultKeymap, history, historyKeymap, indentWithTab } from '@codemirror/commands';
 import { python } from '@codemirror/lang-python';
@@ -97,6 +99,13 @@ const typingOver = EditorView.domEventHandlers({
   },
 });
 
+/** Behind a dot, the words of the text: names themselves are completed by what Python defines. */
+function attributes(context: CompletionContext): CompletionResult | null {
+  if (context.matchBefore(/\.\w+/) === null) return null;
+  const found = completeAnyWord(context);
+  return found instanceof Promise ? null : found;
+}
+
 /** The state of an editor on a buffer, which it tells of every change and asks to be saved. */
 export function stateOf(buffer: Buffer, given: Words): EditorState {
   const save = (): boolean => {
@@ -123,8 +132,8 @@ export function stateOf(buffer: Buffer, given: Words): EditorState {
       bracketMatching(),
       closeBrackets(),
       typingOver,
-      autocompletion(),
-      EditorState.languageData.of(() => [{ autocomplete: completeAnyWord }]),
+      autocompletion({ icons: false }),
+      EditorState.languageData.of(() => [{ autocomplete: attributes }]),
       EditorState.allowMultipleSelections.of(true),
       search({ top: true }),
       highlightSelectionMatches(),

@@ -52,11 +52,17 @@ export class SourceApi {
   constructor(private readonly api: Api) {}
 
   async files(of: Identity): Promise<PluginFile[]> {
-    return (await this.api.send<{ files: PluginFile[] }>('GET', `${pathOf(of)}/files`)).files;
+    return (await this.api.sendOnce<{ files: PluginFile[] }>('GET', `${pathOf(of)}/files`)).files;
   }
 
   async source(of: Identity, file: string): Promise<Source> {
     const { text, headers } = await this.api.exchange('GET', sourcePath(of, file));
+    return { text, sha256: tagOf(headers) };
+  }
+
+  /** As `source`, where nobody waits for it: the reader is not asked for a token. */
+  async look(of: Identity, file: string): Promise<Source> {
+    const { text, headers } = await this.api.exchangeOnce('GET', sourcePath(of, file));
     return { text, sha256: tagOf(headers) };
   }
 
@@ -75,7 +81,7 @@ export class SourceApi {
   }
 
   async revisions(of: Identity): Promise<Revision[]> {
-    return (await this.api.send<{ revisions: Revision[] }>('GET', `${pathOf(of)}/revisions`)).revisions;
+    return (await this.api.sendOnce<{ revisions: Revision[] }>('GET', `${pathOf(of)}/revisions`)).revisions;
   }
 
   /** The texts of a revision by their paths. */
@@ -93,7 +99,7 @@ export class SourceApi {
   /** What was done to a plugin, newest first. */
   async changes({ type, name }: Identity, limit = 20): Promise<Change[]> {
     const query = new URLSearchParams({ plugin: `${type}/${name}`, limit: String(limit) });
-    return (await this.api.send<{ changes: Change[] }>('GET', `/api/changes?${query}`)).changes;
+    return (await this.api.sendOnce<{ changes: Change[] }>('GET', `/api/changes?${query}`)).changes;
   }
 
   /** Its newest change, where that can be taken back; null where there is none. */

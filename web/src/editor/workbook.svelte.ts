@@ -175,7 +175,7 @@ export class Workbook {
     if (buffer.saving || sha256 === '') return;
     const look = ++buffer.looks;
     try {
-      const source = await this.sources.source(this.plugin, buffer.path);
+      const source = await this.sources.look(this.plugin, buffer.path);
       // A save of this page, or a newer look, knows better.
       if (buffer.saving || look !== buffer.looks || sha256 !== buffer.base.sha256) return;
       buffer.found(source, this.elsewhere);

@@ -57,6 +57,7 @@ export interface Found {
 /** Pictures that results bring along. */
 const PICTURE = /^data:image\/(?:png|jpeg|gif|webp|avif);base64,[a-z0-9+/=]+$/i;
 const PICTURE_MAX = 300_000;
+/** A request may have no longer line. */
 const ADDRESS_MAX = 8_000;
 
 const EXTRAS_MAX = 6;
@@ -93,8 +94,9 @@ function pictureOf(value: unknown): string {
   if (typeof value !== 'string') return '';
   if (value.length <= PICTURE_MAX && PICTURE.test(value)) return value;
   const address = value.startsWith('//') ? `https:${value}` : value.trim();
-  if (!/^https?:\/\/[^/]/i.test(address) || address.length > ADDRESS_MAX) return '';
-  return `/api/thumbnail?url=${encodeURIComponent(address)}`;
+  if (!/^https?:\/\/[^/]/i.test(address)) return '';
+  const query = new URLSearchParams({ url: address }).toString();
+  return query.length > ADDRESS_MAX ? '' : `/api/thumbnail?${query}`;
 }
 
 function extrasOf(fields: Fields): Extra[] {

@@ -2,14 +2,16 @@
 
 import type { Language } from '../api/model';
 
-const SEPARATOR = ' · ';
-const CHINESE = /[\u3400-\u9fff]/;
+const CHINESE = /\p{Script=Han}/u;
 
 /** The reader's half of a text that is Chinese before a middle dot and something else behind it; else all of it. */
 export function half(text: string, language: Language): string {
-  const parts = text.split(SEPARATOR);
   // Either half may have dots of its own: the languages meet where the Chinese ends.
-  const meeting = parts.findLastIndex((part) => CHINESE.test(part)) + 1;
-  if (meeting === 0 || meeting === parts.length || !CHINESE.test(parts[0] ?? '')) return text;
-  return (language === 'zh' ? parts.slice(0, meeting) : parts.slice(meeting)).join(SEPARATOR);
+  for (let dot = text.indexOf('·'); dot >= 0; dot = text.indexOf('·', dot + 1)) {
+    const chinese = text.slice(0, dot).trim();
+    const other = text.slice(dot + 1).trim();
+    if (other === '' || !CHINESE.test(chinese.split('·', 1)[0] ?? '')) return text;
+    if (!CHINESE.test(other)) return language === 'zh' ? chinese : other;
+  }
+  return text;
 }

@@ -89,6 +89,12 @@ async def test_contradictory_pins_side_by_side_and_equal_ones_shared(
     views = {view.id: view for view in await environments.list()}
     assert views[old.set.id].used_by == ["parser/c", "search/a"]
     assert views[old.set.id].size > 0
+    kept = folder / ".kept" / f"{old.set.id}.json"
+    await until(lambda: b'"compiled":true' in kept.read_bytes())
+    size = {view.id: view.size for view in await environments.list()}[old.set.id]
+    (folder / old.set.id / "large").write_bytes(b"x" * 100_000)
+    sizes = {view.id: view.size for view in await environments.list()}
+    assert sizes[old.set.id] == size, "a set never changes, so it is measured once"
     assert await environments.prune() == []
     # A set stays for the last that uses it, and goes after that one.
     old.release()

@@ -11,6 +11,9 @@ import pytest
 
 from service.host.dependencies import uv
 from service.host.dependencies.running import Programs
+from service.host.workers.ground import ground_of
+from service.worker.confinement.policy import Policy
+from service.worker.confinement.report import probe
 
 # A child in a session of its own, whose parent is gone: no signal to a group reaches it.
 RUNAWAY = (
@@ -40,7 +43,11 @@ async def run(program: str, tmp_path: Path, lines: list[str] | None = None) -> t
     told = [] if lines is None else lines
     try:
         ended = await programs.run(
-            [sys.executable, "-c", program], folder=tmp_path, environment={"A": "1"}, on_line=told.append
+            [sys.executable, "-c", program],
+            folder=tmp_path,
+            environment={"A": "1"},
+            policy=Policy(),
+            on_line=told.append,
         )
         return ended.status, ended.output
     finally:
@@ -103,13 +110,44 @@ async def test_cancelled_while_it_starts(tmp_path: Path) -> None:
     assert not marker.exists()
 
 
+async def test_a_program_is_confined_to_its_folder_and_what_it_is_allowed(tmp_path: Path) -> None:
+    ground = await asyncio.to_thread(lambda: ground_of(probe(), tmp_path))
+    own, cache, other = (tmp_path / name for name in ("own", "cache", "other"))
+    for folder in (own, cache, other):
+        folder.mkdir()
+    program = """
+import os, socket, sys
+for path in sys.argv[1:]:
+    try:
+        open(path + "/x", "w").close()
+        os.chmod(path + "/x", 0o755)
+    except PermissionError:
+        print("refused", file=sys.stderr)
+    else:
+        print("done", file=sys.stderr)
+try:
+    socket.socket(socket.AF_UNIX)
+except PermissionError:
+    print("refused", file=sys.stderr)
+"""
+    programs = Programs(ground)
+    ended = await programs.run(
+        [sys.executable, "-c", program, str(own), str(cache), str(other)],
+        folder=own,
+        environment={},
+        policy=Policy(own=(str(cache),)),
+    )
+    await programs.close()
+    assert ended.output.split() == ["done", "done", "refused", "refused"]
+
+
 async def test_a_program_that_is_not_there(tmp_path: Path) -> None:
     programs = Programs()
-    ended = await programs.run(["/nowhere/uv"], folder=tmp_path, environment={})
+    ended = await programs.run(["/nowhere/uv"], folder=tmp_path, environment={}, policy=Policy())
     assert ended.status == 127
     assert ended.output == "error: /nowhere/uv: No such file or directory\n"
     with pytest.raises(OSError):
-        await programs.run(["/bin/true"], folder=tmp_path / "nowhere", environment={})
+        await programs.run(["/bin/true"], folder=tmp_path / "nowhere", environment={}, policy=Policy())
     await programs.close()
 
 

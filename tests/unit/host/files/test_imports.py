@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import pytest
@@ -70,6 +71,28 @@ def test_a_package_is_read_from_its_own_folder() -> None:
 def test_modules_that_are_there_have_files() -> None:
     names = ["plugins.shared", "plugins.search.words", "plugins.search", "plugins.none"]
     assert paths_of_modules(names, HELPERS) == {"shared/__init__.py", "search/words.py"}
+
+
+@pytest.mark.parametrize("before", range(16 * 1024 - 60, 16 * 1024 + 60, 7))
+def test_where_a_large_text_is_cut_nothing_is_lost(before: int) -> None:
+    comment = f"#{'x' * (before - 2)}\n"
+    code = "x" * (before - 1) + "\n"
+    names = f"from .words import ({', '.join(f'name{number}' for number in range(300))}, last)\n"
+    for text in (comment + code + names, code + "import plugins.search.words\n", code + comment + names):
+        found = named_in("search/demo_plugin.py", text.encode())
+        assert "plugins.search.words" in found
+        assert "last" not in text or "plugins.search.words.last" in found
+
+
+async def test_reading_a_large_text_holds_up_no_other_thread() -> None:
+    text = b"plugins\n" + b"from." * 1024 * 1024
+    reading = asyncio.create_task(asyncio.to_thread(named_in, "search/demo_plugin.py", text))
+    longest = 0.0
+    while not reading.done():
+        began = time.perf_counter()
+        await asyncio.sleep(0)
+        longest = max(longest, time.perf_counter() - began)
+    assert longest < 0.3
 
 
 @pytest.mark.parametrize(

@@ -440,7 +440,7 @@ async def test_a_slow_lookup_counts_too() -> None:
         b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 5000 + b"\r\nx = 1\n",
         b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\nContent-Length: 5\r\n\r\nx = 1",
         b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nx = 1",
-        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(PLUGIN * 9)[:-9],
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(PLUGIN * 9, mtime=0)[:-9],
         b"\x16\x03\x01\x02\x00",
     ],
 )
@@ -468,10 +468,10 @@ async def test_a_huge_content_length_is_refused_before_the_body(raw: Raw) -> Non
 @pytest.mark.parametrize(
     ("encoding", "body"),
     [
-        ("gzip", gzip.compress(PLUGIN)),
-        ("x-gzip", gzip.compress(PLUGIN)),
-        ("GZIP", gzip.compress(PLUGIN[:5]) + gzip.compress(PLUGIN[5:])),
-        ("gzip", gzip.compress(PLUGIN) + b"\0" * 100),
+        ("gzip", gzip.compress(PLUGIN, mtime=0)),
+        ("x-gzip", gzip.compress(PLUGIN, mtime=0)),
+        ("GZIP", gzip.compress(PLUGIN[:5], mtime=0) + gzip.compress(PLUGIN[5:], mtime=0)),
+        ("gzip", gzip.compress(PLUGIN, mtime=0) + b"\0" * 100),
         ("deflate", zlib.compress(PLUGIN)),
         ("deflate", zlib.compress(PLUGIN, wbits=-15)),
         ("identity", PLUGIN),
@@ -485,9 +485,9 @@ async def test_bodies_that_were_compressed_unasked(serve: Serve, encoding: str, 
 @pytest.mark.parametrize(
     "body",
     [
-        gzip.compress(b"#" * 300_000_000, 1),
-        gzip.compress(b"#" * 200_001),
-        gzip.compress(b"") * 20_000,
+        gzip.compress(b"#" * 300_000_000, 1, mtime=0),
+        gzip.compress(b"#" * 200_001, mtime=0),
+        gzip.compress(b"", mtime=0) * 20_000,
     ],
     ids=["bomb", "just too large", "empty members"],
 )

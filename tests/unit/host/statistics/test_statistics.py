@@ -113,6 +113,16 @@ def test_whoever_asked_meanwhile_is_told_of_the_end_of_what_they_saw() -> None:
     assert told["plugins"]["search/demo"]["running"] == 0
 
 
+def test_that_somebody_asked_keeps_no_news_from_subscribers() -> None:
+    world = World()
+    world.step()
+    world.demo.running = 1
+    world.statistics.plugins()
+    [told] = world.step()
+    assert told["plugins"]["search/demo"]["running"] == 1
+    assert world.step() == []
+
+
 def test_nothing_is_told_to_nobody_and_what_was_missed_is_in_the_totals() -> None:
     world = World(wanted=False)
     world.counts.count("search/demo", "ok", 0.001)

@@ -22,6 +22,7 @@ from service.host.generation import Generation
 from service.host.loader import Loader, LoadLimits
 from service.host.workers.channel import ChannelClosed, MethodRaised
 from service.host.workers.processes import Nursery
+from service.host.workers.sandbox import Sandbox
 from service.host.workers.templates import Templates
 from service.model.states import GenerationState
 
@@ -66,7 +67,7 @@ class Environments:
 class Commands:
     """What can be asked for, by name."""
 
-    def __init__(self, home: Path, templates: Templates) -> None:
+    def __init__(self, home: Path, templates: Templates, sandbox: Sandbox) -> None:
         self._templates = templates
         self._environments = Environments()
         self._loader = Loader(
@@ -75,6 +76,7 @@ class Commands:
             home,
             LoadLimits(10.0, 5.0, 5.0),
             home / "downloads",
+            sandbox,
         )
         self._generations: dict[int, Generation] = {}
 
@@ -138,9 +140,11 @@ def _text(printed: list[bytes]) -> str:
 
 async def main(home: Path) -> None:
     """Serve until the end of the input."""
-    templates = Templates(Nursery(LIMITS, spares=1, frame_bytes=2**20), import_s=IMPORT_SECONDS)
+    sandbox = await asyncio.to_thread(Sandbox.of_this_kernel, home, home / "downloads")
+    nursery = Nursery(LIMITS, spares=1, frame_bytes=2**20, ground=sandbox.ground)
+    templates = Templates(nursery, import_s=IMPORT_SECONDS)
     await templates.start()
-    commands = Commands(home, templates)
+    commands = Commands(home, templates, sandbox)
     lines = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
 

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from service.host.workers.dependency_template import DependencyTemplate
 from service.host.workers.template_link import Forked
+from service.worker.confinement.policy import Policy
 
 
 class Worker:
@@ -51,13 +52,13 @@ class Nursery:
     def __init__(self, link: Link) -> None:
         self._link = link
 
-    async def fork_template(self, site: Path, on_end: object) -> tuple[Forked, Link]:
+    async def fork_template(self, site: Path, policy: Policy, on_end: object) -> tuple[Forked, Link]:
         return Forked(0, -1), self._link
 
 
 async def test_a_spare_that_comes_as_its_taker_goes_is_ended(tmp_path: Path) -> None:
     link = Link()
-    template = DependencyTemplate(tmp_path, ["json"], 5.0)
+    template = DependencyTemplate(tmp_path, ["json"], Policy(), 5.0)
     await template.start(cast(Any, Nursery(link)))
     taker = asyncio.create_task(template.acquire())
     await asyncio.sleep(0)  # it begins to wait for the spare

@@ -368,6 +368,32 @@ def test_what_a_plugin_has_from_the_servers_environment_is_forked_too(server: Se
     assert server.title(undeclared) == str(("click.types", server.base))
 
 
+def test_what_is_imported_in_a_template_is_confined(server: Server, tmp_path: Path) -> None:
+    tries = """
+        import errno, os, socket
+        PID = os.getpid()
+        def tried(call):
+            try:
+                call()
+            except OSError as error:
+                return errno.errorcode[error.errno]
+            return "done"
+        FOUND = [
+            tried(lambda: open("/etc/shadow")),
+            tried(lambda: open(__file__, "a")),
+            tried(lambda: socket.socket(socket.AF_UNIX)),
+            tried(lambda: os.kill(os.getppid(), 0)),
+        ]
+    """
+    site = site_with(tmp_path / "set", lib=tries)
+    text = plugin("(lib.PID != os.getpid(), lib.FOUND)")
+    server.load(text, site)
+    server.settled(site)
+    loaded = server.load(text, site)
+    assert loaded["preloaded"]
+    assert server.title(loaded) == str((True, ["EACCES", "EACCES", "EPERM", "EPERM"]))
+
+
 def test_an_idle_template_goes_and_comes_again(server: Server, tmp_path: Path) -> None:
     site = site_with(tmp_path / "set", lib="")
     server.load(plugin("0"), site)
@@ -448,7 +474,8 @@ def test_a_base_template_that_is_killed_while_a_set_is_imported_is_not_held_agai
     own_server: Server, tmp_path: Path
 ) -> None:
     server = own_server
-    began = tmp_path / "began"
+    # What is imported may write to the folders of the plugins that use it, and nowhere else.
+    began = tmp_path / "home/data/plugins/search/demo/began"
     site = site_with(
         tmp_path / "set",
         lib=f"""
