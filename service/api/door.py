@@ -53,7 +53,7 @@ _FORWARDING = (
     "x-host x-scheme true-client-ip fastly-client-ip fly-client-ip x-azure-clientip x-arr-clientip x-amzn-trace-id"
 )
 _FORWARDING_PREFIXES = (b"x-forwarded", b"cf-", b"x-envoy-", b"x-appengine-", b"tailscale-")
-_OTHER, _HOST, _ORIGIN, _FORWARDED, _SITE, _MODE, _COOKIE, _AUTHORIZATION = range(8)
+_HOST, _ORIGIN, _FORWARDED, _SITE, _MODE, _COOKIE, _AUTHORIZATION = range(7)
 _NAMES_KNOWN = 512
 _HEADERS: dict[bytes, int] = {
     b"host": _HOST,
@@ -124,7 +124,8 @@ class Door:
         self.credentials = None if token is None else Credentials(token)
         self._tries = Tries(time.monotonic)
         self._hosts: dict[bytes, _HostVerdict] = {}
-        # By name as it was spelled: a browser sends a dozen headers with each request, always spelled alike.
+        # Names as they were spelled, those that mean nothing here apart: a browser sends a dozen, always alike.
+        self._others: set[bytes] = set()
         self._kinds: dict[bytes, int] = {}
 
     def examine(self, request: web.BaseRequest) -> web.Response | None:
@@ -138,12 +139,12 @@ class Door:
         site = mode = cookie = b""
         authorization = False
         forwarded = False
-        kinds = self._kinds
+        others, kinds = self._others, self._kinds
         for name, value in request.raw_headers:
-            kind = kinds.get(name)
+            if name in others:
+                continue
+            kind = kinds[name] if name in kinds else self._kind_of(name)
             if kind is None:
-                kind = self._kind_of(name)
-            if kind == 0:  # _OTHER, as most are: a global would be looked up for each
                 continue
             if kind == _HOST:
                 if host is not None:
@@ -249,12 +250,18 @@ class Door:
             self._tries.forgive(address)
         return right
 
-    def _kind_of(self, name: bytes) -> int:
+    def _kind_of(self, name: bytes) -> int | None:
         lowered = name.lower()
-        kind = _HEADERS.get(lowered, _FORWARDED if lowered.startswith(_FORWARDING_PREFIXES) else _OTHER)
-        if len(self._kinds) >= _NAMES_KNOWN:
+        kind = _HEADERS.get(lowered)
+        if kind is None and lowered.startswith(_FORWARDING_PREFIXES):
+            kind = _FORWARDED
+        if len(self._others) + len(self._kinds) >= _NAMES_KNOWN:
+            self._others.clear()
             self._kinds.clear()
-        self._kinds[name] = kind
+        if kind is None:
+            self._others.add(name)
+        else:
+            self._kinds[name] = kind
         return kind
 
     def _judge_host(self, header: bytes | None) -> _HostVerdict:
