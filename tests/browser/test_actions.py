@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 from aiohttp import web
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from tests.browser.conftest import Opener, Server, View, search_plugin
 
@@ -155,6 +156,26 @@ async def test_what_only_the_install_finds_out_is_told(server: Server, open_page
     await the_feed_ends_with(view, "Installing search/later failed and left nothing behind", "later")
     assert not server.path("search/later_plugin.py").exists()
     await expect(view.row("search/later")).to_have_count(0)
+
+
+@pytest.mark.usefixtures("shared_server")
+async def test_what_comes_of_an_install_is_told_though_its_dialog_was_closed(
+    server: Server, open_page: Opener
+) -> None:
+    view = await open_page()
+    await drop(view, "tardy_plugin.py", search_plugin("tardy"))
+    await look(view)
+    asked: asyncio.Future[Route] = asyncio.get_running_loop().create_future()
+    await view.page.route("**/api/plugins/install*", lambda route: asked.set_result(route))
+    await view.page.get_by_role("dialog").get_by_role("button", name="Install", exact=True).click()
+    route = await asked
+    await view.page.keyboard.press("Escape")
+    await expect(view.page.get_by_role("dialog")).to_have_count(0)
+    await route.fulfill(
+        status=507, content_type="application/problem+json", body='{"detail": "No room left"}'
+    )
+    await expect(view.page.get_by_role("region", name="Results")).to_contain_text("No room left")
+    assert not server.path("search/tardy_plugin.py").exists()
 
 
 async def test_an_existing_plugin_is_replaced_only_when_told_to(server: Server, open_page: Opener) -> None:

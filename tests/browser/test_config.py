@@ -274,6 +274,18 @@ async def test_a_change_made_elsewhere_appears_or_is_offered(server: Server, ope
     await view.page.go_back()
     await expect(form.get_by_label("Greeting", exact=True)).to_have_value("Mine")
 
+    # The other view of it forgets nothing of that, and saving overwrites nothing that was not typed here.
+    await server.post(path, {"limit": 9, "greeting": "Theirs"})
+    await expect(form).to_contain_text("was just changed elsewhere")
+    await view.button("JSON").click()
+    await view.button("Form").click()
+    await expect(form).to_contain_text("was just changed elsewhere")
+    await view.button("Save").click()
+    await is_saved(form)
+    await expect(form.get_by_label("Limit", exact=True)).to_have_value("9")
+    stored = (await server.get("/api/config/export"))["config"]["search:shared"]
+    assert (stored["limit"], stored["greeting"]) == (9, "Mine")
+
     # The same as JSON, passwords hidden.
     await view.button("JSON").click()
     text = form.get_by_label("All configuration (JSON)", exact=True)

@@ -146,8 +146,11 @@ async def test_tasks_of_all_kinds_are_found_by_words(
     await add(view, "count:up", "day train")
     await expect(titles.first).to_have_text("day train")
     box = view.page.get_by_label("Find tasks")
-    await box.fill("night")
+    await box.press_sequentially("night ")
     await expect(titles).to_have_text(["夜行 Night Train"])
+    await box.press_sequentially("train")
+    await expect(box).to_have_value("night train")
+    await box.fill("night")
     await view.button("All tasks").click()
     await expect(titles).to_have_text(["夜行 Night Train", "https://example.org/Night.html"])
     # One that is begun elsewhere meanwhile, and one that does not fit.

@@ -125,6 +125,29 @@ async def test_what_a_call_raises_is_shown_at_its_line(server: Server, open_page
     result = await Axe().run(desk.page)
     assert result.response["violations"] == []
 
+    # The same line does not load on disk, either, while the generation before goes on raising there.
+    server.save("search/raises_plugin.py", source.replace("raise RuntimeError(", "raise RuntimeError(("))
+    await expect(desk.page.locator(".cm-mark")).to_contain_text(["SyntaxError"])
+    await desk.attempt("moon")
+    await expect(desk.page.locator(".cm-mark")).to_contain_text(["SyntaxError", "<img src=x"])
+
+
+@pytest.mark.usefixtures("shared_server")
+async def test_a_file_dropped_on_the_editor_is_one_to_install(server: Server, open_page: Opener) -> None:
+    server.save("search/calm_plugin.py", search_plugin("calm"))
+    desk = await at_desk(open_page, server, "search/calm")
+    await desk.text.evaluate(
+        """(element) => {
+            const dataTransfer = new DataTransfer();
+            dataTransfer.items.add(new File(['dropped = 1'], 'dropped_plugin.py', {type: 'text/x-python'}));
+            const how = {dataTransfer, bubbles: true, composed: true, cancelable: true};
+            for (const type of ['dragenter', 'dragover', 'drop']) element.dispatchEvent(new DragEvent(type, how));
+        }"""
+    )
+    await expect(desk.page.get_by_role("dialog")).to_contain_text("dropped_plugin.py")
+    await expect(desk.text).not_to_contain_text("dropped")
+    await expect(desk.status).to_have_text("As on disk")
+
 
 @pytest.mark.usefixtures("shared_server")
 async def test_a_parser_is_tried_with_its_error(server: Server, open_page: Opener) -> None:
@@ -245,9 +268,16 @@ async def test_a_helper_is_edited_beside_its_plugin(server: Server, open_page: O
     )
     server.save("search/greets_plugin.py", source.replace("keyword +", "GREETING +"))
     desk = await at_desk(open_page, server, "search/greets")
-    await desk.page.get_by_role("list", name="Files of the plugin").get_by_text("words.py").click()
+    file = desk.page.get_by_role("list", name="Files of the plugin").get_by_text("words.py")
+    await desk.page.route("**/source?*words.py", lambda route: route.abort())
+    await file.click()
+    await expect(desk.page.get_by_role("alert").filter(has_text="cannot be reached")).to_be_visible()
+    await desk.page.unroute("**/source?*words.py")
+    await file.click()
     await expect(desk.text).to_contain_text("hello")
+    await expect(desk.page.get_by_role("alert").filter(has_text="cannot be reached")).to_have_count(0)
     await desk.write('GREETING = "good day"\n')
+    await expect(desk.tools).to_contain_text("changes that are not saved take no part")
     await desk.save()
     await expect(desk.status).to_contain_text("Saved: serving generation 2")
     await desk.attempt("moon")
@@ -265,7 +295,7 @@ async def test_the_text_of_a_plugin_that_vanishes_is_kept(server: Server, open_p
     await desk.write(search_plugin("brief", "1.0.1"))
     server.path("search/brief_plugin.py").unlink()
     banner = desk.page.get_by_role("alert").filter(has_text="The plugin search/brief was deleted")
-    await expect(banner).to_contain_text("nothing is lost")
+    await expect(banner).to_contain_text("with the changes that are not saved")
     await expect(desk.text).to_contain_text("1.0.1")
     await banner.get_by_role("button", name="Save as a new plugin").click()
     await expect(banner).to_have_count(0)

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from playwright.async_api import Locator, expect
+from playwright.async_api import Locator, Route, expect
 
 from tests.browser.conftest import Opener, Relay, Server, View, parser_plugin
 from tests.browser.task_plugins import INSTANT, RAISING, Finder, results
@@ -408,6 +408,27 @@ async def test_a_reload_and_the_way_back_show_the_same_search(server: Server, op
     await expect(view.page).to_have_title("Downloads · Plugbay")
     await nav.get_by_role("link", name="Search").click()
     await expect(titles(view)).to_have_text(["first by 1.0.0"])
+
+
+async def test_whoever_leaves_while_a_search_begins_is_not_brought_back(
+    server: Server, open_page: Opener
+) -> None:
+    view = await open_page(f"{server.url}/#/search")
+    asked: asyncio.Future[Route] = asyncio.get_running_loop().create_future()
+    await view.page.route("**/api/search", lambda route: asked.set_result(route))
+    await search(view, "numbers")
+    route = await asked
+    await view.page.get_by_role("link", name="Activity", exact=True).click()
+    await expect(view.page.get_by_role("heading", name="Activity", level=1)).to_be_visible()
+    async with view.page.expect_response("**/api/search") as answer:
+        await route.continue_()
+    await (await answer.value).finished()
+    # What the answer sets going has happened when the page has drawn twice.
+    await view.page.evaluate(
+        "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    )
+    await expect(view.page.get_by_role("heading", name="Activity", level=1)).to_be_visible()
+    assert view.page.url == f"{server.url}/#/activity"
 
 
 async def test_a_search_that_the_server_does_not_have(server: Server, open_page: Opener) -> None:

@@ -68,6 +68,14 @@ describe('answers', () => {
   });
 });
 
+describe('an answer that is cut off', () => {
+  it('is as good as none', async () => {
+    const body = new ReadableStream({ start: (control) => control.error(new TypeError('network error')) });
+    const error = await failure(setup(new Response(body)).api.plugins());
+    expect(error).toMatchObject({ status: 0, code: 'unreachable' });
+  });
+});
+
 describe('a request that the server wants a token for', () => {
   const signedIn = (answers: number[], signIn: () => Promise<boolean>) => {
     const fetcher = vi.fn<typeof fetch>(async () => {

@@ -4,37 +4,7 @@ import { replacement, whatToDo, withPlainEnds } from '../src/editor/merging';
 import { cardOf } from '../src/editor/resultCards';
 import { mainFileOf } from '../src/editor/sources';
 import { lastPlace, piecesOf } from '../src/editor/traceback';
-
-/** As the browser's, in memory; it may refuse to keep more. */
-class Memory implements Storage {
-  private readonly items = new Map<string, string>();
-  full = false;
-
-  get length(): number {
-    return this.items.size;
-  }
-
-  key(index: number): string | null {
-    return [...this.items.keys()][index] ?? null;
-  }
-
-  getItem(key: string): string | null {
-    return this.items.get(key) ?? null;
-  }
-
-  setItem(key: string, value: string): void {
-    if (this.full) throw new DOMException('full', 'QuotaExceededError');
-    this.items.set(key, value);
-  }
-
-  removeItem(key: string): void {
-    this.items.delete(key);
-  }
-
-  clear(): void {
-    this.items.clear();
-  }
-}
+import { Memory } from './memory';
 
 describe('drafts', () => {
   let memory: Memory;

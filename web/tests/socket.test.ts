@@ -291,6 +291,20 @@ describe('a topic that comes and goes', () => {
     expect(test.socket().last('unsubscribe')?.params).toEqual({ topics: ['tasks/*'] });
   });
 
+  it('is in force for a second view no sooner than for the first', async () => {
+    const test = setup();
+    await connected(test);
+    const told: string[] = [];
+    void test.connection.follow('tasks/*').then(() => told.push('first'));
+    void test.connection.follow('tasks/*').then(() => told.push('second'));
+    await settle();
+    expect(told).toEqual([]);
+    await test.socket().recover();
+    expect(told).toEqual(['first', 'second']);
+    test.connection.unfollow('tasks/*');
+    expect(test.socket().last('unsubscribe')).toBeUndefined();
+  });
+
   it('is in force before the connection is live, at first and after a cut', async () => {
     const test = setup();
     await test.connection.follow('tasks/*');

@@ -23,7 +23,8 @@ export interface LineFilter {
   words: string;
 }
 
-function identityOf({ at, plugin, message }: LogLine): string {
+/** What tells a line from all others. */
+export function identityOf({ at, plugin, message }: LogLine): string {
   return `${at} ${plugin} ${message}`;
 }
 

@@ -22,6 +22,8 @@ export class LogFeed {
   problem = $state.raw<unknown>(null);
 
   private come: readonly LogLine[] = [];
+  /** When the newest of the lines that the reader cleared away was written. */
+  private cleared = '';
   private timer: ReturnType<typeof setTimeout> | undefined;
 
   /**
@@ -43,6 +45,7 @@ export class LogFeed {
     return () => {
       end();
       clearTimeout(this.timer);
+      this.timer = undefined;
     };
   }
 
@@ -55,6 +58,7 @@ export class LogFeed {
 
   /** Forgets what is shown; the server forgets nothing. */
   clear(): void {
+    this.cleared = [...this.lines, ...this.come].reduce((newest, { at }) => (at > newest ? at : newest), this.cleared);
     this.lines = [];
     this.come = [];
     this.waiting = 0;
@@ -64,9 +68,12 @@ export class LogFeed {
     try {
       const asked = this.plugin === null ? this.lately() : [this.plugin];
       const lines = this.plugin === null ? PAST_LINES_EACH : PAST_LINES;
-      const past = await Promise.all(asked.map((plugin) => this.pastOf(plugin, lines)));
-      this.problem = null;
-      this.add(past.flat());
+      const answers = await Promise.allSettled(asked.map((plugin) => this.pastOf(plugin, lines)));
+      // One of many may have gone meanwhile; that is no reason to show nothing of the others.
+      const failed = answers.find((answer) => answer.status === 'rejected');
+      const past = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
+      this.problem = past.length === 0 && failed !== undefined ? failed.reason : null;
+      this.add(past.flat().filter(({ at }) => at > this.cleared));
     } catch (error) {
       this.problem = error;
     } finally {

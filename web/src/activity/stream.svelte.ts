@@ -45,6 +45,7 @@ export class EventStream {
     return () => {
       end();
       clearTimeout(this.timer);
+      this.timer = undefined;
     };
   }
 

@@ -112,7 +112,6 @@ export class Api {
     }
   }
 
-
   /**
    * As `exchange`, and asks nobody for a token.
    *
@@ -127,13 +126,15 @@ export class Api {
     headers.set('Accept', 'application/json, text/plain');
     headers.set('Accept-Language', this.language());
     let response: Response;
+    let text: string;
     try {
       response = await this.fetcher(path, { ...init, method, headers, credentials: 'same-origin', cache: 'no-store' });
+      // An answer may be cut off in its middle, too.
+      text = await response.text();
     } catch (cause) {
       if (init.signal?.aborted) throw cause;
       throw new ApiError({ status: 0, code: 'unreachable', title: '', detail: '' });
     }
-    const text = await response.text();
     if (!response.ok) throw new ApiError(problemOf(response, text));
     return { text, headers: response.headers };
   }

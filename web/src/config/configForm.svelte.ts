@@ -82,8 +82,11 @@ export class ConfigForm {
     this.shape = shapeFor(plugin);
     if (this.root === null || this.mode === 'json') return;
     const typed = this.dirty ? this.current() : null;
+    const { theirs } = this;
     this.rebuild(this.baseline);
-    if (typed !== null) this.root = this.build(typed);
+    if (typed === null) return;
+    this.root = this.build(typed);
+    this.theirs = theirs;
   }
 
   /** Asks what is stored, and takes it over or offers it. */
@@ -163,10 +166,13 @@ export class ConfigForm {
     }
     const typed = parsed(this.json);
     if (!isObject(typed)) return false;
-    const { dirty } = this;
+    const { dirty, theirs } = this;
     this.mode = mode;
     this.rebuild(this.baseline, false);
-    if (dirty) this.root = this.build(typed);
+    if (dirty) {
+      this.root = this.build(typed);
+      this.theirs = theirs;
+    }
     return true;
   }
 
@@ -185,8 +191,11 @@ export class ConfigForm {
 
   /** Stores what was typed. Returns whether the server took it. */
   async save(): Promise<boolean> {
+    if (this.current() === null || this.saving || this.flaws.size > 0) return false;
+    // Whoever saves over the word that others have changed something keeps theirs wherever nothing was typed.
+    this.keepMine();
     const values = this.current();
-    if (values === null || this.saving || this.flaws.size > 0) return false;
+    if (values === null) return false;
     this.saving = true;
     this.touched();
     this.errors = [];

@@ -58,6 +58,8 @@ export class Buffer {
   editorState: EditorState | null = null;
 
   private crlf = false;
+  /** The draft that is known to be this page's; another tab may keep one under the same name. */
+  private ownDraft: string | null = null;
   private timer: ReturnType<typeof setTimeout> | undefined;
 
   /**
@@ -88,6 +90,7 @@ export class Buffer {
       return;
     }
     this.text = draft.text;
+    this.ownDraft = draft.text;
     this.outcome = { kind: 'restored', at: draft.at };
     if (draft.base === source.sha256) return;
     // What it was made from is not known any more, only that it was something else.
@@ -107,10 +110,14 @@ export class Buffer {
   keep(): void {
     clearTimeout(this.timer);
     if (!this.dirty) {
-      drafts.remove(this.owner, this.path);
+      if (this.ownDraft !== null && drafts.read(this.owner, this.path)?.text === this.ownDraft) {
+        drafts.remove(this.owner, this.path);
+      }
+      this.ownDraft = null;
       this.kept = true;
       return;
     }
+    this.ownDraft = this.text;
     this.kept = drafts.write(this.owner, this.path, {
       text: this.text,
       base: this.base.sha256,
@@ -131,9 +138,10 @@ export class Buffer {
     const source = this.normal(given);
     switch (whatToDo(this.base, this.text, source)) {
       case 'same':
-        this.theirs = null;
+        this.settled();
         return;
       case 'agreed':
+        this.settled();
         this.saved(source.text, source.sha256);
         return;
       case 'follow':
@@ -192,6 +200,12 @@ export class Buffer {
   replace(text: string): void {
     this.text = text;
     this.replaced += 1;
+  }
+
+  /** There is nothing to choose any more. */
+  private settled(): void {
+    this.theirs = null;
+    if (this.outcome?.kind === 'conflict') this.outcome = null;
   }
 
   private normal(source: Source): Source {

@@ -13,9 +13,8 @@ import { defaultKeymap, history, historyKeymap, indentWithTab } from '@codemirro
 import { python } from '@codemirror/lang-python';
 import { bracketMatching, foldGutter, foldKeymap, indentOnInput, indentUnit } from '@codemirror/language';
 import { lintGutter, lintKeymap } from '@codemirror/lint';
-import { acceptChunk, goToNextChunk, goToPreviousChunk, rejectChunk, unifiedMergeView } from '@codemirror/merge';
 import { highlightSelectionMatches, search, searchKeymap } from '@codemirror/search';
-import { Compartment, EditorState, type Extension, Prec } from '@codemirror/state';
+import { Compartment, EditorState, type Extension } from '@codemirror/state';
 import {
   drawSelection,
   dropCursor,
@@ -33,7 +32,7 @@ import { marked } from './marks';
 import { phrasesOf } from './phrases';
 import { theme } from './theme';
 
-/** What changes while an editor lives. */
+/** What changes while an editor lives; the view sees to the texts that are merged. */
 export const words = new Compartment();
 export const merging = new Compartment();
 
@@ -48,21 +47,6 @@ export function wordsOf({ language, label, help }: Words): Extension {
   return [
     EditorState.phrases.of(phrasesOf(language)),
     EditorView.contentAttributes.of({ 'aria-label': label, 'aria-description': help, tabindex: '0' }),
-  ];
-}
-
-/** The text of somebody else beside the reader's: each change is kept or given up, by its buttons or by keys. */
-export function mergingWith(original: string | null): Extension {
-  if (original === null) return [];
-  return [
-    unifiedMergeView({ original, mergeControls: true, gutter: true, syntaxHighlightDeletions: false }),
-    Prec.high(
-      keymap.of([
-        { key: 'F7', run: goToNextChunk, shift: goToPreviousChunk, preventDefault: true },
-        { key: 'Mod-Enter', run: (view) => acceptChunk(view), preventDefault: true },
-        { key: 'Mod-Shift-Enter', run: (view) => rejectChunk(view), preventDefault: true },
-      ]),
-    ),
   ];
 }
 
@@ -99,6 +83,11 @@ const typingOver = EditorView.domEventHandlers({
   },
 });
 
+/** A file that is dropped on the page is one to install, wherever it falls: the editor must not take it for text. */
+const noFiles = EditorView.domEventHandlers({
+  drop: (event) => event.dataTransfer?.types.includes('Files') === true,
+});
+
 /** Behind a dot, the words of the text: names themselves are completed by what Python defines. */
 function attributes(context: CompletionContext): CompletionResult | null {
   if (context.matchBefore(/\.\w+/) === null) return null;
@@ -117,7 +106,7 @@ export function stateOf(buffer: Buffer, given: Words): EditorState {
     extensions: [
       looks(buffer.path),
       words.of(wordsOf(given)),
-      merging.of(mergingWith(buffer.merging)),
+      merging.of([]),
       marked,
       lintGutter(),
       foldGutter({ openText: '▾', closedText: '▸' }),
@@ -132,6 +121,7 @@ export function stateOf(buffer: Buffer, given: Words): EditorState {
       bracketMatching(),
       closeBrackets(),
       typingOver,
+      noFiles,
       autocompletion({ icons: false }),
       EditorState.languageData.of(() => [{ autocomplete: attributes }]),
       EditorState.allowMultipleSelections.of(true),

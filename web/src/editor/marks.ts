@@ -1,7 +1,7 @@
 /** Errors at their lines: the line coloured, the message below it, a sign in the gutter. */
 
 import { type Diagnostic, setDiagnostics } from '@codemirror/lint';
-import { type EditorState, type Extension, RangeSetBuilder, StateEffect, StateField, type TransactionSpec } from '@codemirror/state';
+import { type EditorState, type Extension, StateEffect, StateField, type TransactionSpec } from '@codemirror/state';
 import { Decoration, type DecorationSet, EditorView, WidgetType } from '@codemirror/view';
 
 /** `line` and `column` begin at 1; with no column it is the whole line. */
@@ -50,14 +50,16 @@ const shown = StateField.define<DecorationSet>({
 });
 
 function decorationsOf(state: EditorState, marks: readonly Mark[]): DecorationSet {
-  const builder = new RangeSetBuilder<Decoration>();
-  for (const { line, message, severity } of [...marks].sort((a, b) => a.line - b.line)) {
+  const ranges = marks.flatMap(({ line, message, severity }) => {
     const { from, to } = lineAt(state, line);
     const warned = severity === 'warning' ? ' cm-warned' : '';
-    builder.add(from, from, Decoration.line({ class: `cm-markedLine${warned}` }));
-    builder.add(to, to, Decoration.widget({ widget: new Message(message, severity), block: true, side: 1 }));
-  }
-  return builder.finish();
+    return [
+      Decoration.line({ class: `cm-markedLine${warned}` }).range(from),
+      Decoration.widget({ widget: new Message(message, severity), block: true, side: 1 }).range(to),
+    ];
+  });
+  // Two may be of one line: what is on the disk does not load there, and what serves raised there.
+  return Decoration.set(ranges, true);
 }
 
 function lineAt(state: EditorState, line: number) {

@@ -47,7 +47,7 @@ export class TryOut {
     this.attempt = { kind: 'running' };
     this.generation = plugin.generation;
     this.log = [];
-    await this.beginLog(plugin);
+    await this.beginLog(plugin, abort.signal);
     if (abort.signal.aborted) return;
     const began = performance.now();
     const ms = (): number => performance.now() - began;
@@ -139,12 +139,14 @@ export class TryOut {
   }
 
   /** Remembers where the log stands, and hears what comes. */
-  private async beginLog(plugin: Plugin): Promise<void> {
+  private async beginLog(plugin: Plugin, signal: AbortSignal): Promise<void> {
     try {
       this.since = (await this.readLog(plugin, 1)).at(-1)?.at ?? '';
     } catch {
       this.since = '';
     }
+    // Given up meanwhile, nobody would end it.
+    if (signal.aborted) return;
     this.leaveLog = this.dashboard.follow({
       topics: [`logs/${plugin.id}`],
       event: (event) => this.hear(event),

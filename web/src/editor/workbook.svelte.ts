@@ -3,6 +3,7 @@
 import { ApiError } from '../api/api';
 import type { Plugin } from '../api/model';
 import type { LiveEvent } from '../live/events';
+import { oneAtATime } from '../live/oneAtATime';
 import { describe } from '../shell/dashboard.svelte';
 import type { Dashboard } from '../shell/dashboard.svelte';
 import { Buffer, type Elsewhere } from './buffer.svelte';
@@ -21,8 +22,12 @@ export class Workbook {
   readonly sources: SourceApi;
   readonly trying: TryOut;
 
-  private readonly buffers = new Map<string, Buffer>();
+  /** Made anew with every file, so that views notice. */
+  private buffers = $state.raw<ReadonlyMap<string, Buffer>>(new Map());
   private elsewhere = UNKNOWN;
+  private readonly lookAround = oneAtATime(async () => {
+    await Promise.all([this.look(), this.list()]);
+  });
   /** The newest request for a file; older answers no longer count. */
   private request = 0;
 
@@ -44,6 +49,11 @@ export class Workbook {
 
   isDirty(path: string): boolean {
     return this.buffers.get(path)?.dirty === true;
+  }
+
+  /** Whether something would be lost with the page: the browser does not keep it. */
+  get endangered(): boolean {
+    return [...this.buffers.values()].some((buffer) => buffer.dirty && !buffer.kept);
   }
 
   /** Follows the plugin while the page is open. Returns what ends that. */
@@ -122,10 +132,11 @@ export class Workbook {
     }
     buffer.saving = true;
     const { text, toWrite } = buffer;
+    const isNew = buffer.base.sha256 === '';
     buffer.keep();
     try {
+      if (isNew && (await this.isThereAlready(buffer))) return;
       const { plugin, sha256 } = await this.sources.put(this.plugin, buffer.path, toWrite, buffer.base.sha256 || null);
-      const isNew = buffer.base.sha256 === '';
       buffer.saved(text, sha256);
       const serves = plugin.state === 'active' || plugin.state === 'degraded';
       buffer.outcome = { kind: 'saved', generation: plugin.generation, loadMs: plugin.load_ms, serves };
@@ -153,7 +164,7 @@ export class Workbook {
     const known = this.buffers.get(path);
     if (known !== undefined) return known;
     const buffer = new Buffer(this.plugin.id, path, (one) => void this.save(one));
-    this.buffers.set(path, buffer);
+    this.buffers = new Map(this.buffers).set(path, buffer);
     return buffer;
   }
 
@@ -166,8 +177,7 @@ export class Workbook {
     if (event.type === 'plugbay.plugin.loading' || event.type === 'plugbay.plugin.unloaded') return;
     if (!event.type.startsWith('plugbay.plugin.') || !('cause' in event.data)) return;
     this.elsewhere = { cause: event.data.cause, generation: event.data.plugin.generation, at: event.time };
-    void this.look();
-    void this.list();
+    this.lookAround();
   }
 
   private async lookAt(buffer: Buffer): Promise<void> {
@@ -182,6 +192,17 @@ export class Workbook {
     } catch (error) {
       if (error instanceof ApiError && error.code === 'source_not_found') buffer.lost();
       // All else says nothing of the file; the connection notices when the server is gone.
+    }
+  }
+
+  /** Whether somebody has made a file of that name meanwhile; the choice is the reader's then. */
+  private async isThereAlready(buffer: Buffer): Promise<boolean> {
+    try {
+      buffer.found(await this.sources.source(this.plugin, buffer.path), UNKNOWN);
+      return buffer.theirs !== null;
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 404) return false;
+      throw error;
     }
   }
 
@@ -220,6 +241,11 @@ export function openText(id: string, path: string): string | null {
   return open.get(id)?.textOf(path) ?? null;
 }
 
+/** Whether something in the open files of a plugin is not saved. */
+export function hasChanges(id: string): boolean {
+  return open.get(id)?.dirty === true;
+}
+
 /** The workbook of a plugin: the one that was left, with what was not saved. */
 export function workbookOf(dashboard: Dashboard, plugin: Plugin): Workbook {
   const known = open.get(plugin.id);
@@ -227,6 +253,11 @@ export function workbookOf(dashboard: Dashboard, plugin: Plugin): Workbook {
   const workbook = known !== undefined && known.plugin.file === plugin.file ? known : new Workbook(dashboard, plugin);
   open.set(plugin.id, workbook);
   // What is closed here is kept as drafts.
-  for (const id of [...open.keys()].slice(0, -MOST)) open.delete(id);
+  for (const [id, { endangered }] of [...open].slice(0, -MOST)) if (!endangered) open.delete(id);
   return workbook;
 }
+
+window.addEventListener('beforeunload', (event) => {
+  for (const book of open.values()) book.keep();
+  if ([...open.values()].some(({ endangered }) => endangered)) event.preventDefault();
+});

@@ -61,6 +61,12 @@ interface Ending {
   reason: string;
 }
 
+/** A topic that views want: how many of them, and when it is in force. */
+interface Followed {
+  views: number;
+  inForce: Promise<void>;
+}
+
 interface Waiter {
   resolve(result: unknown): void;
   reject(error: Error): void;
@@ -95,8 +101,8 @@ export class LiveConnection implements LiveTopics {
   private ended: ((ending: Ending) => void) | null = null;
   private silence: ReturnType<typeof setTimeout> | undefined;
   private readonly waiting = new Map<number, Waiter>();
-  /** Topics that come and go, with how many views want each. Nothing of them is replayed. */
-  private readonly followed = new Map<string, number>();
+  /** Topics that come and go. Nothing of them is replayed. */
+  private readonly followed = new Map<string, Followed>();
   private subscribed = false;
 
   constructor(
@@ -140,20 +146,22 @@ export class LiveConnection implements LiveTopics {
   async follow(topic: string): Promise<void> {
     // What is always subscribed to must outlast the view that also wants it.
     if (this.topics.includes(topic)) return;
-    const wanted = this.followed.get(topic) ?? 0;
-    this.followed.set(topic, wanted + 1);
-    if (wanted > 0 || !this.subscribed) return;
-    try {
-      await this.request('subscribe', { topics: [topic] });
-    } catch {
-      // A connection that does not answer is given up before long, and the next one begins with this topic.
+    const known = this.followed.get(topic);
+    if (known === undefined) {
+      const inForce = this.subscribed ? this.subscribeTo(topic) : Promise.resolve();
+      this.followed.set(topic, { views: 1, inForce });
+      return inForce;
     }
+    known.views += 1;
+    // The first view may still wait for the server's answer.
+    return known.inForce;
   }
 
   unfollow(topic: string): void {
-    const wanted = this.followed.get(topic) ?? 0;
-    if (wanted > 1) this.followed.set(topic, wanted - 1);
-    if (wanted !== 1) return;
+    const known = this.followed.get(topic);
+    if (known === undefined) return;
+    known.views -= 1;
+    if (known.views > 0) return;
     this.followed.delete(topic);
     if (!this.subscribed) return;
     this.request('unsubscribe', { topics: [topic] }).catch(() => undefined);
@@ -164,6 +172,14 @@ export class LiveConnection implements LiveTopics {
     this.running = false;
     this.socket?.close(1000);
     this.wake?.();
+  }
+
+  private async subscribeTo(topic: string): Promise<void> {
+    try {
+      await this.request('subscribe', { topics: [topic] });
+    } catch {
+      // A connection that does not answer is given up before long, and the next one begins with this topic.
+    }
   }
 
   private async pause(): Promise<void> {

@@ -146,6 +146,7 @@ export class Dashboard {
   }
 
   async reloadAll(): Promise<void> {
+    if (this.reloadingAll) return;
     this.reloadingAll = true;
     try {
       const { message, fail_count } = await this.api.reloadAll();
@@ -188,9 +189,14 @@ export class Dashboard {
     this.dispatch({ kind: 'activity', activity: refusedActivity(id, url, reason, new Date()) });
   }
 
-  /** Events bring what an action changed; without a connection it is fetched. */
+  /** Events bring what an action changed; without a connection it is fetched. It never throws: the action went well. */
   async catchUp(): Promise<void> {
-    if (this.connection.kind !== 'live') await this.snapshot();
+    if (this.connection.kind === 'live') return;
+    try {
+      await this.snapshot();
+    } catch {
+      // The connection tells by itself that the server is gone, or wants a token.
+    }
   }
 
   /**

@@ -3,6 +3,11 @@
 import type { Language } from '../api/model';
 
 const LOCALES: Record<Language, string> = { zh: 'zh-CN', en: 'en-GB' };
+/** Made once: every row of a list asks every second. */
+const RELATIVE: Record<Language, Intl.RelativeTimeFormat> = {
+  zh: new Intl.RelativeTimeFormat(LOCALES.zh, { style: 'short' }),
+  en: new Intl.RelativeTimeFormat(LOCALES.en, { style: 'short' }),
+};
 const MINUTE = 60;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
@@ -25,7 +30,7 @@ export function formatRelative(at: string, now: number, language: Language): str
   if (Number.isNaN(seconds)) return at;
   if (seconds < NOW_SECONDS) return language === 'zh' ? '刚刚' : 'just now';
   if (seconds > 7 * DAY) return new Date(at).toLocaleDateString(LOCALES[language]);
-  const format = new Intl.RelativeTimeFormat(LOCALES[language], { style: 'short' });
+  const format = RELATIVE[language];
   if (seconds < MINUTE) return format.format(-Math.round(seconds), 'second');
   if (seconds < HOUR) return format.format(-Math.floor(seconds / MINUTE), 'minute');
   if (seconds < DAY) return format.format(-Math.floor(seconds / HOUR), 'hour');
