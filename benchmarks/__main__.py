@@ -23,6 +23,7 @@ BENCHMARKS = (
     "memory",
     "startup",
     "calls",
+    "door",
     "fanout",
     "tasks",
     "download",

@@ -3,7 +3,8 @@
 python -m benchmarks.load
 
 {"command": "paced", "port": …, "path": …, "rate": requests/s, "seconds": …}  → {"ms": [one time a request]}
-{"command": "flat_out", "port": …, "path": …, "connections": …, "seconds": …} → {"rate": requests/s}
+{"command": "flat_out", "port": …, "path": …, "connections": …, "seconds": …, "headers"?: …}
+    → {"rate": requests/s, "answered": requests}
 """
 
 from __future__ import annotations
@@ -40,9 +41,9 @@ def paced(port: int, path: str, rate: float, seconds: float) -> dict[str, Any]:
     return {"ms": times}
 
 
-def flat_out(port: int, path: str, connections: int, seconds: float) -> dict[str, Any]:
-    """As many requests as are answered, one at a time on each connection."""
-    request = _request(port, path)
+def flat_out(port: int, path: str, connections: int, seconds: float, headers: str = "") -> dict[str, Any]:
+    """As many requests as are answered, one at a time on each connection; `headers` as they stand on the wire."""
+    request = _request(port, path, headers)
     sockets = {one.fileno(): one for one in (_connected(port) for _ in range(connections))}
     poll = select.epoll()
     for number, one in sockets.items():
@@ -59,7 +60,7 @@ def flat_out(port: int, path: str, connections: int, seconds: float) -> dict[str
             answered += 1
     for one in sockets.values():
         one.close()
-    return {"rate": answered / (now - began)}
+    return {"rate": answered / (now - began), "answered": answered}
 
 
 def _connected(port: int) -> socket.socket:
@@ -68,8 +69,8 @@ def _connected(port: int) -> socket.socket:
     return connection
 
 
-def _request(port: int, path: str) -> bytes:
-    return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode()
+def _request(port: int, path: str, headers: str = "") -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{headers}\r\n".encode()
 
 
 def _receive(connection: socket.socket) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections import deque
 from typing import Literal
 
 from aiohttp import web
 
 COOKIE_MAX_AGE_S = 30 * 24 * 3600
+_HEADERS_KNOWN = 8
 
 
 class Credentials:
@@ -26,6 +28,8 @@ class Credentials:
         self.cookie_name = f"plugbay_{_derived(token, b'plugbay cookie name')[:8]}"
         self._cookie_value = _derived(token, b"plugbay cookie value")
         self._cookie_digest = _digest(self._cookie_value)
+        # The last `Cookie` headers that had it.
+        self._right_headers: deque[bytes] = deque(maxlen=_HEADERS_KNOWN)
 
     def is_token(self, given: str) -> bool:
         """Whether this is the token."""
@@ -37,14 +41,32 @@ class Credentials:
 
         A wrong token is not made up for by a cookie.
         """
-        bearers = request.headers.getall("Authorization", [])
-        if bearers:
+        headers = request.headers
+        if "Authorization" in headers:
+            bearers = headers.getall("Authorization")
             scheme, _, given = bearers[0].partition(" ")
             right = len(bearers) == 1 and scheme.lower() == "bearer" and self.is_token(given.strip())
             return "bearer" if right else None
+        header = headers.get("Cookie")
+        if header is None:
+            return None
         cookie = request.cookies.get(self.cookie_name)
-        right = cookie is not None and hmac.compare_digest(_digest(cookie), self._cookie_digest)
-        return "cookie" if right else None
+        if cookie is None or not hmac.compare_digest(_digest(cookie), self._cookie_digest):
+            return None
+        spelled = _bytes(header)
+        if spelled not in self._right_headers:
+            self._right_headers.appendleft(spelled)
+        return "cookie"
+
+    def knows(self, header: bytes) -> bool:
+        """Whether a `Cookie` header is spelled like one that had the cookie; where not, `shown_by` says whether it has.
+
+        To take a header apart costs several times as much as all else that is asked of a request.
+        """
+        for right in self._right_headers:  # noqa: SIM110  # a generator costs as much again
+            if hmac.compare_digest(header, right):
+                return True
+        return False
 
     def set_cookie(self, response: web.StreamResponse, *, secure: bool) -> None:
         """Leave the cookie; `secure` where the connection is encrypted, so that it goes over no other."""

@@ -24,7 +24,7 @@ from service.api.authority import (
     with_port,
 )
 from service.api.credentials import Credentials
-from service.api.forwarding import Proxies
+from service.api.forwarding import Proxies, scheme_of
 from service.api.keys import ACTOR, CORS_ORIGIN, SCHEME, TOKEN_NEEDED
 from service.api.page_addresses import is_page
 from service.api.tries import TooManyTries, Tries
@@ -53,12 +53,15 @@ _FORWARDING = (
     "x-host x-scheme true-client-ip fastly-client-ip fly-client-ip x-azure-clientip x-arr-clientip x-amzn-trace-id"
 )
 _FORWARDING_PREFIXES = (b"x-forwarded", b"cf-", b"x-envoy-", b"x-appengine-", b"tailscale-")
-_HOST, _ORIGIN, _FORWARDED, _SITE, _MODE = range(5)
+_HOST, _ORIGIN, _FORWARDED, _SITE, _MODE, _COOKIE, _AUTHORIZATION = range(7)
+_NAMES_KNOWN = 512
 _HEADERS: dict[bytes, int] = {
     b"host": _HOST,
     b"origin": _ORIGIN,
     b"sec-fetch-site": _SITE,
     b"sec-fetch-mode": _MODE,
+    b"cookie": _COOKIE,
+    b"authorization": _AUTHORIZATION,
     **{name.encode(): _FORWARDED for name in _FORWARDING.split()},
 }
 
@@ -121,6 +124,9 @@ class Door:
         self.credentials = None if token is None else Credentials(token)
         self._tries = Tries(time.monotonic)
         self._hosts: dict[bytes, _HostVerdict] = {}
+        # Names as they were spelled, those that mean nothing here apart: a browser sends a dozen, always alike.
+        self._others: set[bytes] = set()
+        self._kinds: dict[bytes, int] = {}
 
     def examine(self, request: web.BaseRequest) -> web.Response | None:
         """Let a request in (None), or answer it here (a preflight, a sign-in).
@@ -130,15 +136,17 @@ class Door:
         """
         host: bytes | None = None
         origin: bytes | None = None
-        site = mode = b""
+        site = mode = cookie = b""
+        authorization = False
         forwarded = False
+        others, kinds = self._others, self._kinds
         for name, value in request.raw_headers:
-            lowered = name.lower()
-            kind = _HEADERS.get(lowered)
+            if name in others:
+                continue
+            kind = kinds[name] if name in kinds else self._kind_of(name)
             if kind is None:
-                if lowered.startswith(_FORWARDING_PREFIXES):
-                    forwarded = True
-            elif kind == _HOST:
+                continue
+            if kind == _HOST:
                 if host is not None:
                     _refuse_host("more than one", "多个")
                 host = value
@@ -150,26 +158,33 @@ class Door:
                 forwarded = True
             elif kind == _SITE:
                 site = value
-            else:
+            elif kind == _MODE:
                 mode = value
+            elif kind == _COOKIE:
+                cookie = value
+            else:
+                authorization = True
 
-        verdict = self._known_host(host)
+        verdict = None if host is None else self._hosts.get(host)
+        if verdict is None:
+            verdict = self._judge_host(host)
         target = request.raw_path
         if not target.startswith("/") and target != "*":
             _check_absolute_target(target, verdict.authority)
 
         peer = request.remote or ""
-        address, scheme = peer, request.scheme
-        own = verdict
+        address, own = peer, verdict
         if forwarded and self._proxies and self._proxies.has(peer):
             told = self._proxies.read(request.raw_headers)
-            address, scheme = told.address or peer, told.scheme or scheme
+            address = told.address or peer
+            if told.scheme is not None:
+                request[SCHEME] = told.scheme
             if told.host is not None:
-                own = self._known_host(told.host.encode("latin-1"))
-        request[SCHEME] = scheme
+                forwarded_host = told.host.encode("latin-1")
+                own = self._hosts.get(forwarded_host) or self._judge_host(forwarded_host)
 
         if origin is not None:
-            self._check_origin(request, own, scheme, origin)
+            self._check_origin(request, own, origin)
         elif site in (b"cross-site", b"same-site"):
             _check_fetch_metadata(request, site, mode)
 
@@ -179,9 +194,13 @@ class Door:
         request[TOKEN_NEEDED] = needs_token
         via: Via | None = "loopback"
         if needs_token:
-            via = None if self.credentials is None else self.credentials.shown_by(request)
+            via, credentials = None, self.credentials
+            if credentials is not None:
+                known = not authorization and credentials.knows(cookie)
+                via = "cookie" if known else credentials.shown_by(request)
         actor = request[ACTOR] = Actor(address, via)
-        acting.set(actor)
+        if request.method not in _SAFE_METHODS:
+            acting.set(actor)
         if (
             origin is not None
             and request.method == "OPTIONS"
@@ -218,7 +237,7 @@ class Door:
             )
         if not self._try(request, self.credentials, token):
             _refuse_wrong_token()
-        self.credentials.set_cookie(response, secure=request[SCHEME] == "https")
+        self.credentials.set_cookie(response, secure=scheme_of(request) == "https")
 
     def _try(self, request: web.BaseRequest, credentials: Credentials, token: str) -> bool:
         address = request[ACTOR].address
@@ -231,9 +250,19 @@ class Door:
             self._tries.forgive(address)
         return right
 
-    def _known_host(self, header: bytes | None) -> _HostVerdict:
-        verdict = None if header is None else self._hosts.get(header)
-        return self._judge_host(header) if verdict is None else verdict
+    def _kind_of(self, name: bytes) -> int | None:
+        lowered = name.lower()
+        kind = _HEADERS.get(lowered)
+        if kind is None and lowered.startswith(_FORWARDING_PREFIXES):
+            kind = _FORWARDED
+        if len(self._others) + len(self._kinds) >= _NAMES_KNOWN:
+            self._others.clear()
+            self._kinds.clear()
+        if kind is None:
+            self._others.add(name)
+        else:
+            self._kinds[name] = kind
+        return kind
 
     def _judge_host(self, header: bytes | None) -> _HostVerdict:
         if header is None:
@@ -260,10 +289,8 @@ class Door:
             for domain in self._allowed_domains
         )
 
-    def _check_origin(
-        self, request: web.BaseRequest, verdict: _HostVerdict, scheme: str, header: bytes
-    ) -> None:
-        text = header.decode("latin-1")
+    def _check_origin(self, request: web.BaseRequest, verdict: _HostVerdict, header: bytes) -> None:
+        scheme, text = scheme_of(request), header.decode("latin-1")
         own = verdict.origins.get((scheme, text))
         if own is None:
             origin = parse_origin(text)
@@ -293,7 +320,7 @@ class Door:
             headers={"Location": "/", "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"},
         )
         if right and credentials is not None:
-            credentials.set_cookie(response, secure=request[SCHEME] == "https")
+            credentials.set_cookie(response, secure=scheme_of(request) == "https")
         return response
 
 

@@ -14,8 +14,10 @@ import re
 from collections.abc import Iterable, Sequence
 
 import msgspec
+from aiohttp import web
 
 from service.api.authority import DEFAULT_PORTS
+from service.api.keys import SCHEME
 from service.errors import PlugbayError
 from service.model.text import Text
 
@@ -25,6 +27,11 @@ _HOPS_MAX = 32
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 # One pair of a `Forwarded` element: a token, and a token or a quoted string.
 _PAIR = re.compile(r'\s*([A-Za-z]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s";,]+))\s*')
+
+
+def scheme_of(request: web.BaseRequest) -> str:
+    """By which scheme the client of a request came: as a trusted proxy says it, or else as it came here."""
+    return request.get(SCHEME) or request.scheme
 
 
 class Forwarded(msgspec.Struct, frozen=True):

@@ -76,7 +76,7 @@ OPENAPI: web.AppKey[bytes] = web.AppKey("openapi")
 REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id")
 CORS_ORIGIN: web.RequestKey[str] = web.RequestKey("cors_origin")
 TOKEN_NEEDED: web.RequestKey[bool] = web.RequestKey("token_needed")
-# Who asks, and by which scheme: behind a trusted proxy, what that says of its client.
+# Who asks; and by which scheme, where a trusted proxy says so of its client.
 ACTOR: web.RequestKey[Actor] = web.RequestKey("actor")
 SCHEME: web.RequestKey[str] = web.RequestKey("scheme")
 PREPARED: web.RequestKey[bool] = web.RequestKey("prepared")

@@ -12,7 +12,7 @@ from html import escape
 
 from aiohttp import hdrs, web
 
-from service.api.keys import SCHEME
+from service.api.forwarding import scheme_of
 from service.api.language import language_of
 from service.api.page_addresses import address_of, is_page
 from service.api.problems import headers_of, kind_of
@@ -81,7 +81,7 @@ def refusal_page(request: web.BaseRequest, error: PlugbayError) -> web.Response:
     kind = kind_of(error)
     said = _section(request, Text(zh=escape(error.text.zh), en=escape(error.text.en)))
     if error.code in _SIGN_IN_CODES:
-        scheme = request.get(SCHEME, request.scheme)
+        scheme = scheme_of(request)
         address = escape(f"{scheme}://{request.headers.get(hdrs.HOST, '')}/?token=…")
         how = Text(zh=_HOW.zh.format(address=address), en=_HOW.en.format(address=address))
         wait = said if error.code == "too_many_tries" else ""

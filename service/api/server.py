@@ -22,6 +22,7 @@ from service.api.body import BodyLimits
 from service.api.changes import changes_context
 from service.api.credentials import COOKIE_MAX_AGE_S
 from service.api.door import Door, DoorRefused, cors_headers
+from service.api.forwarding import scheme_of
 from service.api.keys import (
     BODY_LIMITS,
     CALL_COUNTS,
@@ -37,7 +38,6 @@ from service.api.keys import (
     PREPARED,
     REGISTRY,
     REQUEST_ID,
-    SCHEME,
 )
 from service.api.metrics import Facts, Metrics
 from service.api.openapi import build_openapi
@@ -175,7 +175,7 @@ async def _add_headers(request: web.Request, response: web.StreamResponse) -> No
     if request_id is not None:
         headers["X-Request-ID"] = request_id
         request[PREPARED] = True
-    if request.get(SCHEME) == "https":
+    if scheme_of(request) == "https":
         headers["Strict-Transport-Security"] = _ONLY_HTTPS
     origin = request.get(CORS_ORIGIN)
     if origin is not None:

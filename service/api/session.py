@@ -10,7 +10,8 @@ from aiohttp import web
 
 from service.api.body import read_form, read_json
 from service.api.changes import carry_through
-from service.api.keys import ACTOR, DOOR, ROTATION, SCHEME, TOKEN_NEEDED
+from service.api.forwarding import scheme_of
+from service.api.keys import ACTOR, DOOR, ROTATION, TOKEN_NEEDED
 from service.api.language import say
 from service.api.page_addresses import PAGE_PATTERN, address_of
 from service.api.responses import json_response
@@ -49,7 +50,7 @@ async def sign_out(request: web.Request) -> web.Response:
     response = web.Response(status=204, headers=_NO_STORE)
     credentials = request.app[DOOR].credentials
     if credentials is not None:
-        credentials.clear_cookie(response, secure=request[SCHEME] == "https")
+        credentials.clear_cookie(response, secure=scheme_of(request) == "https")
     return response
 
 
@@ -64,7 +65,7 @@ async def rotate_token(request: web.Request) -> web.Response:
     token = await carry_through(request, rotation.rotate(request[ACTOR]))
     response = json_response(NewToken(token=token, message=say(request, _ROTATED)))
     if request[ACTOR].via == "cookie" and old is not None and door.credentials is not None:
-        secure = request[SCHEME] == "https"
+        secure = scheme_of(request) == "https"
         old.clear_cookie(response, secure=secure)
         door.credentials.set_cookie(response, secure=secure)
     return response

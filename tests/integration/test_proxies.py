@@ -105,7 +105,7 @@ class TestWhoIsBelieved:
     async def test_events_say_who_it_was(self, behind: Api) -> None:
         log = behind.app[EVENT_LOG]
         await request(behind, "POST", "/api/token/rotate", "X-Forwarded-For: 198.51.100.7", BEARER)
-        [entry] = log.newest(10, lambda subject: subject == "token")
+        [entry] = await log.newest(10, lambda subject: subject == "token")
         assert b'"by":{"address":"198.51.100.7","via":"bearer"}' in entry.payload
 
 
@@ -197,6 +197,6 @@ async def test_nginx_as_documented(behind: Api, tmp_path: Path, free_port: int) 
                     pass
             async with client.post(f"{base}/api/token/rotate", headers=bearer) as answer:
                 assert answer.status == 200
-            [entry] = log.newest(1, lambda subject: subject == "token")
+            [entry] = await log.newest(1, lambda subject: subject == "token")
             assert b'"by":{"address":"127.0.0.1","via":"bearer"}' in entry.payload
         live.cancel()

@@ -46,7 +46,7 @@ async def test_the_old_token_and_its_cookies_are_void(public: Api, tmp_path: Pat
     assert file.read_text() == f"{token}\n"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert [one.name for one in file.parent.iterdir()] == ["token"]
-    [entry] = public.app[EVENT_LOG].newest(1, lambda _: True)
+    [entry] = await public.app[EVENT_LOG].newest(1, lambda _: True)
     assert b"plugbay.token.rotated" in entry.payload
     assert b'"via":"bearer"' in entry.payload
     assert token.encode() not in entry.payload

@@ -108,7 +108,9 @@ def test_every_test_that_the_threat_model_names_is_there() -> None:
     text = (ROOT / "docs/threat-model.md").read_text(encoding="utf-8")
     files = set(re.findall(r"`(tests/[\w/]+\.py)`", text))
     tests = set(re.findall(r"`(test_\w+)`", text))
-    assert files and tests
+    classes = set(re.findall(r"`(Test\w+)`", text))
+    assert files and tests and classes
     assert not [file for file in files if not (ROOT / file).is_file()]
     there = "".join((ROOT / file).read_text(encoding="utf-8") for file in files)
     assert not [test for test in tests if f"def {test}(" not in there]
+    assert not [one for one in classes if f"class {one}:" not in there]
