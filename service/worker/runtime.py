@@ -288,7 +288,10 @@ def _settle_in(data_dir: str, missing: list[str]) -> None:
         os.environ["TMPDIR"] = tempfile.tempdir = temporary
     for path in missing:
         logging.getLogger(__name__).warning(
-            "%s 不存在，插件无法使用 / %s is not there to be used", path, path
+            "%s 不存在，或途中的链接可能是插件所建，插件无法使用 / %s is not there to be used, or only by a link "
+            "that a plugin may have made",
+            path,
+            path,
         )
 
 

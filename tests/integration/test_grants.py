@@ -175,3 +175,24 @@ async def test_what_does_not_load_without_it_or_is_off_can_be_granted_it(live: L
     assert granted.body["plugin"]["state"] == "disabled"
     await live.post("/api/plugins/search/sleepy/toggle?enabled=true")
     assert await attempt(live, "sleepy", "reads(films + '/night')", films=str(films)) == "a film"
+
+
+async def test_a_link_of_a_plugins_own_leads_its_grants_nowhere(live: Live, films: Path) -> None:
+    head = asking(write=["media", "media/out"])
+    assert (await install(live, "planting", plugin("planting", head=head), grant="true")).status == 200
+    media = str(live.home / "media")
+    plant = "os.rename(media + '/out', media + '/old'), os.symlink(films, media + '/out')"
+    assert await attempt(live, "planting", plant, media=media, films=str(films)) == "(None, None)"
+    reloaded = await live.post("/api/plugins/reload", {"plugin_type": "search", "plugin_name": "planting"})
+    assert reloaded.status == 200, reloaded
+    assert await attempt(live, "planting", "reads(media + '/out/night')", media=media) == "EACCES"
+    assert await attempt(live, "planting", "writes(media + '/new')", media=media) == "1"
+
+
+async def test_homes_own_state_is_no_part_of_a_grant(live: Live, films: Path) -> None:
+    secret = write(live.home / "data/secret", "x")
+    text = plugin("grasping", head=asking(read=["."], write=["data", "config"]))
+    assert (await install(live, "grasping", text, grant="true")).status == 200
+    for attempted in ("reads(secret)", "writes(secret)", "os.listdir(home)", "writes(home + '/config/x')"):
+        assert await attempt(live, "grasping", attempted, home=str(live.home), secret=str(secret)) == "EACCES"
+    assert await attempt(live, "grasping", "reads(films + '/night')", films=str(films)) == "a film"

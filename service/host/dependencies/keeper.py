@@ -72,7 +72,7 @@ def _become(arguments: list[str], keeper: int) -> None:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         confinement, *program = arguments
         told = json.loads(confinement)
-        Confinement(Ground.from_json(told["ground"])).apply(Policy.from_json(told["policy"]))
+        Confinement(Ground.from_json(told["ground"])).apply(Policy.from_json(told["policy"]), over_links=True)
         os.execv(program[0], program)
     except NotConfined as error:
         os.write(2, f"error: {arguments[1]} could not be confined: {error}\n".encode())

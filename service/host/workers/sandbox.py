@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,8 @@ import structlog
 
 from service.errors import PlugbayError
 from service.host.files.sources import Unit
-from service.host.workers.ground import ground_of
+from service.host.workers.granted_folders import GrantedFolders, PlantedLink
+from service.host.workers.ground import PACKAGE, ground_of
 from service.host.workers.peers import Peers
 from service.model.identity import PluginType
 from service.model.text import Text
@@ -92,6 +94,7 @@ class Sandbox:
         self._home = home
         self._downloads_dir = downloads_dir
         self._own_ports = frozenset(own_ports)
+        self._granted = GrantedFolders(home, downloads_dir, _code_of_the_server(), ground.user)
         self.peers = Peers(ground.user)
         self.missing = [*_missing(report, ground), *_missing_of(self.peers)]
 
@@ -116,28 +119,31 @@ class Sandbox:
             {folder}                      what the field `folder` of the plugin's configuration names, or all that it
                                           does where it is a list
 
+        Whatever is granted, home's own state and, for writing, the server's code are no part of it, and no link is
+        followed that a plugin may have made, see `service.host.workers.granted_folders`.
+
         Raises:
             OSError: its folder cannot be made.
         """
         self._make_own(place.data_dir)
-        read, write = (list(self._folders(allowed[key], config)) for key in ("read", "write"))
+        writable = list(self._folders(allowed["write"], config))
         if place.unit.type is PluginType.DOWNLOAD:
-            write.append(self._downloads_dir)
-        for folder in write:
-            # Where it cannot be had, the plugin's log says so, or the plugin does.
-            with contextlib.suppress(OSError):
-                folder.mkdir(parents=True, exist_ok=True)
-                self._hand_over(folder)
+            writable.append(self._downloads_dir)
+        # The outer ones first: what lies in them may lead anywhere.
+        write = self._real(sorted(writable, key=lambda one: len(one.parts)), to_write=True)
+        read = self._real(self._folders(allowed["read"], config), to_write=False)
         network = allowed["network"]
         if isinstance(network, list):
             network = tuple(sorted({*network} - self._own_ports))
         return Policy(
             network=network,
-            run=(str(place.site),) if place.site is not None else (),
+            run=(os.path.realpath(place.site),) if place.site is not None else (),
             # A file's text is sent; what lies beside the modules of a package is only there.
-            read=tuple(map(str, dict.fromkeys([*([place.source] if place.unit.is_package else []), *read]))),
-            write=tuple(map(str, dict.fromkeys(write))),
-            own=(str(place.data_dir),),
+            read=tuple(
+                dict.fromkeys([*([os.path.realpath(place.source)] if place.unit.is_package else []), *read])
+            ),
+            write=tuple(dict.fromkeys(write)),
+            own=(os.path.realpath(place.data_dir),),
         )
 
     @property
@@ -176,6 +182,27 @@ class Sandbox:
             else:
                 yield self._home / _expanded(name)
 
+    def _real(self, folders: Iterable[Path], *, to_write: bool) -> list[str]:
+        """The real names of what is granted of folders; one to write to is made where it is not there yet."""
+        found: list[str] = []
+        for folder in folders:
+            try:
+                real = self._granted.real(folder)
+            except PlantedLink:
+                # Refused by the plugin's own process, too, and told in its log like one that is not there.
+                found.append(str(folder))
+                continue
+            if to_write:
+                self._granted.note_writable([real])
+            granted = list(self._granted.open_to_plugins(real, to_write=to_write))
+            found += map(str, granted)
+            if to_write and granted == [real]:
+                # Where it cannot be had, the plugin's log says so, or the plugin does.
+                with contextlib.suppress(OSError):
+                    real.mkdir(parents=True, exist_ok=True)
+                    self._hand_over(real)
+        return found
+
     def _hand_over(self, folder: Path) -> None:
         """Give a folder of this home to the user of plugins, where that one cannot pass over modes."""
         user = self.ground.user
@@ -192,6 +219,15 @@ class Sandbox:
             _give(folder, user)
         elif os.lstat(temporary).st_uid == os.geteuid():
             os.lchown(temporary, user, user)
+
+
+def _code_of_the_server() -> Iterator[Path]:
+    yield PACKAGE
+    yield Path(os.__file__).parent
+    if sys.prefix != sys.base_prefix:
+        yield Path(sys.prefix)
+    # Where packages are that were installed without an environment.
+    yield from (Path(one) for one in sys.path if one.endswith(("site-packages", "dist-packages")))
 
 
 def _expanded(name: str) -> Path:

@@ -47,11 +47,12 @@ class Confinement:
             raise NotConfined(str(error)) from error
         filter_calls(ground)
 
-    def apply(self, policy: Policy) -> None:
+    def apply(self, policy: Policy, *, over_links: bool = False) -> None:
         """Confine this process, for good.
 
         Args:
             policy: what this plugin may do.
+            over_links: whether symbolic links may lead to what the policy names; plugins could make some.
 
         Raises:
             NotConfined
@@ -70,10 +71,10 @@ class Confinement:
                 os._exit(0)
             if self._files is not None:
                 self.missing = [
-                    *self._files.allow(policy.run, landlock.RUN),
-                    *self._files.allow(policy.read, landlock.READ),
-                    *self._files.allow(policy.write, landlock.WRITE),
-                    *self._files.allow(policy.own, landlock.OWN),
+                    *self._files.allow(policy.run, landlock.RUN, over_links=over_links),
+                    *self._files.allow(policy.read, landlock.READ, over_links=over_links),
+                    *self._files.allow(policy.write, landlock.WRITE, over_links=over_links),
+                    *self._files.allow(policy.own, landlock.OWN, over_links=over_links),
                 ]
                 self._files.enforce()
                 self._files = None

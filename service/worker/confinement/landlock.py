@@ -22,6 +22,9 @@ from service.worker.confinement.kernel import syscall
 
 # The numbers are the same on every architecture.
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
+_OPENAT2 = 437
+_AT_FDCWD = -100
+_RESOLVE_NO_SYMLINKS = 0x04
 _VERSION = 1
 _PATH_BENEATH, _NET_PORT = 1, 2
 
@@ -83,8 +86,13 @@ class Ruleset:
         scoped = _ABSTRACT_SOCKET | _SIGNAL if interface >= SCOPES_SINCE else 0
         self._fd = _ruleset(self._handled, 0, scoped)
 
-    def allow(self, paths: Iterable[str], rights: int) -> list[str]:
+    def allow(self, paths: Iterable[str], rights: int, *, over_links: bool = True) -> list[str]:
         """Allow something below these folders, or with these files.
+
+        Args:
+            paths: absolute.
+            rights: of those above.
+            over_links: whether symbolic links may lead there; where not, such a path is as if it were not there.
 
         Returns:
             those that are not there.
@@ -95,7 +103,7 @@ class Ruleset:
         missing = []
         for path in paths:
             try:
-                fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+                fd = os.open(path, os.O_PATH | os.O_CLOEXEC) if over_links else _open_without_links(path)
             except OSError:
                 missing.append(path)
                 continue
@@ -138,6 +146,12 @@ def limit_connections(ports: Iterable[int]) -> None:
         syscall(_RESTRICT_SELF, fd, 0)
     finally:
         os.close(fd)
+
+
+def _open_without_links(path: str) -> int:
+    # struct open_how: flags, mode, resolve
+    how = struct.pack("=QQQ", os.O_PATH | os.O_CLOEXEC, 0, _RESOLVE_NO_SYMLINKS)
+    return syscall(_OPENAT2, _AT_FDCWD, _pointer(os.fsencode(path)), _pointer(how), len(how))
 
 
 def _ruleset(files: int, network: int, scoped: int) -> int:
