@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
+from collections.abc import Iterable
 from contextlib import ExitStack
 
 _BACKLOG = 128
+# What `localhost` may lead to.
+_LOCALHOST = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 
 
 def listening_sockets(host: str, port: int) -> list[socket.socket]:
@@ -35,3 +39,39 @@ def listening_sockets(host: str, port: int) -> list[socket.socket]:
             sockets.append(one)
         opened.pop_all()
     return sockets
+
+
+def neighbours_kept_free(sockets: Iterable[socket.socket]) -> list[socket.socket]:
+    """Take the port on the other addresses of `localhost`, without listening there.
+
+    A server on 127.0.0.1 is also asked for as `localhost`, for which a browser tries ::1 first. A plugin that listened
+    there would be taken for the server, and its pages for the server's own.
+
+    Args:
+        sockets: those that the server listens on.
+
+    Returns:
+        what has to be kept open; less where this machine has no such address, or another program is there.
+    """
+    listened = [one.getsockname()[:2] for one in sockets]
+    kept: list[socket.socket] = []
+    if not all(_is_of_this_machine_only_or_of_all(address) for address, _ in listened):
+        return kept
+    taken = {address for address, _ in listened}
+    for family, address in _LOCALHOST:
+        if taken.isdisjoint((address, "0.0.0.0" if family == socket.AF_INET else "::")):
+            with ExitStack() as opened:
+                try:
+                    one = opened.enter_context(socket.socket(family, socket.SOCK_STREAM))
+                    # Without SO_REUSEADDR nobody else gets it, though nothing listens.
+                    one.bind((address, listened[0][1]))
+                except OSError:
+                    continue
+                opened.pop_all()
+                kept.append(one)
+    return kept
+
+
+def _is_of_this_machine_only_or_of_all(address: str) -> bool:
+    ip = ipaddress.ip_address(address)
+    return ip.is_loopback or ip.is_unspecified

@@ -24,7 +24,7 @@ from service.cli.language import say, told
 from service.cli.status import REFUSED, WRONG_USAGE
 from service.errors import PlugbayError
 from service.home import locked_home, prepare_home
-from service.listening import listening_sockets
+from service.listening import listening_sockets, neighbours_kept_free
 from service.logs import logging_to
 from service.model.text import Text as Sentence
 from service.settings import Settings
@@ -66,6 +66,8 @@ def serve(home: Path, host: str | None, port: int | None) -> None:
         server = settings.server
         with ExitStack() as held:
             sockets = [held.enter_context(one) for one in listening_sockets(server.host, server.port)]
+            for one in neighbours_kept_free(sockets):
+                held.enter_context(one)
             fresh = prepare_home(home)
             held.enter_context(locked_home(home))
             token = None

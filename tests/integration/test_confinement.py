@@ -312,6 +312,18 @@ async def test_a_plugin_is_kept_from_the_servers_own_api(tried: Tried, how: str)
     assert "403" in came
 
 
+@pytest.mark.parametrize("address", ["::1", "::", "127.0.0.1", "0.0.0.0"])
+async def test_a_plugin_does_not_take_the_servers_place(tried: Tried, address: str) -> None:
+    port = int(tried.live.server.url.rpartition(":")[2])
+    listening = (
+        "one = socket.socket(socket.AF_INET6 if ':' in address else socket.AF_INET)\n"
+        "one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)\n"
+        "if ':' in address: one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)\n"
+        "one.bind((address, port)), one.listen()"
+    )
+    assert await attempt(tried.live, "tries", "1", listening, address=address, port=port) == "EADDRINUSE"
+
+
 async def test_who_has_the_token_is_let_in(tried: Tried) -> None:
     url = f"{tried.live.server.url}/api/plugins"
     ask = "urllib.request.urlopen(urllib.request.Request(url, headers={'Authorization': 'Bearer ' + token})).status"
