@@ -42,7 +42,8 @@ _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"
 
 # Ids that no distribution gives to anybody; where a container knows only the lower ones, those that are given for as
 # long as a service runs (systemd's "dynamic users").
-_USERS = ((1_900_000_000, 1 << 24), (61_184, 4_336))
+_ONLY_FOR_PLUGINS = range(1_900_000_000, 1_900_000_000 + (1 << 24))
+_USERS = (_ONLY_FOR_PLUGINS, range(61_184, 61_184 + 4_336))
 
 
 def ground_of(report: Report, home: Path) -> Ground:
@@ -77,6 +78,11 @@ def ground_of(report: Report, home: Path) -> Ground:
         ),
         devices=tuple(path for path in _DEVICES if os.path.exists(path)),
     )
+
+
+def is_for_plugins(user: int) -> bool:
+    """Whether an id is one that the plugins of any server may have, and nobody else."""
+    return user in _ONLY_FOR_PLUGINS
 
 
 def _python(home: Path) -> Iterator[Path]:
@@ -132,8 +138,8 @@ def _is_open_to_all(path: Path) -> bool:
 def _user(home: Path) -> int | None:
     """An id for the plugins of this home: another one for each home, so that two servers' plugins are strangers."""
     known = [_known(Path(f"/proc/self/{kind}_map")) for kind in ("uid", "gid")]
-    for first, count in _USERS:
-        user = first + zlib.crc32(os.fsencode(home)) % count
+    for users in _USERS:
+        user = users[zlib.crc32(os.fsencode(home)) % len(users)]
         if all(any(user in one for one in ranges) for ranges in known):
             return user
     return None

@@ -1,9 +1,10 @@
-"""Who is at the other end of a connection from this machine: a plugin of this server, or somebody else.
+"""Who is at the other end of a connection from this machine: a plugin, or somebody else.
 
     sock_diag(7) ── the user and the inode of the peer's socket
         │
-        ├─ plugins have a user of their own ─────► it is a plugin's, or it is not
-        └─ they share the server's ──────────────► the process that holds the socket: below the server, or not
+        ├─ plugins have a user of their own ─────► it is a plugin's, of any server, or it is not
+        └─ they share the server's ──────────────► the process that holds the socket: below this server, or below the
+                                                   template of another (`plugbay check` has one, too), or not
 
 One question to the kernel for each connection, and where plugins share the server's user a look at processes, the
 newest first, until one is found that holds the socket. A socket that nobody is found to hold may be on its way between
@@ -21,6 +22,9 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from service.host.workers.ground import is_for_plugins
+from service.host.workers.processes import TEMPLATE_ENTRY
+
 _NETLINK_SOCK_DIAG = 4
 _SOCK_DIAG_BY_FAMILY = 20
 _NLM_F_REQUEST = 1
@@ -33,6 +37,8 @@ _REQUEST = struct.Struct("=BBBxI")
 _USER_AT = 64
 _ANSWER_BYTES = 4096
 _STAT_PARENT = 1
+_CMDLINE_BYTES = 4096
+_TEMPLATE_ENTRY = TEMPLATE_ENTRY.encode()
 
 
 class End(NamedTuple):
@@ -78,20 +84,22 @@ class Peers:
         found = socket_of(peer, own)
         if found is None or not found.inode:
             return True
-        if self._plugin_user is not None:
-            return found.user == self._plugin_user
-        if found.user != self._server_user:
+        if found.user == self._plugin_user or is_for_plugins(found.user):
+            return True
+        if self._plugin_user is not None or found.user != self._server_user:
             return False
         holder = _holder(found)
-        return holder is None or self._is_below_server(holder)
+        return holder is None or self._is_below_a_server(holder)
 
     @property
     def may_search(self) -> bool:
         """Whether a look at many processes may be needed, for some milliseconds."""
         return self._plugin_user is None
 
-    def _is_below_server(self, pid: int) -> bool:
+    def _is_below_a_server(self, pid: int) -> bool:
         while pid > 1:
+            if _is_template(pid):
+                return True
             try:
                 with open(f"/proc/{pid}/stat", "rb") as file:
                     pid = int(file.read().rpartition(b")")[2].split()[_STAT_PARENT])
@@ -99,6 +107,14 @@ class Peers:
                 return True
             if pid == self._server:
                 return True
+        return False
+
+
+def _is_template(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return any(one.endswith(_TEMPLATE_ENTRY) for one in file.read(_CMDLINE_BYTES).split(b"\0"))
+    except OSError:  # another user's, or it has just gone: its parent says more
         return False
 
 

@@ -37,6 +37,8 @@ _HANDED_ON = frozenset(
     MALLOC_ARENA_MAX MALLOC_TRIM_THRESHOLD_
     """.split()
 )
+# By the end of this argument anybody can tell a template.
+TEMPLATE_ENTRY = "from service.worker.template import main; main()"
 _HANDED_ON_PREFIXES = ("LC_", "PYTHON")
 _THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
@@ -276,8 +278,7 @@ def _spawn_template(control_fd: int, ground: Ground) -> subprocess.Popen[bytes]:
     # The very code that the server runs, and nothing else that lies beside it.
     package_root = str(Path(__file__).parents[3])
     program = (
-        f"import sys; sys.path.insert(0, {package_root!r}); import service; del sys.path[0]; "
-        "from service.worker.template import main; main()"
+        f"import sys; sys.path.insert(0, {package_root!r}); import service; del sys.path[0]; {TEMPLATE_ENTRY}"
     )
     return subprocess.Popen(
         [sys.executable, "-P", "-c", program, str(control_fd), json.dumps(ground.to_json())],

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import pytest
 
 from service.host.workers.peers import End, Peers, socket_of
+from service.host.workers.processes import TEMPLATE_ENTRY
 
 CLIENT = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2]))).recv(1)"
 
@@ -66,6 +67,32 @@ def test_a_stranger_of_the_same_user_is_none() -> None:
         accepted, _ = server.accept()
         with accepted:
             assert not Peers(None).is_plugin(*ends(accepted))
+
+
+def test_what_another_servers_template_has_started_is_a_plugin() -> None:
+    with listening("127.0.0.1") as server:
+        command = [sys.executable, "-c", CLIENT, *map(str, server.getsockname())]
+        # Looks like a template, and is nobody's child here; the client below it does not look like one.
+        template = f"import subprocess, sys; subprocess.run(sys.argv[2:]); sys.exit()  # {TEMPLATE_ENTRY}"
+        subprocess.run(
+            ["sh", "-c", '"$@" &', "sh", sys.executable, "-c", template, "0", *command], check=True
+        )
+        accepted, _ = server.accept()
+        with accepted:
+            assert Peers(None).is_plugin(*ends(accepted))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+def test_whoever_has_a_user_that_only_plugins_have_is_one() -> None:
+    with listening("127.0.0.1") as server:
+        for user, is_plugin in ((1_900_000_007, True), (65_534, False)):
+            asking = "import encodings.idna, os, socket, sys; os.setuid(int(sys.argv.pop(3))); exec(sys.argv.pop(3))"
+            address, port = server.getsockname()
+            command = [sys.executable, "-c", asking, address, str(port), str(user), CLIENT]
+            with subprocess.Popen(command):
+                accepted, _ = server.accept()
+                with accepted:
+                    assert Peers(1_900_000_001).is_plugin(*ends(accepted)) is is_plugin
 
 
 def test_who_has_closed_the_connection_may_be_a_plugin() -> None:
