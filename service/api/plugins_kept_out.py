@@ -1,7 +1,8 @@
 """The server's own plugins are kept from its API: they run here, so they would need no token.
 
 Asked once for each connection that needs none, before its first request is answered. A plugin that is to use the API
-has to be given the token by whoever runs the server.
+has to be given the token by whoever runs the server. The cookie does not do: a browser sends it to every port of a
+host, so a plugin that listens on one may have it from there.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ async def keep_plugins_out(request: web.Request) -> None:
         return
     if await _is_plugin(peers, transport):
         credentials = request.app[DOOR].credentials
-        if credentials is not None and credentials.shown_by(request) is not None:
+        if credentials is not None and credentials.shown_by(request) == "bearer":
             return
         raise DoorRefused(
             Text(

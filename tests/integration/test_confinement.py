@@ -331,6 +331,16 @@ async def test_who_has_the_token_is_let_in(tried: Tried) -> None:
     assert "403" in await attempt(tried.live, "tries", ask, url=url, token=TOKEN + "x")
 
 
+async def test_a_cookie_from_somebodys_browser_is_no_token(tried: Tried) -> None:
+    base = tried.live.server.url
+    signed_in = (await tried.live.request("GET", f"/?token={TOKEN}", allow_redirects=False)).headers[
+        "Set-Cookie"
+    ]
+    ask = "urllib.request.urlopen(urllib.request.Request(url, headers={'Cookie': cookie})).status"
+    cookie = signed_in.partition(";")[0]
+    assert "403" in await attempt(tried.live, "tries", ask, url=f"{base}/api/plugins", cookie=cookie)
+
+
 async def test_of_a_list_of_ports_the_servers_own_is_left_out(tried: Tried) -> None:
     port = int(tried.live.server.url.rpartition(":")[2])
     put(tried.live.home, "greedy", plugin("greedy", head=asking(network=[port])))

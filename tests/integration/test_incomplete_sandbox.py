@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from service.host.workers.ground import ground_of
+from service.host.workers.sandbox import Sandbox
+from service.worker.confinement.report import probe
 from tests.integration.attempts import attempt, plugin, put
 from tests.integration.live import live_server, write
 from tests.integration.server_process import ROOT, environment
@@ -40,6 +46,16 @@ async def test_what_is_missing_is_said_and_what_is_there_is_applied(tmp_path: Pa
         assert '"event": "sandbox.incomplete"' in live.server.printed
         assert await attempt(live, "tries", "socket.socket(socket.AF_UNIX)") == "EPERM"
         assert await attempt(live, "tries", "syscall(101, 117, 0, 0, 0, 0)") == "EPERM"
+
+
+@pytest.mark.parametrize(("version", "lacks"), [(2, "empty files"), (3, "limit ports"), (5, "limit signals")])
+def test_each_version_of_landlock_is_known_for_what_it_lacks(
+    tmp_path: Path, version: int, lacks: str
+) -> None:
+    report = probe()
+    report = dataclasses.replace(report, landlock=version)
+    sandbox = Sandbox(tmp_path, tmp_path / "downloads", report, ground_of(report, tmp_path))
+    assert any(lacks in one.en for one in sandbox.missing)
 
 
 def test_the_server_does_not_start_where_all_of_it_is_required(tmp_path: Path) -> None:

@@ -282,11 +282,14 @@ def _missing(report: Report, ground: Ground) -> Iterator[Text]:
             en="Landlock cannot limit ports: a plugin that was granted some can connect to all (4 is needed, "
             "Linux 6.7)",
         )
-    if shares and report.landlock < landlock.SCOPES_SINCE:
+    if report.landlock < landlock.SCOPES_SINCE:
         yield Text(
-            zh="Landlock 不能限制信号：插件可以向服务器用户的进程发送信号（需要 6，即 Linux 6.12）",
-            en="Landlock cannot limit signals: plugins can signal the processes of the server's user (6 is needed, "
-            "Linux 6.12)",
+            zh="Landlock 不能限制信号：插件可以向"
+            + ("服务器用户的进程" if shares else "其他插件的进程")
+            + "发送信号（需要 6，即 Linux 6.12）",
+            en="Landlock cannot limit signals: plugins can signal the processes of "
+            + ("the server's user" if shares else "other plugins")
+            + " (6 is needed, Linux 6.12)",
         )
     if not report.seccomp:
         yield Text(
