@@ -58,6 +58,14 @@ def take():
     started = [subprocess.Popen([sys.executable, "-c", taken]) for _ in range(4)]
     time.sleep(60)
 """
+THREADS = """
+def take():
+    threading.stack_size(32 * 1024)
+    with contextlib.suppress(RuntimeError):
+        for _ in range(2000):
+            threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+    time.sleep(60)
+"""
 OPENED = """
 def opened(count):
     with contextlib.ExitStack() as files:
@@ -72,8 +80,12 @@ def take():
 """
 
 
-@pytest.mark.parametrize("how", [SHARED, MANY], ids=["shared memory", "many processes"])
-async def test_a_memory_hog_is_ended_with_all_that_it_started(live: Live, how: str) -> None:
+@pytest.mark.parametrize(
+    ("how", "limit"),
+    [(SHARED, "memory_mib"), (MANY, "memory_mib"), (THREADS, "processes")],
+    ids=["shared memory", "many processes", "threads"],
+)
+async def test_a_hog_is_ended_with_all_that_it_started(live: Live, how: str, limit: str) -> None:
     pid = int(await attempt(live, "hog", "os.getpid()"))
     after = len(live.events)
     hog = asyncio.create_task(
@@ -84,7 +96,7 @@ async def test_a_memory_hog_is_ended_with_all_that_it_started(live: Live, how: s
         await asyncio.sleep(0.1)
     answer = await hog
     assert (answer.status, answer.body["code"]) == (502, "plugin_crashed"), answer
-    assert "limits.memory_mib" in answer.body["detail"]
+    assert f"limits.{limit}" in answer.body["detail"]
     await until_gone({pid} | descendants(pid))
     await live.event("loaded", "search/hog", after=after)
 

@@ -4,6 +4,8 @@
            │ yes
            └─► who descends from which worker ─► more than the limit: all below it ends, then it
 
+Threads take ids and the kernel's memory like processes, so many of them weigh as much as one.
+
 A process limit of the kernel (`RLIMIT_NPROC`) counts per user, so it could not tell one plugin from another.
 """
 
@@ -36,19 +38,26 @@ _REST_SECONDS = 0.25
 _COUNT_SECONDS = 5.0
 # Ended ones that nobody collects hold nothing but their numbers; so many of them weigh as much as one that runs.
 _DEAD_FOR_ONE = 16
+# Threads beyond the first of each process: no plugin in earnest has more than so many.
+_THREADS_FREE = 128
+# Above that, as many weigh as much as one process.
+_THREADS_FOR_ONE = 16
 _END_PASSES = 50
 _NEWCOMER_PASSES = 500
 _CLOSE_SECONDS = 2.0
 _STAT_BYTES = 512
+# Of the fields behind the command's name.
+_STAT_THREADS = 17
 
 
 class Process(NamedTuple):
-    """One process: its id, its parent's, those of its group and its session, and whether it has ended already."""
+    """One process: its id, its parent's, those of its group and its session, its threads, and whether it has ended."""
 
     pid: int
     parent: int
     group: int
     session: int
+    threads: int
     dead: bool
 
 
@@ -126,8 +135,8 @@ class Census:
         log.warning("worker.too_many_processes", pid=worker.pid, found=len(ended), limit=limits.processes)
         setting = limits.setting("processes")
         reason = Text(
-            zh=f"它启动了超过 {limits.processes} 个进程（{setting}）",
-            en=f"it started more than {limits.processes} processes ({setting})",
+            zh=f"它启动了超过 {limits.processes} 个进程，或与之相当的线程（{setting}）",
+            en=f"it started more than {limits.processes} processes, or threads that weigh as much ({setting})",
         )
         with contextlib.suppress(RuntimeError):  # the loop is closed, and with it the workers end anyway
             self._loop.call_soon_threadsafe(worker.end_for, reason)
@@ -146,7 +155,9 @@ class _Trees:
         """How much a worker has started."""
         below = self._below(worker_pid)
         dead = sum(one.dead for one in below)
-        return len(below) - dead + dead // _DEAD_FOR_ONE
+        worker = self._by_pid.get(worker_pid)
+        threads = sum(one.threads - 1 for one in below) + (worker.threads - 1 if worker is not None else 0)
+        return len(below) - dead + dead // _DEAD_FOR_ONE + max(0, threads - _THREADS_FREE) // _THREADS_FOR_ONE
 
     def pids_below(self, worker_pid: int) -> list[int]:
         """The ids of all below a worker."""
@@ -231,8 +242,12 @@ def _process(pid: int) -> Process | None:
     finally:
         os.close(fd)
     # The command's name may hold spaces and brackets; what follows its last bracket does not.
-    state, parent, group, session, *_ = stat.rpartition(b")")[2].split()
-    return Process(pid, int(parent), int(group), int(session), state in b"ZX")
+    fields = stat.rpartition(b")")[2].split(maxsplit=_STAT_THREADS + 1)
+    state, parent, group, session, *_ = fields
+    threads = max(1, int(fields[_STAT_THREADS]))
+    # Where only the first thread has ended, the others run.
+    dead = state in b"ZX" and threads == 1
+    return Process(pid, int(parent), int(group), int(session), threads, dead)
 
 
 def newest_id() -> int | None:

@@ -7,6 +7,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import cast
@@ -22,13 +23,16 @@ from service.settings import LimitSettings, Settings
 
 # A process like a worker: it leads a session, and what it starts stays below it.
 _WORKER = """\
-import os, subprocess, sys, time
+import os, subprocess, sys, threading, time
 from service.worker import linux
 linux.become_subreaper()
 for _ in range(int(sys.argv[1])):
     subprocess.Popen(["sleep", "600"])
 for _ in range(int(sys.argv[2])):
     os.posix_spawn("/bin/true", ["true"], {})
+threading.stack_size(64 * 1024)
+for _ in range(int(sys.argv[3])):
+    threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
 print("ready", flush=True)
 time.sleep(600)
 """
@@ -37,9 +41,9 @@ time.sleep(600)
 class FakeWorker:
     """What the census asks of a worker."""
 
-    def __init__(self, started: int, ended: int = 0) -> None:
+    def __init__(self, started: int, ended: int = 0, threads: int = 0) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _WORKER, str(started), str(ended)],
+            [sys.executable, "-c", _WORKER, str(started), str(ended), str(threads)],
             stdout=subprocess.PIPE,
             start_new_session=True,
             cwd=Path(__file__).parents[3],
@@ -117,6 +121,29 @@ async def test_dead_ones_that_nobody_collects_weigh_little(workers: list[FakeWor
     await asyncio.to_thread(census.count)
     await _until(lambda: workers[1].ended_for is not None)
     assert workers[0].ended_for is None
+
+
+async def test_many_threads_weigh_as_much_as_processes(workers: list[FakeWorker], census: Census) -> None:
+    workers.extend([FakeWorker(5, threads=200), FakeWorker(5, threads=250)])
+    await asyncio.to_thread(census.count)
+    await _until(lambda: workers[1].ended_for is not None)
+    assert workers[0].ended_for is None
+
+
+def test_who_has_threads_left_is_not_dead() -> None:
+    # The first thread ends alone, the second waits for the pipe.
+    code = (
+        "import ctypes, os, sys, threading; threading.Thread(target=sys.stdin.read).start(); "
+        "ctypes.CDLL(None).syscall({'x86_64': 60, 'aarch64': 93}[os.uname().machine], 0)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE) as one:
+        stat = Path(f"/proc/{one.pid}/stat")
+        deadline = time.monotonic() + 20
+        while stat.read_text().rpartition(")")[2].split()[0] != "Z":
+            assert time.monotonic() < deadline
+        (seen,) = [each for each in processes() if each.pid == one.pid]
+        assert (seen.dead, seen.threads) == (False, 2)
+        one.kill()
 
 
 async def test_growth_is_noticed_without_being_asked(workers: list[FakeWorker], census: Census) -> None:
