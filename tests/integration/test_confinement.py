@@ -44,6 +44,7 @@ DENIED = {
     "its own source, linked": "os.link(home + '/plugins/search/tries_plugin.py', plugin.data_dir / 'x')",
     "its own source, emptied": "os.truncate(home + '/plugins/search/tries_plugin.py', 0)",
     "modes of its own source": "os.chmod(home + '/plugins/search/tries_plugin.py', 0o777)",
+    "attributes of the file system": "syscall(469, 469, -100, ctypes.c_char_p(b'.'), 0, 0, 0)",
     "another source": "writes(home + '/plugins/search/neighbour_plugin.py')",
     "a new plugin": "writes(home + '/plugins/search/new_plugin.py')",
     "a new configuration": "writes(home + '/config/new.json')",
@@ -131,6 +132,11 @@ ALLOWED = {
     "programs": (
         "subprocess.run(['/bin/sh', '-c', 'echo $((1 + 1))'], capture_output=True).stdout",
         r"b'2\n'",
+    ),
+    "programs that keep modes": (
+        "subprocess.run(['/bin/sh', '-c', 'echo x > one; cp -p one two; sed -i s/x/y/ two'], cwd=plugin.data_dir,"
+        " capture_output=True).stderr",
+        "b''",
     ),
     "Python": ("subprocess.run([sys.executable, '-c', 'import ssl']).returncode", "0"),
     "ending what it started": ("subprocess.Popen(['sleep', '60']).kill()", "None"),
@@ -272,6 +278,8 @@ async def test_of_a_list_of_ports_no_other_is_reached(tried: Tried) -> None:
     assert await attempt(tried.live, "ported", connect.format("port - 1"), **tried.names) == "EACCES"
     sneaky = "socket.socket().sendto(b'x', 0x20000000, ('127.0.0.1', port - 1))"
     assert await attempt(tried.live, "ported", sneaky, **tried.names) == "EPERM"
+    instead = "socket.socket().setsockopt(socket.IPPROTO_TCP, 31, b'tls')"
+    assert await attempt(tried.live, "ported", instead) == "EPERM"
     other = "socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262)"
     assert await attempt(tried.live, "ported", other, **tried.names) == "EPERM"
 

@@ -10,7 +10,8 @@ It stops, with `EPERM` and never with a kill:
 - `bpf`, `io_uring` (which makes calls that no filter sees), `userfaultfd`, `perf`, keys, file handles, `fanotify`
 - memory that no limit counts: files in memory, and what the kernel keeps under a name for everybody (System V and
   POSIX queues, semaphores, shared memory)
-- changes of owners, and of attributes by path; where plugins share the server's user also of modes by path
+- changes of owners, and of attributes by path (by descriptor `cp -p` and `sed -i` need them); where plugins
+  share the server's user also of modes by path
 - calls in another convention (x32, i386), which would have other numbers
 
 It does not see what pointers lead to, so it knows nothing of paths and addresses; Landlock does.
@@ -57,6 +58,7 @@ _NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "fchmodat": (268, 53),
     "fchmodat2": (452, 452),
     "fchownat": (260, 54),
+    "file_setattr": (469, 469),
     "finit_module": (313, 273),
     "fsconfig": (431, 431),
     "fsmount": (432, 432),
@@ -151,21 +153,21 @@ _NUMBERS: dict[str, tuple[int | None, int | None]] = {
 
 _REFUSED = """
     acct add_key adjtimex bpf chown chroot clock_adjtime clock_settime delete_module fanotify_init fchownat
-    finit_module fsconfig fsmount fsopen fspick init_module io_uring_enter io_uring_register io_uring_setup ioperm
-    iopl kcmp kexec_file_load kexec_load keyctl lchown lookup_dcookie lremovexattr lsetxattr memfd_create
-    memfd_secret migrate_pages modify_ldt mount mount_setattr move_mount move_pages mq_open mq_unlink msgctl msgget
-    msgrcv msgsnd name_to_handle_at nfsservctl open_by_handle_at open_tree open_tree_attr perf_event_open
-    pidfd_getfd pivot_root process_madvise process_mrelease process_vm_readv process_vm_writev ptrace quotactl
-    quotactl_fd reboot removexattr removexattrat request_key semctl semget semop semtimedop setdomainname
-    sethostname setns settimeofday setxattr setxattrat shmat shmctl shmget swapoff swapon syslog umount2 uselib
-    userfaultfd vhangup
+    file_setattr finit_module fsconfig fsmount fsopen fspick init_module io_uring_enter io_uring_register
+    io_uring_setup ioperm iopl kcmp kexec_file_load kexec_load keyctl lchown lookup_dcookie lremovexattr lsetxattr
+    memfd_create memfd_secret migrate_pages modify_ldt mount mount_setattr move_mount move_pages mq_open mq_unlink
+    msgctl msgget msgrcv msgsnd name_to_handle_at nfsservctl open_by_handle_at open_tree open_tree_attr
+    perf_event_open pidfd_getfd pivot_root process_madvise process_mrelease process_vm_readv process_vm_writev
+    ptrace quotactl quotactl_fd reboot removexattr removexattrat request_key semctl semget semop semtimedop
+    setdomainname sethostname setns settimeofday setxattr setxattrat shmat shmctl shmget swapoff swapon syslog
+    umount2 uselib userfaultfd vhangup
 """.split()
 _MODES_BY_PATH = ("chmod", "fchmodat", "fchmodat2")
 
 _AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK = 1, 2, 10, 16
 _SOCK_STREAM, _SOCK_DGRAM, _SOCK_SEQPACKET, _SOCK_TYPE_MASK = 1, 2, 5, 0xF
 _IPPROTO_TCP, _IPPROTO_UDP = 6, 17
-_TCP_FASTOPEN_CONNECT, _MSG_FASTOPEN = 30, 0x20000000
+_TCP_FASTOPEN_CONNECT, _TCP_ULP, _MSG_FASTOPEN = 30, 31, 0x20000000
 CLONE_NEWNET = 0x40000000
 _CLONE_PARENT = 0x8000
 _NAMESPACES = 0x7E020000
@@ -283,7 +285,10 @@ def without_network() -> Program:
 
 
 def connecting_only() -> Program:
-    """A filter that refuses to begin a TCP connection other than by connect(2), which Landlock sees."""
+    """A filter that refuses to begin a TCP connection other than by connect(2), which Landlock sees.
+
+    Another protocol above TCP (`TCP_ULP`) may take the socket's place, and Landlock does not know that for TCP.
+    """
     no_fast_open = _if_any_bit(_MSG_FASTOPEN, _refuse())
     return _program(
         [],
@@ -294,7 +299,11 @@ def connecting_only() -> Program:
             "setsockopt": _when(
                 1,
                 None,
-                {_IPPROTO_TCP: _when(2, None, {_TCP_FASTOPEN_CONNECT: _refuse()}, _allow())},
+                {
+                    _IPPROTO_TCP: _when(
+                        2, None, {_TCP_FASTOPEN_CONNECT: _refuse(), _TCP_ULP: _refuse()}, _allow()
+                    )
+                },
                 _allow(),
             ),
         },
