@@ -50,7 +50,7 @@ describe('the dictionaries', () => {
 
   it('hold nothing that the page does not use', () => {
     const computed =
-      /^(type|state|sort|stage|cause|origin|theme|connection|activity|nav)\.|^plugin\.page\./;
+      /^(type|state|sort|stage|cause|origin|theme|connection|activity|nav)\.|^plugin\.(page|lacking)\./;
     expect(unused(keys, sources(SOURCES), computed)).toEqual([]);
   });
 });

@@ -113,7 +113,6 @@ export const en: Record<keyof typeof zh, string> = {
   'plugin.lacking.port': 'network port {what}',
   'plugin.lacking.read': 'read {what}',
   'plugin.lacking.write': 'write {what}',
-  'plugin.lacking.comma': ', ',
   'plugin.file': 'File',
   'plugin.origin': 'Origin',
   'plugin.hash': 'SHA-256',

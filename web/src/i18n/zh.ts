@@ -111,7 +111,6 @@ export const zh = {
   'plugin.lacking.port': '网络端口 {what}',
   'plugin.lacking.read': '读取 {what}',
   'plugin.lacking.write': '写入 {what}',
-  'plugin.lacking.comma': '、',
   'plugin.file': '文件',
   'plugin.origin': '来源',
   'plugin.hash': 'SHA-256',
