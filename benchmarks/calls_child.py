@@ -28,7 +28,7 @@ from service.home import prepare_home
 from service.logs import logging_to
 from service.model.identity import PluginType
 from service.sdk import SearchResult
-from service.settings import load_settings
+from service.settings_reading import load_settings
 
 _START_SECONDS = 20.0
 _PARAMS: dict[str, object] = {"keyword": "x"}

@@ -48,6 +48,7 @@ from service.host.statistics.statistics import Statistics
 from service.host.store import Store
 from service.host.thumbnails import Thumbnails
 from service.host.workers.sandbox import Sandbox
+from service.limiting import limits_of_plugins, worker_limits
 from service.live.event_log import EventLog
 from service.live.hub import Hub
 from service.live.limits import LiveLimits
@@ -207,6 +208,7 @@ def _plugin_logs(settings: Settings, home: Path) -> Resource:
             max_bytes=settings.logs.plugin_mib * _MIB,
             line_bytes=settings.logs.line_kib * 1024,
             on_record=lambda key, record: app[KERNEL].announce_log(key, record),
+            bounds=(lambda key: app[KERNEL].log_bounds(key)) if settings.limits.plugins else None,
         )
         runner = asyncio.create_task(logs.run(), name="plugin logs")
         yield
@@ -219,7 +221,6 @@ def _plugin_logs(settings: Settings, home: Path) -> Resource:
 
 def _kernel(settings: Settings, home: Path) -> Resource:
     async def context(app: web.Application) -> AsyncIterator[None]:
-        limits = settings.limits
         kernel = app[KERNEL] = Kernel(
             home,
             events=app[keys.EVENT_LOG],
@@ -235,8 +236,7 @@ def _kernel(settings: Settings, home: Path) -> Resource:
         app[keys.OPERATIONS] = kernel.operations
         app[keys.CALLER] = Caller(
             kernel.registry,
-            call_s=limits.call_s,
-            search_s=limits.search_s,
+            kernel.limits_of_plugins,
             count=app[keys.METRICS].count_call,
         )
         placing = _installing(app, settings)
@@ -296,7 +296,6 @@ def _installing(app: web.Application, settings: Settings) -> Commits:
 
 def _kernel_limits(settings: Settings, home: Path) -> KernelLimits:
     limits = settings.limits
-    frame_bytes = limits.frame_mib * _MIB
     return KernelLimits(
         load=LoadLimits(limits.load_s, limits.start_s, limits.self_check_s),
         reconciler=ReconcilerLimits(
@@ -308,24 +307,13 @@ def _kernel_limits(settings: Settings, home: Path) -> KernelLimits:
             crashes_before_failed=limits.crashes_before_failed,
             crash_window_s=limits.crash_window_s,
         ),
-        worker={
-            "memory_bytes": limits.memory_mib * _MIB,
-            "open_files": limits.open_files,
-            "threads": limits.threads,
-            "frame_bytes": frame_bytes,
-            "load_s": limits.load_s,
-            "start_s": limits.start_s,
-            "self_check_s": limits.self_check_s,
-            "stop_s": limits.stop_s,
-            "settle_s": limits.call_s,
-        },
+        worker=worker_limits(settings),
+        plugins=limits_of_plugins(settings),
         downloads_dir=home / settings.downloads.folder,
         dependencies_s=settings.dependencies.timeout_s,
         allow_builds=settings.dependencies.allow_builds,
-        processes=limits.processes,
-        frame_bytes=frame_bytes,
+        frame_bytes=limits.frame_mib * _MIB,
         plugin_file_bytes=limits.plugin_file_kib * 1024,
-        line_bytes=settings.logs.line_kib * 1024,
         call_s=limits.call_s,
         stop_s=limits.stop_s,
         scan_s=settings.watch.scan_s,

@@ -6,7 +6,8 @@
     │   ├── PluginDisabled          it is switched off
     │   ├── PluginExists            an install would replace it, and was not told to
     │   ├── ConfigMissing           required configuration is not set
-    │   └── ConfigInvalid           a value has the wrong type; names every field
+    │   ├── ConfigInvalid           a value has the wrong type; names every field
+    │   └── GrantInvalid            a plugin would be granted what it does not ask for; names all of it
     ├── LoadFailed                  a generation did not get ready; carries a LoadError
     ├── FetchFailed                 the address of an install did not deliver
     └── CallFailed                  a call to a plugin gave no result
@@ -124,6 +125,26 @@ class ConfigInvalid(RequestRefused):
         names = ", ".join(error["field"] for error in errors)
         super().__init__(
             Text(zh=f"配置有误：{names}", en=f"These settings do not fit the schema: {names}"),
+            errors=errors,
+        )
+
+
+class GrantInvalid(RequestRefused):
+    """What is to be granted is no part of what the plugin asks for; nothing was changed.
+
+    `errors` is as that of `ConfigInvalid`.
+    """
+
+    code = "grant_invalid"
+
+    def __init__(self, id: str, errors: list[dict[str, Any]]) -> None:
+        super().__init__(
+            Text(
+                zh=f"插件 {id} 没有申请这些权限；只能授予它申请的权限，见其 permissions.asked",
+                en=f"Plugin {id} does not ask for that; only what it asks for can be granted, see its "
+                "permissions.asked",
+            ),
+            id=id,
             errors=errors,
         )
 

@@ -1,31 +1,24 @@
-"""Every setting of the server, with its default and its bounds.
-
-A setting is looked for in `PLUGBAY_SECTION__KEY` first, then in `config/service.toml`, then its default counts.
-A wrong one is a `SettingsError` that names the setting, where it was set, the value and what is allowed.
-"""
+"""Every setting of the server, with its default and its bounds; `service.settings_reading` reads them."""
 
 from __future__ import annotations
 
-import difflib
-import tomllib
 import types
 import typing
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
-from service.errors import PlugbayError
 from service.model.text import Text
-
-ENVIRONMENT_PREFIX = "PLUGBAY_"
-ENVIRONMENT_SEPARATOR = "__"
 
 Seconds = Annotated[float, Meta(ge=0.05, le=86_400)]
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
+MemoryMib = Annotated[int, Meta(ge=16, le=1_048_576)]
+OpenFiles = Annotated[int, Meta(ge=32, le=1_048_576)]
+Processes = Annotated[int, Meta(ge=1, le=65_536)]
+LogMib = Annotated[int, Meta(ge=1, le=1024)]
+LineKib = Annotated[int, Meta(ge=1, le=1024)]
 HostPattern = r"^[A-Za-z0-9._:%-]+$|^\[[0-9A-Fa-f:.]+\]$"
 Host = Annotated[str, Meta(pattern=HostPattern, max_length=253)]
 HostName = Annotated[
@@ -35,12 +28,6 @@ Origin = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9+.-]*://[^/\s@]+$")]
 Network = Annotated[str, Meta(pattern=r"^[0-9a-fA-F:.]+(/[0-9]{1,3})?$")]
 Folder = Annotated[str, Meta(min_length=1, max_length=4096, pattern=r"^[^\x00]+$")]
 Token = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._~+/=-]+$", min_length=16, max_length=512)]
-
-
-class SettingsError(PlugbayError):
-    """A setting is wrong, so the server does not start."""
-
-    code = "settings_invalid"
 
 
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -64,6 +51,18 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         return f"ServerSettings({shown})"
 
 
+class PluginLimitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The limits of one plugin, where they are not those of `[limits]` and `[logs]`."""
+
+    call_s: Seconds | None = None
+    search_s: Seconds | None = None
+    memory_mib: MemoryMib | None = None
+    open_files: OpenFiles | None = None
+    processes: Processes | None = None
+    plugin_mib: LogMib | None = None
+    line_kib: LineKib | None = None
+
+
 class LimitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long and how large things may be."""
 
@@ -74,10 +73,10 @@ class LimitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     call_s: Seconds = 60.0
     search_s: Seconds = 30.0
     draining_generations: Annotated[int, Meta(ge=1, le=1000)] = 8
-    memory_mib: Annotated[int, Meta(ge=16, le=1_048_576)] = 1024
+    memory_mib: MemoryMib = 1024
     threads: Annotated[int, Meta(ge=1, le=1024)] = 32
-    open_files: Annotated[int, Meta(ge=32, le=1_048_576)] = 256
-    processes: Annotated[int, Meta(ge=1, le=65_536)] = 64
+    open_files: OpenFiles = 256
+    processes: Processes = 64
     plugin_file_kib: Annotated[int, Meta(ge=1, le=1_048_576)] = 5120
     upload_mib: Annotated[int, Meta(ge=1, le=10_240)] = 20
     request_body_kib: Annotated[int, Meta(ge=1, le=1_048_576)] = 1024
@@ -87,6 +86,7 @@ class LimitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     crash_backoff_max_s: Annotated[float, Meta(ge=0.01, le=3600)] = 30.0
     crashes_before_failed: Annotated[int, Meta(ge=1, le=1000)] = 5
     crash_window_s: Seconds = 60.0
+    plugins: dict[str, PluginLimitSettings] = {}
 
 
 class WatchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -146,8 +146,8 @@ class LogSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["console", "json"] = "console"
-    plugin_mib: Annotated[int, Meta(ge=1, le=1024)] = 4
-    line_kib: Annotated[int, Meta(ge=1, le=1024)] = 8
+    plugin_mib: LogMib = 4
+    line_kib: LineKib = 8
 
 
 class DownloadSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -182,43 +182,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     workers: WorkerSettings = WorkerSettings()
 
 
-class _Setting(typing.NamedTuple):
-    """One setting: its type, and the value that was given with the place that gave it."""
-
-    section: str
-    key: str
-    type: Any
-    value: Any
-    source: str
-
-    @property
-    def name(self) -> str:
-        return f"{self.section}.{self.key}"
-
-
-def load_settings(home: Path, environ: Mapping[str, str]) -> Settings:
-    """Reads `home/config/service.toml`, if there, and what `environ` overrides.
-
-    Raises:
-        SettingsError: the first setting that is wrong, unknown or unreadable.
-    """
-    path = home / "config" / "service.toml"
-    given = _from_file(path) | _from_environment(environ)
-    sections: dict[str, dict[str, Any]] = {}
-    for setting in given.values():
-        sections.setdefault(setting.section, {})[setting.key] = _checked(setting)
-    settings = msgspec.convert(sections, Settings)
-    limits = settings.limits
-    if limits.crash_backoff_min_s > limits.crash_backoff_max_s:
-        allowed = Text(
-            zh=f"不大于 limits.crash_backoff_max_s（{limits.crash_backoff_max_s:g}）的秒数",
-            en=f"seconds up to limits.crash_backoff_max_s ({limits.crash_backoff_max_s:g})",
-        )
-        source = next(given[name].source for name in _BACKOFF if name in given)
-        raise _wrong("limits.crash_backoff_min_s", source, limits.crash_backoff_min_s, allowed)
-    return settings
-
-
 class Described(typing.NamedTuple):
     """What is to be said of one setting: its section and key, its default, and what it may be."""
 
@@ -232,152 +195,60 @@ def describe_settings() -> list[Described]:
     """All settings in their order, for documents."""
     defaults = Settings()
     return [
-        Described(section, key, getattr(getattr(defaults, section), key), _allowed(kind))
-        for section, struct in _sections().items()
-        for key, kind in _types(struct).items()
+        Described(section, key, getattr(getattr(defaults, section), key), allowed_for(kind))
+        for section, struct in sections_by_name().items()
+        for key, kind in types_of(struct).items()
         if key in struct.__struct_fields__
     ]
 
 
-_BACKOFF = ("limits.crash_backoff_min_s", "limits.crash_backoff_max_s")
-
-
-def _sections() -> dict[str, type[msgspec.Struct]]:
+def sections_by_name() -> dict[str, type[msgspec.Struct]]:
     """The struct of each section."""
     return typing.get_type_hints(Settings)
 
 
-def _types(section: type[msgspec.Struct]) -> dict[str, Any]:
+def types_of(section: type[msgspec.Struct]) -> dict[str, Any]:
     """The annotated type of each setting of a section."""
     return typing.get_type_hints(section, include_extras=True)
 
 
-def _from_file(path: Path) -> dict[str, _Setting]:
-    source = f"config/{path.name}"
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError(
-            Text(
-                zh=f"无法读取 {source}：{error}。请修正该文件；删除它则使用默认设置",
-                en=f"{source} cannot be read: {error}. Mend it, or remove it to run with the defaults",
-            )
-        ) from error
-    found: dict[str, _Setting] = {}
-    for section, values in document.items():
-        keys = _types(_known_section(section, source))
-        if not isinstance(values, dict):
-            allowed = Text(zh=f"以 [{section}] 开头的一节", en=f"a section that begins with [{section}]")
-            raise _wrong(section, source, values, allowed)
-        for key, value in values.items():
-            setting = _Setting(section, key, _known_key(section, key, keys, source), value, source)
-            found[setting.name] = setting
-    return found
-
-
-def _from_environment(environ: Mapping[str, str]) -> dict[str, _Setting]:
-    found: dict[str, _Setting] = {}
-    for variable, text in environ.items():
-        section, separator, key = variable.removeprefix(ENVIRONMENT_PREFIX).partition(ENVIRONMENT_SEPARATOR)
-        if not variable.startswith(ENVIRONMENT_PREFIX) or not separator:
-            continue
-        section, key = section.lower(), key.lower()
-        keys = _types(_known_section(section, variable))
-        kind = _known_key(section, key, keys, variable)
-        value: Any = text.strip()
-        if _is_list(kind):
-            value = [part.strip() for part in text.split(",") if part.strip()]
-        elif _is_optional(kind) and not value:
-            value = None
-        else:
-            value = _plain_value(value, kind)
-        setting = _Setting(section, key, kind, value, variable)
-        found[setting.name] = setting
-    return found
-
-
-def _plain_value(text: str, kind: Any) -> Any:
-    """`text` as what `kind` is, where it can be read so; else the text, for the check to refuse."""
-    plain = _plain(kind)
-    if plain is bool:
-        return {"true": True, "false": False}.get(text.lower(), text)
-    if plain in (int, float):
-        try:
-            return plain(text)
-        except ValueError:
-            return text
-    return text
-
-
-def _checked(setting: _Setting) -> Any:
-    try:
-        return msgspec.convert(setting.value, setting.type)
-    except msgspec.ValidationError as error:
-        shown = "********" if setting.key == "token" else setting.value
-        raise _wrong(setting.name, setting.source, shown, _allowed(setting.type)) from error
-
-
-def _wrong(name: str, source: str, value: object, allowed: Text) -> SettingsError:
-    return SettingsError(
-        Text(
-            zh=f"设置 {name}（来自 {source}）的值 {value!r} 无效，允许：{allowed.zh}",
-            en=f"Setting {name} (from {source}) is {value!r}; allowed: {allowed.en}",
-        ),
-        setting=name,
-    )
-
-
-def _known_section(section: str, source: str) -> type[msgspec.Struct]:
-    sections = _sections()
-    if section not in sections:
-        raise _unknown(section, source, list(sections))
-    return sections[section]
-
-
-def _known_key(section: str, key: str, keys: Mapping[str, Any], source: str) -> Any:
-    if key not in keys:
-        raise _unknown(f"{section}.{key}", source, [f"{section}.{known}" for known in keys])
-    return keys[key]
-
-
-def _unknown(name: str, source: str, known: list[str]) -> SettingsError:
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = near[0] if near else ", ".join(known)
-    return SettingsError(
-        Text(
-            zh=f"没有名为 {name} 的设置（来自 {source}），是否想写 {hint}？",
-            en=f"There is no setting {name} (from {source}); did you mean {hint}?",
-        ),
-        setting=name,
-    )
-
-
-def _is_optional(kind: Any) -> bool:
+def is_optional(kind: Any) -> bool:
+    """Whether it may also be left empty."""
     return typing.get_origin(kind) in (typing.Union, types.UnionType)
 
 
-def _is_list(kind: Any) -> bool:
+def is_list(kind: Any) -> bool:
+    """Whether it is a list of values."""
     return typing.get_origin(kind) is list
 
 
-def _plain(kind: Any) -> Any:
+def table_of(kind: Any) -> type[msgspec.Struct] | None:
+    """What each of the tables is that a setting consists of; `None` where it is a plain value."""
+    return typing.get_args(kind)[1] if typing.get_origin(kind) is dict else None
+
+
+def plain_type(kind: Any) -> Any:
     """The type without its bounds."""
     return typing.get_args(kind)[0] if typing.get_origin(kind) is Annotated else kind
 
 
-def _allowed(kind: Any) -> Text:
+def allowed_for(kind: Any) -> Text:
     """What a setting of this type may be, in words."""
     if typing.get_origin(kind) is Literal:
         options = ", ".join(f'"{option}"' for option in typing.get_args(kind))
         return Text(zh=options, en=options)
-    if _is_list(kind):
-        inner = _allowed(typing.get_args(kind)[0])
+    if is_list(kind):
+        inner = allowed_for(typing.get_args(kind)[0])
         return Text(zh=f"列表，每项为{inner.zh}", en=f"a list, each of it {inner.en}")
-    if _is_optional(kind):
-        return _allowed(typing.get_args(kind)[0])
-    plain = _plain(kind)
+    if is_optional(kind):
+        return allowed_for(typing.get_args(kind)[0])
+    if (table := table_of(kind)) is not None:
+        keys = ", ".join(table.__struct_fields__)
+        return Text(
+            zh=f'每个插件一个表，如 [limits.plugins."search/demo"]，其中可有 {keys}',
+            en=f'a table for each plugin, such as [limits.plugins."search/demo"], of {keys}',
+        )
+    plain = plain_type(kind)
     if plain is str:
         return _STRINGS[kind]
     if plain is bool:

@@ -67,6 +67,10 @@ def _comments(toml: str) -> dict[tuple[str, str], str]:
     for line in toml.splitlines():
         if match := re.fullmatch(r"\[(\w+)\]", line):
             section, lines = match[1], []
+        elif match := re.match(r"# \[(\w+)\.(\w+)\.", line):
+            # An example of one table of many; what stands in it is an example, too.
+            found[match[1], match[2]] = " ".join(filter(None, lines))
+            section, lines = f"{match[1]}.{match[2]}", []
         elif match := re.match(r"(?:# )?(\w+) = ", line):
             found[section, match[1]] = " ".join(filter(None, lines))
             lines = []

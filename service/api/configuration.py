@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 from aiohttp import web
 
 from service.api.body import check_depth, read_json
@@ -18,10 +19,12 @@ from service.api.messages import (
     EnabledChange,
     FieldChange,
     FieldError,
+    Grant,
     ImportConfig,
     PlannedConfig,
     PluginConfig,
     PluginConfigured,
+    PluginGranted,
 )
 from service.api.params import plugin_in_path
 from service.api.responses import json_response
@@ -55,6 +58,27 @@ async def put_config(request: web.Request) -> web.Response:
             plugin=stored.plugin.in_language(language),
             error=None if stored.error is None else stored.error.in_language(language),
             change=stored.change,
+        )
+    )
+
+
+async def grant(request: web.Request) -> web.Response:
+    """Grant a plugin what it asks for, or a part of it, or take that back; a new generation starts with it.
+
+    Only what its file asks for can be granted. `false` leaves what is so where nobody has granted anything: the network
+    and no folders, and all that it asks for where the plugin came with the server. Where the plugin does not load with
+    it, `error` says why, and the generation before serves on.
+    """
+    plugin = plugin_in_path(request)
+    wish = (await read_json(request, Grant)).grant
+    part = wish if isinstance(wish, bool) else msgspec.to_builtins(wish)
+    done = await carry_through(request, request.app[OPERATIONS].grant(plugin, part))
+    language = language_of(request)
+    return json_response(
+        PluginGranted(
+            plugin=done.plugin.in_language(language),
+            error=None if done.error is None else done.error.in_language(language),
+            change=done.change,
         )
     )
 

@@ -74,6 +74,7 @@ KINDS: dict[str, Kind] = {
     "hash_mismatch": _kind(422, "文件哈希不一致", "The hash does not match"),
     "picture_invalid": _kind(422, "不是可用的图片", "It is no picture that can be shown"),
     "config_invalid": _kind(422, "配置有误", "The configuration does not fit"),
+    "grant_invalid": _kind(422, "没有申请这些权限", "The plugin does not ask for that"),
     "upgrade_required": _kind(426, "只接受 WebSocket 连接", "Only a WebSocket fits here"),
     "too_many_tries": _kind(429, "尝试次数过多", "There were too many tries"),
     "too_many_installs": _kind(429, "安装过于频繁", "There were too many installs"),

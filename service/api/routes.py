@@ -199,6 +199,16 @@ ROUTES: tuple[Route, ...] = (
     _put_config("POST", "setPluginConfig"),
     _put_config("PUT", "replacePluginConfig"),
     Route(
+        method="POST",
+        path=f"{_PLUGIN}/grant",
+        handler=configuration.grant,
+        operation="grantPlugin",
+        tag="configuration",
+        body=messages.Grant,
+        response=(messages.PluginGranted,),
+        errors=("plugin_not_found", "grant_invalid", "config_not_saved", "change_not_saved"),
+    ),
+    Route(
         method="GET",
         path="/api/config/export",
         handler=configuration.export_config,

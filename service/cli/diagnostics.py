@@ -11,6 +11,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.text import Text
 
 from service.cli.language import say, told
+from service.cli.permissions import permissions_text
 from service.cli.task_text import readable, size_text
 from service.workbench.problems import Problem
 from service.workbench.report import Report
@@ -124,6 +125,7 @@ _LABELS = [
     say("提供", "provides"),
     say("配置", "settings"),
     say("协议", "protocols"),
+    say("权限", "asks for"),
     say("用时", "time"),
     say("占用", "uses"),
     say("依赖", "packages"),
@@ -142,8 +144,9 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
             _COMMA.join(_field(one.name, provides.config_missing) for one in provides.config_schema),
         )
         yield _LABELS[2], _COMMA.join(readable(one) for one in provides.supported_protocols or ())
+        yield _LABELS[3], permissions_text(provides.permissions)
     yield (
-        _LABELS[3],
+        _LABELS[4],
         " · ".join(f"{_STAGES.get(name, name)} {span(ms)}" for name, ms in report.timings.items()),
     )
     if usage is not None:
@@ -152,11 +155,11 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
             f"{usage.processes} 个进程", f"{usage.processes} process{'' if usage.processes == 1 else 'es'}"
         )
         threads = say(f"{usage.threads} 个线程", f"{usage.threads} thread{'' if usage.threads == 1 else 's'}")
-        yield _LABELS[4], f"{size_text(usage.pss)}{say('，', ', ')}{own} · {processes} · {threads}"
-    yield _LABELS[5], _COMMA.join(_package(one.name, one.version, one.size) for one in report.packages)
-    yield _LABELS[6], _COMMA.join(report.satisfied)
+        yield _LABELS[5], f"{size_text(usage.pss)}{say('，', ', ')}{own} · {processes} · {threads}"
+    yield _LABELS[6], _COMMA.join(_package(one.name, one.version, one.size) for one in report.packages)
+    yield _LABELS[7], _COMMA.join(report.satisfied)
     if report.server is not None:
-        yield _LABELS[7], f"{report.server['url']}{_COLON}{_server(report)}"
+        yield _LABELS[8], f"{report.server['url']}{_COLON}{_server(report)}"
 
 
 _STAGES = {

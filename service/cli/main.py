@@ -28,6 +28,7 @@ _COMMANDS = {
     "enable": ("service.cli.plugins", "enable"),
     "env": ("service.cli.environments", "env"),
     "events": ("service.cli.events", "events"),
+    "grant": ("service.cli.granting", "grant"),
     "history": ("service.cli.history", "history"),
     "install": ("service.cli.install", "install"),
     "list": ("service.cli.plugins", "list_plugins"),

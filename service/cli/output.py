@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from service.cli.language import LANGUAGE, say
+from service.cli.permissions import permissions_text
 from service.cli.remedies import remedy_of, words_of, words_of_failure
 from service.client import ClientError, ServerRefused
 
@@ -199,6 +200,8 @@ def _description(plugin: Mapping[str, Any]) -> str:
     missing = plugin.get("config_missing")
     if missing:
         return say("缺少配置：", "lacks configuration: ") + ", ".join(missing)
+    if lacking := (plugin.get("permissions") or {}).get("lacking"):
+        return say("未获准：", "not granted: ") + permissions_text(lacking, all_of_it=True)
     text = str(plugin.get("description") or "")
     # In both languages, as bundled plugins have it: "中文 · English".
     chinese, both, english = text.partition(" · ")

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from service.cli.language import say
 from service.cli.output import load_error_lines, message_of
+from service.cli.permissions import permissions_text
 from service.cli.task_text import readable, size_text
 
 _INDENT = "  "
@@ -60,8 +61,12 @@ def _lines(plan: Told) -> Iterator[RenderableType]:
         yield from origin_lines(origins)
     if refused := plan.get("refused"):
         yield _line("✗", readable(refused.get("message")), "red")
-    if asked := _permissions((plan.get("permissions") or {}).get("asked") or {}):
+    permissions: Told = plan.get("permissions") or {}
+    if asked := permissions_text(permissions.get("asked") or {}):
         yield _line("?", say("要求：", "asks for: ") + asked)
+    if permissions.get("lacking"):
+        lacks = permissions_text(permissions["lacking"], all_of_it=True)
+        yield _line("!", say("尚未授予：", "not granted yet: ") + lacks, "yellow")
     yield from _provides(plan.get("provides") or {})
     yield from _verdict(plan)
 
@@ -129,25 +134,6 @@ def origin_lines(origins: Told) -> Iterator[RenderableType]:
     for word, key in ((say("原来：", "so far: "), "recorded"), (say("现在：", "now:    "), "offered")):
         head = f"    {word}"
         yield Hanging(Text(head + place_of(origins.get(key))), len(head))
-
-
-def _permissions(asked: Told) -> str:
-    """What it asks for; nothing where that is what every plugin has."""
-    if asked == {"network": True}:
-        return ""
-    parts = []
-    network = asked.get("network")
-    if network is True:
-        parts.append(say("网络", "network"))
-    elif isinstance(network, list):
-        parts.append(say("网络端口 ", "network, ports ") + ", ".join(map(readable, network)))
-    elif network is False:
-        parts.append(say("不用网络", "no network"))
-    for key, word in (("read", say("读取 ", "read ")), ("write", say("写入 ", "write "))):
-        folders = asked.get(key)
-        if isinstance(folders, list) and folders:
-            parts.append(word + ", ".join(map(readable, folders)))
-    return say("；", "; ").join(parts)
 
 
 def _provides(provides: Told) -> Iterator[RenderableType]:

@@ -27,7 +27,8 @@ from service.home import locked_home, prepare_home
 from service.listening import listening_sockets
 from service.logs import logging_to
 from service.model.text import Text as Sentence
-from service.settings import Settings, SettingsError, load_settings
+from service.settings import Settings
+from service.settings_reading import SettingsError, load_settings
 
 
 @click.command(

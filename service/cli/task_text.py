@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +11,7 @@ from rich.text import Text
 
 from service.cli.language import LANGUAGE, say
 from service.cli.output import message_of
+from service.cli.readable import readable as readable
 
 Task = Mapping[str, Any]
 
@@ -34,16 +33,7 @@ STATUSES = {
 ID_MIN_CHARS = 8
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
-_CONTROL_SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
-_JOINER = "\N{ZERO WIDTH JOINER}"
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
-
-
-def readable(text: object) -> str:
-    """A stranger's text on one line, without what would move the cursor or change the colours of a terminal."""
-    plain = _CONTROL_SEQUENCE.sub("", str(text or ""))
-    shown = (" " if unicodedata.category(char)[0] in "CZ" and char != _JOINER else char for char in plain)
-    return " ".join("".join(shown).split())
 
 
 def short_id(task: Task) -> str:

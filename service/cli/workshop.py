@@ -20,7 +20,7 @@ from service.cli.output import PLUGIN_TYPES, Output
 from service.cli.progress import stage_text
 from service.errors import PlugbayError
 from service.model.events import InstallProgress
-from service.settings import load_settings
+from service.settings_reading import load_settings
 from service.workbench.bench import Bench
 from service.workbench.targets import Target, Unusable, targets_of
 

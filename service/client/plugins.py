@@ -17,6 +17,7 @@ from service.client.shapes import (
     ConfigImported,
     ConfigPlan,
     Deleted,
+    Granted,
     Installed,
     InstallOptions,
     LogLine,
@@ -101,6 +102,17 @@ class PluginRoutes(Transport):
     async def set_config(self, type: str, name: str, values: Mapping[str, Any]) -> Config:
         """Replaces the configuration of a plugin; a masked password stays as it is."""
         return await self._ask(Config, "POST", f"{plugin_path(type, name)}/config", json=dict(values))
+
+    async def grant(self, type: str, name: str, wish: bool | Mapping[str, Any]) -> Granted:
+        """Grants a plugin what it asks for, or takes it back.
+
+        Args:
+            type: of the plugin.
+            name: of it.
+            wish: true for all, an object of the part that is granted (`network`, `read`, `write`), false for none.
+        """
+        body = {"grant": wish if isinstance(wish, bool) else dict(wish)}
+        return await self._ask(Granted, "POST", f"{plugin_path(type, name)}/grant", json=body)
 
     async def export_config(self) -> ConfigExport:
         """The configuration of all plugins, passwords as they are."""

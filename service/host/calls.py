@@ -11,6 +11,7 @@ import msgspec
 
 from service.errors import ConfigMissing, PlugbayError, PluginCrashed, PluginRaised, PluginTimeout
 from service.host.generation import Generation, describe_exit
+from service.host.plugin_limits import LimitsOfPlugins
 from service.host.registry import Plugin, Registry
 from service.host.workers.channel import ChannelClosed, MethodRaised, OnItem
 
@@ -34,16 +35,18 @@ class Caller:
 
     Args:
         registry: where generations are leased.
-        call_s: seconds that a call may take.
-        search_s: the same for `search`.
+        limits: how long calls may take.
         count: told how each call ended.
     """
 
-    def __init__(self, registry: Registry, *, call_s: float, search_s: float, count: Count) -> None:
+    def __init__(self, registry: Registry, limits: LimitsOfPlugins, *, count: Count) -> None:
         self._registry = registry
-        self._call_s = call_s
-        self.search_s = search_s
+        self._limits = limits
         self._count = count
+
+    def seconds(self, plugin: Plugin, method: str) -> float:
+        """How long a call of a plugin's method may take."""
+        return self._limits.of(plugin.identity).seconds(method)
 
     async def call(
         self, plugin: Plugin, method: str, params: dict[str, object], *, timeout_s: float | None = None
@@ -123,7 +126,7 @@ class Caller:
         params: dict[str, object],
         timeout_s: float | None,
     ) -> msgspec.Raw:
-        seconds = timeout_s or (self.search_s if method == "search" else self._call_s)
+        seconds = timeout_s or self.seconds(plugin, method)
         with _translated(plugin, method, seconds):
             return msgspec.Raw(await generation.worker.channel.call(method, _encoder.encode(params), seconds))
 

@@ -15,6 +15,7 @@ from service.errors import LoadFailed
 from service.host.configuration.config_schema import fields_from_json_schema
 from service.host.files.sources import Snapshot
 from service.host.generation import Generation, describe_exit
+from service.host.plugin_limits import PluginLimits
 from service.host.workers.channel import ChannelClosed
 from service.host.workers.worker_messages import Failed, Hello
 from service.host.workers.worker_messages import Stage as StageBegun
@@ -82,7 +83,7 @@ class Conversation:
         """Have a worker load a plugin.
 
         Args:
-            worker: it waits for a plugin; ending it, should this fail, is the caller's.
+            worker: it waits for a plugin and has its limits; ending it, should this fail, is the caller's.
             snapshot, config, number: as for `Loader.load`.
             site: the folder of what it depends on, where it declares anything.
             policy: what the plugin may do.
@@ -94,7 +95,7 @@ class Conversation:
             LoadFailed: at which stage, where and why.
         """
         began = time.perf_counter()
-        worker.channel.send(*self._load_message(snapshot, config, number, site, policy))
+        worker.channel.send(*self._load_message(snapshot, config, number, site, policy, worker.limits))
         loop = asyncio.get_running_loop()
         boost = loop.call_later(_LOW_PRIORITY_SECONDS, worker.set_normal_priority)
         stage = Stage.IMPORT
@@ -190,6 +191,7 @@ class Conversation:
         number: int,
         site: Path | None,
         policy: Policy,
+        limits: PluginLimits | None = None,
     ) -> tuple[dict[str, Any], bytes]:
         unit = snapshot.unit
         root = self._home / "plugins"
@@ -203,6 +205,7 @@ class Conversation:
             "home": str(self._home),
             "generation": number,
             "policy": policy.to_json(),
+            "limits": _told(limits),
             "site": str(site) if site is not None else None,
             "config": {key: value for key, value in config.items() if not key.startswith("_")},
             "data_dir": str(self.data_dir(unit.type.value, unit.short_name)),
@@ -219,6 +222,17 @@ class Conversation:
             ],
         }
         return header, b"".join(one.content for one in snapshot.modules)
+
+
+def _told(limits: PluginLimits | None) -> dict[str, Any]:
+    """What a worker is told of the limits of its plugin, over what it was told of all."""
+    if limits is None:
+        return {}
+    return {
+        "memory_bytes": limits.memory_bytes,
+        "open_files": limits.open_files,
+        "settle_s": limits.call_s,
+    }
 
 
 def load_failed(snapshot: Snapshot, number: int, stage: Stage, code: str, text: Text) -> LoadFailed:

@@ -26,6 +26,7 @@ from service.host.history.history import History
 from service.host.history.record import RevisionRecord
 from service.host.loader import Loader, LoadLimits
 from service.host.operations import Operations
+from service.host.plugin_limits import LimitsOfPlugins
 from service.host.plugin_logs import LogRecord, PluginLogs
 from service.host.reconciling.reconciler import Reconciler, ReconcilerLimits
 from service.host.reconciling.retirement import Retirement
@@ -56,13 +57,12 @@ class KernelLimits:
     load: LoadLimits
     reconciler: ReconcilerLimits
     worker: dict[str, Any]
+    plugins: LimitsOfPlugins
     downloads_dir: Path
     dependencies_s: float
     allow_builds: bool
-    processes: int
     frame_bytes: int
     plugin_file_bytes: int
-    line_bytes: int
     call_s: float
     stop_s: float
     scan_s: float
@@ -102,6 +102,7 @@ class Kernel:
         self._store = store
         self._logs = logs
         self._limits = limits
+        self.limits_of_plugins = limits.plugins
         self._bundled = dict(bundled or {})
         self._bundled_origins: dict[str, Origin] = {}
         self.workers_problem: Text | None = Text(zh="正在启动", en="starting")
@@ -115,8 +116,8 @@ class Kernel:
                 ground=sandbox.ground,
             )
         )
-        self.census = Census(self.templates.workers, limits.processes)
-        self.weights = Weights(self.templates.workers, self.census.below, limits.worker["memory_bytes"])
+        self.census = Census(self.templates.workers, limits.plugins)
+        self.weights = Weights(self.templates.workers, self.census.below, limits.plugins.usual)
         self.environments = Environments(
             home / "data" / "envs",
             timeout_s=limits.dependencies_s,
@@ -131,9 +132,10 @@ class Kernel:
             limits.load,
             limits.downloads_dir,
             sandbox,
+            limits.plugins,
             is_bundled=self._is_bundled,
         )
-        self.retirement = Retirement(events, settle_s=limits.call_s, stop_s=limits.stop_s)
+        self.retirement = Retirement(events, limits.plugins, stop_s=limits.stop_s)
         self.reconciler = Reconciler(
             self.registry,
             self.tree,
@@ -221,15 +223,14 @@ class Kernel:
         """What takes the output of one generation."""
         key = (plugin.unit.type.value, plugin.unit.stem)
         lines = OutputLines(
-            self._limits.line_bytes, lambda level, line: self._logs.append(key, number, level, line)
+            self.limits_of_plugins.most.line_bytes,
+            lambda level, line: self._logs.append(key, number, level, line),
         )
         return lines.feed
 
     def announce_log(self, key: tuple[str, str], record: LogRecord) -> None:
         """Tell clients of a line in a plugin's log."""
-        type_, stem = key
-        plugin = self.registry.at(f"{type_}/{stem}.py") or self.registry.at(f"{type_}/{stem}")
-        if plugin is not None:
+        if (plugin := self._plugin_of_log(key)) is not None:
             self._events.publish(
                 LogLine(
                     id=str(plugin.identity),
@@ -239,6 +240,16 @@ class Kernel:
                     message=record.message,
                 )
             )
+
+    def log_bounds(self, key: tuple[str, str]) -> tuple[int, int]:
+        """How many bytes a plugin's log may have, and one line of it."""
+        plugin, limits = self._plugin_of_log(key), self.limits_of_plugins
+        bounds = limits.of(plugin.identity) if plugin is not None else limits.usual
+        return bounds.log_bytes, bounds.line_bytes
+
+    def _plugin_of_log(self, key: tuple[str, str]) -> Plugin | None:
+        type_, stem = key
+        return self.registry.at(f"{type_}/{stem}.py") or self.registry.at(f"{type_}/{stem}")
 
     def _report(self, seen: list[tuple[str, SourceFile | None]]) -> None:
         self._loop.call_soon_threadsafe(self.reconciler.observe, seen)

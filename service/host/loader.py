@@ -17,6 +17,7 @@ from service.host.dependencies.leases import Lease
 from service.host.files.flaws import describe_flaw
 from service.host.files.sources import Snapshot, SourceFlawed
 from service.host.generation import END_SECONDS, Generation
+from service.host.plugin_limits import LimitsOfPlugins, PluginLimits
 from service.host.workers.sandbox import Place, Sandbox
 from service.host.workers.templates import SERVER_SITE, Templates
 from service.host.workers.worker_process import WorkerProcess
@@ -28,7 +29,10 @@ from service.model.text import Text
 from service.worker.compat.signs import imports_base_plugin
 from service.worker.confinement.policy import Policy
 
-__all__ = ["LoadLimits", "Loader", "Outline", "flawed", "imports_of"]
+__all__ = ["LoadLimits", "Loader", "Outline", "Stored", "flawed", "imports_of"]
+
+# What is known of a plugin by its name: its configuration, what it was granted, and its limits.
+Stored = tuple[dict[str, Any], dict[str, Any] | None, PluginLimits]
 
 _LONG_LOAD_SECONDS = 1.0
 _PARALLEL_LOADS = 8
@@ -44,6 +48,7 @@ class Loader:
         limits: the deadlines.
         downloads_dir: where plugins download to.
         sandbox: what plugins may do.
+        limits_of_plugins: what they may take.
         is_bundled: whether a plugin's code is the one that came with the server, which is granted what it asks for.
         stall_s: seconds that a plugin's event loop may stand still before its log tells what holds it up, see
             `service.worker.stalls`; nobody looks where it is not given.
@@ -57,11 +62,13 @@ class Loader:
         limits: LoadLimits,
         downloads_dir: Path,
         sandbox: Sandbox,
+        limits_of_plugins: LimitsOfPlugins,
         *,
         is_bundled: Callable[[Snapshot], bool] = lambda _: False,
         stall_s: float | None = None,
     ) -> None:
         self._sandbox = sandbox
+        self.limits_of_plugins = limits_of_plugins
         self._is_bundled = is_bundled
         self._templates = templates
         self._environments = environments
@@ -93,6 +100,7 @@ class Loader:
         *,
         granted: Mapping[str, Any] | None = None,
         grant: bool = False,
+        limits: PluginLimits | None = None,
     ) -> Generation:
         """Load one generation; on any failure nothing of it is left.
 
@@ -104,6 +112,7 @@ class Loader:
             on_progress: told how far its dependencies are, where any are to be installed.
             granted: what it was granted, where somebody said so.
             grant: let it have all that it asks for, whatever was granted.
+            limits: what it may take, where that is not what is usual.
 
         Raises:
             LoadFailed: at which stage, where and why.
@@ -117,13 +126,30 @@ class Loader:
             if lacks := permissions.lacking(asked, granted):
                 on_output(_lacking(lacks))
             allowed = permissions.allowed(asked, granted)
-            generation = await self._load(snapshot, config, number, on_output, declared, lease, allowed)
+            generation = await self._load(
+                snapshot,
+                config,
+                number,
+                on_output,
+                declared,
+                lease,
+                allowed,
+                limits or self.limits_of_plugins.usual,
+            )
             generation.asked = asked
             return generation
         except BaseException:
             if lease is not None:
                 lease.release(in_vain=True)
             raise
+
+    async def asked(self, snapshot: Snapshot, number: int) -> dict[str, Any] | None:
+        """What a plugin asks for; `None` where its file does not say so in a way that can be read."""
+        try:
+            declared = await self._declared(snapshot, number)
+        except LoadFailed:
+            return None
+        return permissions.asked_by(declared.plugbay if declared is not None else None)
 
     async def prepare(
         self,
@@ -168,6 +194,7 @@ class Loader:
         declared: Declared | None,
         lease: Lease | None,
         allowed: Mapping[str, Any],
+        limits: PluginLimits,
     ) -> Generation:
         site = SERVER_SITE if declared is not None else None
         if lease is not None:
@@ -176,6 +203,7 @@ class Loader:
         policy = await self._policy(snapshot, number, site, allowed, config)
         async with _Place(self._places):
             worker = await self._worker(snapshot, number, site, policy)
+            worker.limits = limits
             try:
                 generation = await self._attempt(worker, snapshot, config, number, on_output, site, policy)
             except LoadFailed as failure:
@@ -184,6 +212,7 @@ class Loader:
                 # One that was lost with its template tells nothing of it.
                 was_lost = worker.exited.done() and worker.exited.result() is None
                 worker = await self._worker(snapshot, number, site, policy, cold=True)
+                worker.limits = limits
                 generation = await self._attempt(worker, snapshot, config, number, on_output, site, policy)
                 if not was_lost:
                     self._templates.distrust(site, f"a plugin only loads without it ({failure.error.code})")
@@ -305,8 +334,8 @@ def _lacking(lacks: Mapping[str, Any]) -> bytes:
     """A line for the plugin's log about what it asks for in vain."""
     told = ", ".join(f"{key} {value}" for key, value in lacks.items())
     return (
-        f"<4>它申请了未获准的权限（{told}），因此在没有这些权限的情况下运行；重新安装时可以授予 / "
-        f"it asks for what was not granted ({told}) and runs without; an install can grant it\n"
+        f"<4>它申请了未获准的权限（{told}），因此在没有这些权限的情况下运行；可以用 plugbay grant 授予 / "
+        f"it asks for what was not granted ({told}) and runs without; plugbay grant can grant it\n"
     ).encode()
 
 

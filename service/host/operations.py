@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,10 +12,12 @@ import msgspec
 import structlog
 
 from service.errors import ConfigInvalid, PlugbayError, PluginDisabled, PluginNotFound, PluginUnavailable
+from service.host import permissions
 from service.host.configuration import config_schema, import_plan
 from service.host.configuration.config_store import ConfigStore
 from service.host.configuration.import_plan import Fitting, ImportPlan
 from service.host.files.eyes import Eyes
+from service.host.files.sources import SourceFlawed
 from service.host.files.tree import SourceTree
 from service.host.history.changeset import Wanted
 from service.host.history.history import History
@@ -83,6 +86,21 @@ class PutConfig:
 
     config: dict[str, Any]
     warnings: list[Any]
+    plugin: PluginView
+    error: LoadError | None
+    change: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """What became of a plugin that was granted something, or had it taken back.
+
+    Attributes:
+        plugin: as it is now; where it does not load with that, its older generation serves on (`degraded`).
+        error: why it does not load, `None` where it does or is switched off.
+        change: what can be undone, `None` where it was granted just that already.
+    """
+
     plugin: PluginView
     error: LoadError | None
     change: str | None
@@ -222,14 +240,31 @@ class Operations:
         wanted = Wanted(config={key: lambda entry: {**checked.values, **_own(entry)}})
         async with self._journal.performed("config", str(plugin.identity), wanted) as performed:
             pass
-        changed = performed.id is not None
-        if changed and plugin.enabled:
-            change = Change(Cause.CONFIG, kind="configured", force=True)
-            await self._done(plugin, self._reconciler.request(plugin, change))
-        elif changed:
-            self._configured_while_off(plugin)
+        await self._follow_config(plugin, performed.id)
         view = plugin.view()
         return PutConfig(self.get_config(plugin), list(checked.warnings), view, view.error, performed.id)
+
+    async def grant(self, plugin: Plugin, wish: bool | Mapping[str, Any]) -> Granted:
+        """Grant a plugin what its file asks for, or take that back, and start a generation that has it.
+
+        Args:
+            plugin: which.
+            wish: as for `permissions.granted_for`.
+
+        Raises:
+            GrantInvalid: nothing was changed.
+        """
+        with contextlib.suppress(SourceFlawed):
+            snapshot = self._tree.snapshot(plugin.unit, [plugin.identity.name])
+            # As its file is now: what serves may be older, and nothing may ever have been loaded.
+            plugin.asked = await self._loader.asked(snapshot, plugin.generation_count) or plugin.asked
+        granted = permissions.granted_for(str(plugin.identity), plugin.asked, wish)
+        wanted = Wanted(config={plugin.identity.config_key: lambda entry: _granting(entry, granted)})
+        async with self._journal.performed("grant", str(plugin.identity), wanted) as performed:
+            pass
+        await self._follow_config(plugin, performed.id)
+        view = plugin.view()
+        return Granted(view, view.error, performed.id)
 
     def export_config(self) -> dict[str, Any]:
         """The configuration of all plugins, real values."""
@@ -280,8 +315,17 @@ class Operations:
         await asyncio.gather(*waits)
         return count
 
+    async def _follow_config(self, plugin: Plugin, changed: str | None) -> None:
+        """Have a plugin follow what is stored for it, where a change of that was made."""
+        if changed is not None and plugin.enabled:
+            change = Change(Cause.CONFIG, kind="configured", force=True)
+            await self._done(plugin, self._reconciler.request(plugin, change))
+        elif changed is not None:
+            self._configured_while_off(plugin)
+
     def _configured_while_off(self, plugin: Plugin) -> None:
         """No generation can say what is missing now."""
+        self._reconciler.look_up(plugin)
         if (manifest := plugin.manifest) is not None:
             lacks = config_schema.missing(
                 manifest.config_schema, self._config.values(plugin.identity.config_key)
@@ -343,6 +387,12 @@ def _not_fitting(fitting: Fitting) -> ConfigInvalid:
 def _own(entry: Mapping[str, Any] | None) -> dict[str, Any]:
     """What the server itself keeps in an entry."""
     return {name: value for name, value in (entry or {}).items() if name.startswith("_")}
+
+
+def _granting(entry: Mapping[str, Any] | None, granted: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The entry of a plugin that is granted something; `None` where nothing is left of it."""
+    others = {name: value for name, value in (entry or {}).items() if name != "_granted"}
+    return {**others, "_granted": dict(granted)} if granted is not None else others or None
 
 
 def _switched(entry: Mapping[str, Any] | None, enabled: bool) -> dict[str, Any] | None:

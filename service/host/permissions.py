@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from service.errors import GrantInvalid
+from service.model.text import Text
+
 # Of a plugin that says nothing, and for one that nobody granted anything.
 DEFAULT: dict[str, Any] = {"network": True}
 _FOLDERS = ("read", "write")
@@ -41,6 +44,45 @@ def allowed(asked: Mapping[str, Any], granted: Mapping[str, Any] | None) -> dict
         "read": [one for one in asked.get("read", ()) if one in read],
         "write": [one for one in asked.get("write", ()) if one in write],
     }
+
+
+def granted_for(id: str, asked: Mapping[str, Any], wish: bool | Mapping[str, Any]) -> dict[str, Any] | None:
+    """What is to be stored for a wish to grant something.
+
+    Args:
+        id: of the plugin, for the error.
+        asked: as `asked_by` gives it.
+        wish: all that it asks for, or the part of it that is granted (`network` is where it is left out); or false, to
+            take back what was granted.
+
+    Returns:
+        what it is granted; `None` where nothing is to be stored.
+
+    Raises:
+        GrantInvalid: it does not ask for all of that.
+    """
+    if isinstance(wish, bool):
+        return dict(asked) if wish else None
+    errors: list[dict[str, Any]] = []
+    network = wish.get("network", True)
+    if isinstance(network, list):
+        asks = asked.get("network", True)
+        wrong = [] if asks is True else [port for port in network if not asks or port not in asks]
+        errors += [_not_asked("network", f"端口 {port}", f"port {port}") for port in wrong]
+        network = sorted(set(network)) or False
+    granted: dict[str, Any] = {"network": network}
+    for key in _FOLDERS:
+        wanted = list(dict.fromkeys(wish.get(key, ())))
+        errors += [_not_asked(key, one, one) for one in wanted if one not in asked.get(key, ())]
+        if wanted:
+            granted[key] = wanted
+    if errors:
+        raise GrantInvalid(id, errors)
+    return granted
+
+
+def _not_asked(key: str, zh: str, en: str) -> dict[str, Any]:
+    return {"field": f"grant.{key}", "message": Text(zh=f"没有申请：{zh}", en=f"not asked for: {en}")}
 
 
 def lacking(asked: Mapping[str, Any], granted: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -60,6 +60,7 @@ class PluginLogs:
         folder: where they are kept; made when first needed.
         max_bytes: of one plugin's log on disk; the oldest half goes first.
         line_bytes: of one message; longer ones are cut and say so.
+        bounds: gives both for one plugin, where not all have the same.
         on_record: told of every line that is taken in, notes of dropped lines included, on the event loop.
         clock: seconds, for the limit of lines.
     """
@@ -70,12 +71,12 @@ class PluginLogs:
         *,
         max_bytes: int = 4 * 1024 * 1024,
         line_bytes: int = 8 * 1024,
+        bounds: Callable[[LogKey], tuple[int, int]] | None = None,
         on_record: Callable[[LogKey, LogRecord], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._folder = folder
-        self._half_bytes = max(max_bytes // 2, 2 * line_bytes)
-        self._line_bytes = line_bytes
+        self._bounds = bounds or (lambda _: (max_bytes, line_bytes))
         self._on_record = on_record
         self._clock = clock
         self._logs: dict[LogKey, _Log] = {}
@@ -101,8 +102,10 @@ class PluginLogs:
             kept.generation = generation
             self._wake.set()
             return None
+        max_bytes, line_bytes = self._bounds(key)
+        kept.half_bytes = max(max_bytes // 2, 2 * line_bytes)
         self._note_dropped(key, kept)
-        return self._keep(key, kept, generation, level, clean(message, self._line_bytes))
+        return self._keep(key, kept, generation, level, clean(message, line_bytes))
 
     async def tail(self, key: LogKey, lines: int) -> list[LogRecord]:
         """The newest `lines` lines, oldest first."""
@@ -199,7 +202,7 @@ class PluginLogs:
                 kept.size = await _size(kept.path)
             # One batch may be more than a file shall hold, so the cut falls between its lines.
             while data:
-                room = self._half_bytes - kept.size
+                room = kept.half_bytes - kept.size
                 end = len(data) if len(data) <= room else data.rfind(b"\n", 0, max(room, 0)) + 1
                 if end == 0:
                     await aiofiles.os.replace(kept.path, _older(kept.path))
@@ -234,6 +237,8 @@ class _Log:
         self.pending: list[bytes] = []
         self.size: int | None = None
         self.unwritten = False
+        # Of its file, the older of which is as large; known by the time that there is anything to write.
+        self.half_bytes = 0
         self.dropped = 0
         self.generation = 0
         self._ring_bytes = 0

@@ -72,12 +72,17 @@ class TaskProblem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TaskFailure(msgspec.Struct, frozen=True, kw_only=True):
-    """A plugin that failed within a task; the others' results count all the same."""
+    """A plugin that failed within a task; the others' results count all the same.
+
+    `file` and `line` are the place in its own code, where it raised there.
+    """
 
     plugin: str
     code: str
     message: str
     messages: Text
+    file: str | None = None
+    line: int | None = None
 
     def in_language(self, language: Language) -> TaskFailure:
         """The same with `message` in the given language."""

@@ -231,7 +231,11 @@ class Board:
 
     def failure(self, plugin: str, error: PlugbayError) -> TaskFailure:
         """What a plugin that failed costs a task."""
-        return TaskFailure(plugin=plugin, code=error.code, message=error.text.zh, messages=error.text)
+        told = error.fields.get("error")
+        place = {key: told.get(key) for key in ("file", "line")} if isinstance(told, dict) else {}
+        return TaskFailure(
+            plugin=plugin, code=error.code, message=error.text.zh, messages=error.text, **place
+        )
 
     def progress(self, live: LiveTask, **facts: Any) -> None:
         """A task has come further; told at most four times a second, the last one always."""

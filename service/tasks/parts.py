@@ -70,7 +70,7 @@ class Part:
         self._call: asyncio.Task[bytes] | None = None
         self._bytes = 0
         self._is_flooded = False
-        self._deadline = asyncio.get_running_loop().time() + caller.search_s
+        self._deadline = asyncio.get_running_loop().time() + caller.seconds(plugin, "search")
 
     async def run(self) -> None:
         """Search; what was found before it fails or is cancelled is told all the same.
@@ -99,7 +99,11 @@ class Part:
         """Call the plugin; what it yielded is told when this ends, however it does unless it is cancelled."""
         self._call = asyncio.ensure_future(
             self._caller.stream(
-                self._plugin, "search", params, self._on_item, timeout_s=self._caller.search_s
+                self._plugin,
+                "search",
+                params,
+                self._on_item,
+                timeout_s=self._caller.seconds(self._plugin, "search"),
             )
         )
         rest, failure = b"null", None

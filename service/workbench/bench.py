@@ -36,12 +36,12 @@ from service.host.workers.ground import ground_of
 from service.host.workers.processes import Nursery
 from service.host.workers.sandbox import Sandbox
 from service.host.workers.templates import Templates
+from service.limiting import limits_of_plugins, worker_limits
 from service.model.events import InstallProgress
 from service.settings import Settings
 from service.workbench.targets import Target
 from service.worker.confinement.report import probe
 
-_MIB = 1024 * 1024
 _PREFIX = "plugbay-check-"
 _STALL_SECONDS = 0.1
 _encoder = msgspec.json.Encoder()
@@ -97,22 +97,13 @@ class Bench:
 
     async def __aenter__(self) -> Self:
         self._folder = Path(await asyncio.to_thread(tempfile.mkdtemp, None, _PREFIX, self._parent))
-        limits, dependencies = self.limits, self._settings.dependencies
-        frame_bytes = limits.frame_mib * _MIB
-        worker = {
-            "memory_bytes": limits.memory_mib * _MIB,
-            "open_files": limits.open_files,
-            "threads": limits.threads,
-            "frame_bytes": frame_bytes,
-            "load_s": limits.load_s,
-            "start_s": limits.start_s,
-            "self_check_s": limits.self_check_s,
-            "stop_s": limits.stop_s,
-            "settle_s": limits.call_s,
-        }
+        dependencies = self._settings.dependencies
+        worker = worker_limits(self._settings)
         report = await asyncio.to_thread(probe)
         self._report, self._ground = report, await asyncio.to_thread(ground_of, report, self._folder)
-        self._templates = Templates(Nursery(worker, spares=1, frame_bytes=frame_bytes, ground=self._ground))
+        self._templates = Templates(
+            Nursery(worker, spares=1, frame_bytes=worker["frame_bytes"], ground=self._ground)
+        )
         self._environments = Environments(
             self._folder / "envs",
             timeout_s=dependencies.timeout_s,
@@ -152,6 +143,7 @@ class Bench:
             load,
             folder / "downloads",
             Sandbox(folder, folder / "downloads", self._report, self._ground),
+            limits_of_plugins(self._settings),
             stall_s=_STALL_SECONDS,
         )
         return Home(folder, tree, loader)

@@ -128,6 +128,7 @@ class Examiner:
         generation = await self._load(course, snapshot, reading, output.feed)
         try:
             course.manifest = generation.manifest
+            course.asked = generation.asked
             course.timings |= {stage.value: round(ms, 2) for stage, ms in generation.stage_ms.items()}
             if call is not None:
                 await self._call(course, generation, *call)
@@ -313,6 +314,7 @@ def _report(course: Course) -> Report:
             config_schema=manifest.config_schema,
             config_missing=manifest.config_missing,
             supported_protocols=manifest.supported_protocols,
+            permissions=course.asked or {},
         )
     return Report(
         id=f"{unit.type.value}/{name}",

@@ -69,6 +69,7 @@ class Course:
     declarations: Declarations | None = None
     dependencies: Dependencies | None = None
     manifest: Manifest | None = None
+    asked: dict[str, Any] | None = None
     failure: LoadError | None = None
     usage: Usage | None = None
     called: str | None = None

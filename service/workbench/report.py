@@ -21,12 +21,13 @@ class LogLine(msgspec.Struct, frozen=True):
 
 
 class Provides(msgspec.Struct, frozen=True, kw_only=True):
-    """What a plugin offers."""
+    """What a plugin offers, and the permissions that it asks for."""
 
     methods: list[str]
     config_schema: list[ConfigField]
     config_missing: list[str]
     supported_protocols: list[str] | None = None
+    permissions: dict[str, Any] = {}
 
 
 class Report(msgspec.Struct, kw_only=True):

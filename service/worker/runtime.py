@@ -19,6 +19,7 @@ from service.wire.frames import FrameDecoder, encode
 from service.worker import linux, site_folder
 from service.worker.calling import Calls, OwnedTasks, to_json
 from service.worker.compat import stand_ins
+from service.worker.confinement import limits as kernel_limits
 from service.worker.confinement.confining import Confinement, NotConfined
 from service.worker.confinement.policy import Policy
 from service.worker.faults import ContractBroken, Describer
@@ -41,7 +42,8 @@ def serve(
 
     Args:
         channel: a stream socket to the server.
-        limits: `frame_bytes`, `threads`, `load_s`, `start_s`, `self_check_s`, `stop_s`, `settle_s`.
+        limits: `memory_bytes`, `open_files`, `frame_bytes`, `threads`, `load_s`, `start_s`, `self_check_s`, `stop_s`,
+            `settle_s`. A plugin may have others, which come with it.
         confinement: what this process will be confined to once it is told the plugin.
         idle_scheduling: load at the lowest priority, so that requests elsewhere do not wait for it.
 
@@ -58,6 +60,7 @@ def serve(
             return 0
         frames = decoder.feed(data)
     header = _loads(frames[0][0])
+    limits = {**limits, **header["limits"]}
     worker = Worker(channel, decoder, limits, header, frames[0][1])
     status = worker.confine(confinement) or worker.load(loop)
     if idle_scheduling:
@@ -116,6 +119,7 @@ class Worker:
         Returns:
             0, or the exit status of a worker that could not be confined.
         """
+        kernel_limits.apply(self._limits["memory_bytes"], self._limits["open_files"])
         try:
             confinement.apply(Policy.from_json(self._header["policy"]))
         except NotConfined as error:

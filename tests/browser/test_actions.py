@@ -115,7 +115,7 @@ async def test_a_dropped_file_is_installed(server: Server, open_page: Opener) ->
     await drop(view, "fresh_plugin.py", search_plugin("fresh", "0.9"))
     dialog = view.page.get_by_role("dialog")
     await expect(dialog.get_by_role("radio", name="Search")).to_be_checked()
-    await expect(dialog).to_contain_text("judged by the file")
+    await expect(dialog).to_contain_text("detected from the file")
     await look(view)
     await expect(dialog).to_contain_text("Nothing has been written yet")
     await expect(dialog).to_contain_text("plugins/search/fresh_plugin.py")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -338,6 +339,9 @@ async def test_an_address_is_parsed_and_found_again(server: Server, open_page: O
     progress = view.page.get_by_role("region", name="Progress of the plugins")
     await expect(progress).to_contain_text(f"ValueError: {address}")
     await expect(progress).to_contain_text("1 address")
+    await expect(progress.get_by_role("link", name="Open in the editor")).to_have_attribute(
+        "href", re.compile(r"^#/plugins/parser/angry/code\?file=.*angry_plugin\.py&line=\d+$")
+    )
     await expect(progress.get_by_role("link", name="See its log")).to_have_attribute(
         "href", "#/plugins/parser/angry/log"
     )

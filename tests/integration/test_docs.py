@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from service.api.problems import KINDS
-from service.settings import describe_settings, load_settings
+from service.settings import describe_settings
+from service.settings_reading import load_settings
 from service.workbench.remedies import REMEDIES
 from tests import settings_document
 from tests.integration.guide import Reader, steps_of

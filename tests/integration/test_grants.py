@@ -97,3 +97,81 @@ async def test_a_bundled_plugin_has_the_folders_that_its_configuration_names(liv
     configured = await live.post("/api/plugins/search/library/config", {"folders": [{"path": str(films)}]})
     assert configured.status == 200, configured
     assert await live.answer("library", "night") == "night"
+
+
+async def grant(live: Live, name: str, wish: object) -> Answer:
+    return await live.post(f"/api/plugins/search/{name}/grant", {"grant": wish})
+
+
+async def test_what_is_granted_later_counts_at_once_and_can_be_undone(live: Live, films: Path) -> None:
+    folder = str(films)
+    text = plugin("later", head=asking(network=[80, 443], read=[folder, "other"]))
+    assert (await install(live, "later", text)).status == 200
+    read = "reads(films + '/night')"
+    assert await attempt(live, "later", read, films=folder) == "EACCES"
+    after = len(live.events)
+    part = await grant(live, "later", {"network": [443], "read": [folder]})
+    assert part.status == 200, part
+    configured = await live.event("configured", "search/later", after=after)
+    assert configured.plugin["permissions"] == part.body["plugin"]["permissions"]
+    assert part.body["plugin"]["permissions"] == {
+        "asked": {"network": [80, 443], "read": [folder, "other"]},
+        "granted": {"network": [443], "read": [folder]},
+        "lacking": {"network": [80, 443], "read": ["other"]},
+    }
+    assert await attempt(live, "later", read, films=folder) == "a film"
+    again = await grant(live, "later", {"network": [443], "read": [folder]})
+    assert (again.status, again.body["change"]) == (200, None)
+    whole = await grant(live, "later", True)
+    assert whole.body["plugin"]["permissions"]["lacking"] == {}
+    undone = await live.post(f"/api/changes/{whole.body['change']}/undo")
+    assert undone.status == 200, undone
+    assert undone.body["plugin"]["permissions"]["lacking"]["read"] == ["other"]
+    back = await grant(live, "later", False)
+    assert back.body["plugin"]["permissions"]["granted"] == {"network": True}
+    assert await attempt(live, "later", read, films=folder) == "EACCES"
+    stored = json.loads((live.home / "config/plugins.json").read_text())
+    assert "search:later" not in stored
+    changes = (await live.get("/api/changes?plugin=search/later")).body["changes"]
+    assert [one["kind"] for one in changes] == ["grant", "undo", "grant", "grant", "install"]
+
+
+@pytest.mark.parametrize(
+    ("wish", "status", "field"),
+    [
+        ({"read": ["/etc"]}, 422, "grant.read"),
+        ({"write": ["mine"]}, 422, "grant.write"),
+        ({"network": [22]}, 422, "grant.network"),
+        ({"network": [0]}, 400, "grant.network"),
+        ({"networks": True}, 400, "networks"),
+        ("all", 400, "grant"),
+        (None, 400, "grant"),
+    ],
+)
+async def test_nothing_is_granted_that_was_not_asked_for(
+    live: Live, wish: object, status: int, field: str
+) -> None:
+    put(live.home, "modest", plugin("modest", head=asking(network=[80], read=["mine"])))
+    await live.event("loaded", "search/modest")
+    refused = await grant(live, "modest", wish)
+    assert refused.status == status, refused
+    told = refused.body["errors"][0]["field"] if status == 422 else refused.body["field"]
+    assert field in told
+    assert (await live.get("/api/plugins/search/modest")).body["permissions"]["granted"] == {"network": True}
+
+
+async def test_what_does_not_load_without_it_or_is_off_can_be_granted_it(live: Live, films: Path) -> None:
+    head = asking(read=[str(films)])
+    put(live.home, "needy", plugin("needy", head=head, more=f"seen = reads({str(films / 'night')!r})"))
+    failed = await live.event("failed", "search/needy")
+    assert failed.plugin["permissions"]["lacking"] == {"read": [str(films)]}
+    granted = await grant(live, "needy", True)
+    assert (granted.status, granted.body["plugin"]["state"]) == (200, "active"), granted
+    put(live.home, "sleepy", plugin("sleepy", head=head))
+    await live.event("loaded", "search/sleepy")
+    await live.post("/api/plugins/search/sleepy/toggle?enabled=false")
+    granted = await grant(live, "sleepy", True)
+    assert granted.body["plugin"]["permissions"]["granted"] == {"network": True, "read": [str(films)]}
+    assert granted.body["plugin"]["state"] == "disabled"
+    await live.post("/api/plugins/search/sleepy/toggle?enabled=true")
+    assert await attempt(live, "sleepy", "reads(films + '/night')", films=str(films)) == "a film"

@@ -123,6 +123,8 @@ async def test_results_come_as_they_are_found_and_failures_are_named(tmp_path: P
         [failure] = done["failures"]
         assert (failure["plugin"], failure["code"]) == ("bad", "plugin_error")
         assert "no luck with" in failure["message"]
+        assert failure["file"] == "plugins/search/bad_plugin.py"
+        assert f"{failure['file']}:{failure['line']}" in failure["message"]
         assert sent(live, id) == done["results"]
         for kind in ("created", "started", "completed"):
             assert len(of(live, id, kind)) == 1

@@ -8,7 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from service.settings import Settings, SettingsError, load_settings
+from service.limiting import limits_of_plugins
+from service.model.identity import Identity, PluginType
+from service.settings import Settings
+from service.settings_reading import SettingsError, load_settings
 
 ROOT = Path(__file__).parents[2]
 SERVICE_TOML = ROOT / "config" / "service.toml"
@@ -36,7 +39,9 @@ def test_the_file_that_is_shipped_holds_the_defaults() -> None:
 def test_the_file_that_is_shipped_names_every_setting_below_a_comment(section: str, key: str) -> None:
     body = re.split(r"^\[(\w+)\]$", SERVICE_TOML.read_text(encoding="utf-8"), flags=re.MULTILINE)
     lines = dict(zip(body[1::2], body[2::2], strict=True))[section].splitlines()
-    at = next(index for index, line in enumerate(lines) if re.match(rf"(# )?{key} = ", line))
+    at = next(
+        index for index, line in enumerate(lines) if re.match(rf"(# )?({key} = |\[{section}\.{key}\.)", line)
+    )
     block = at
     while re.match(r"\w+ = ", lines[block - 1]):
         block -= 1
@@ -47,7 +52,7 @@ def test_the_file_that_is_shipped_names_every_setting_below_a_comment(section: s
 def test_the_file_that_is_shipped_has_no_setting_that_does_not_exist() -> None:
     document = tomllib.loads(SERVICE_TOML.read_text(encoding="utf-8"))
     found = {(section, key) for section, values in document.items() for key in values}
-    assert found == set(every_setting()) - {("server", "token")}
+    assert found == set(every_setting()) - {("server", "token"), ("limits", "plugins")}
 
 
 def test_the_file_counts_over_the_defaults_and_the_environment_over_the_file(tmp_path: Path) -> None:
@@ -98,6 +103,7 @@ def test_other_variables_of_the_prefix_are_no_settings(tmp_path: Path) -> None:
         ("PLUGBAY_LOGS__LEVEL", "loud", ["logs.level", "loud", '"debug", "info", "warning", "error"']),
         ("PLUGBAY_LOGS__FORMAT", "xml", ["logs.format", '"console", "json"']),
         ("PLUGBAY_SERVER__PROT", "1", ["server.prot", "server.port"]),
+        ("PLUGBAY_LIMITS__PLUGINS", "search/demo", ["limits.plugins", "'search/demo'", "a table"]),
         ("PLUGBAY_SEVER__PORT", "1", ["sever", "server"]),
         ("PLUGBAY_LIMITS__CRASH_BACKOFF_MIN_S", "31", ["limits.crash_backoff_min_s", "crash_backoff_max_s"]),
     ],
@@ -107,6 +113,53 @@ def test_a_wrong_setting_is_named_with_its_value_and_what_is_allowed(
 ) -> None:
     with pytest.raises(SettingsError) as caught:
         load_settings(tmp_path, {variable: value})
+    for words in says:
+        assert words in caught.value.text.en
+    assert says[0] in caught.value.text.zh
+
+
+def test_a_plugin_may_have_limits_of_its_own(tmp_path: Path) -> None:
+    write(
+        tmp_path, '[limits]\nopen_files = 99\n[limits.plugins."search/电影"]\nmemory_mib = 64\ncall_s = 3\n'
+    )
+    limits = limits_of_plugins(load_settings(tmp_path, {}))
+    own, other = (limits.of(Identity(PluginType.SEARCH, name)) for name in ("电影", "other"))
+    assert (own.memory_bytes, own.call_s, own.open_files) == (64 << 20, 3.0, 99)
+    assert own.setting("memory_mib") == 'limits.plugins."search/电影".memory_mib'
+    assert own.setting("open_files") == "limits.open_files"
+    assert (other.memory_bytes, other.call_s) == (1024 << 20, 60.0)
+    assert limits.most.memory_bytes == 1024 << 20
+    in_environment = {"PLUGBAY_LIMITS__PLUGINS": '{"parser/page": {"processes": 2}}'}
+    settings = load_settings(tmp_path, in_environment)
+    assert list(settings.limits.plugins) == ["parser/page"]
+    assert limits_of_plugins(settings).least_processes == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            '[limits.plugins."search/demo"]\nmemory = 1\n',
+            ['limits.plugins."search/demo".memory', "memory_mib"],
+        ),
+        (
+            '[limits.plugins."search/demo"]\nmemory_mib = 1\n',
+            ['limits.plugins."search/demo".memory_mib', "is 1;", "16 to 1048576"],
+        ),
+        (
+            '[limits.plugins."search/demo"]\nload_s = 1\n',
+            ['limits.plugins."search/demo".load_s', "no setting"],
+        ),
+        ('[limits.plugins."serch/demo"]\n', ["limits.plugins", "'serch/demo'", "search, download, parser"]),
+        ("[limits.plugins.demo]\n", ["limits.plugins", "'demo'", "TYPE/NAME"]),
+        ('[limits.plugins]\n"search/demo" = 3\n', ['limits.plugins."search/demo"', "is 3;", "a table"]),
+        ("[limits]\nplugins = 3\n", ["limits.plugins", "is 3;", "a table for each plugin"]),
+    ],
+)
+def test_a_wrong_limit_of_a_plugin_is_named(tmp_path: Path, text: str, says: list[str]) -> None:
+    write(tmp_path, text)
+    with pytest.raises(SettingsError) as caught:
+        load_settings(tmp_path, {})
     for words in says:
         assert words in caught.value.text.en
     assert says[0] in caught.value.text.zh

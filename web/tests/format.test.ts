@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { backoffMs } from '../src/live/backoff';
-import { formatClock, formatMs, formatRelative } from '../src/ui/format';
+import { formatClock, formatMs, formatRelative, listed } from '../src/ui/format';
 import { guessType, guessTypeOfUrl, isInstallUrl } from '../src/plugins/guess';
 import { errorMessage, errorPlace } from '../src/api/model';
 import { loadError } from './sample';
@@ -39,7 +39,12 @@ describe('times', () => {
 
   it('are Chinese in Chinese', () => {
     expect(formatRelative(at, later(1), 'zh')).toBe('刚刚');
-    expect(formatRelative(at, later(180), 'zh')).toBe('3分钟前');
+    expect(formatRelative(at, later(180), 'zh')).toBe('3 分钟前');
+  });
+
+  it('join names as the language does', () => {
+    expect(listed(['a', 'b'], 'zh')).toBe('a、b');
+    expect(listed(['a', 'b'], 'en')).toBe('a, b');
   });
 
   it('leave alone what is no time', () => {

@@ -111,7 +111,7 @@ describe('an answer', () => {
 });
 
 describe('the parts of the plugins', () => {
-  const failure = { plugin: 'broken', code: 'plugin_error', message: '出错了', messages: { zh: '出错了', en: 'wrong' } };
+  const failure = { plugin: 'broken', code: 'plugin_error', message: '出错了', messages: { zh: '出错了', en: 'wrong' }, file: null, line: null };
 
   it('say who is still searching, who has found what, and who failed', () => {
     const state = run(

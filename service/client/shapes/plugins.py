@@ -207,6 +207,15 @@ class Config(TypedDict):
     change: NotRequired[str | None]
 
 
+class Granted(TypedDict):
+    """A plugin with what it was granted; `error` is why it does not load with that, `change` can be undone."""
+
+    status: str
+    plugin: Plugin
+    error: LoadError | None
+    change: str | None
+
+
 class ConfigExport(TypedDict):
     """The configuration of all plugins by `type:name`, passwords as they are."""
 

@@ -45,12 +45,14 @@ class Parsed(TypedDict):
 
 
 class TaskFailure(TypedDict):
-    """A plugin that failed within a task."""
+    """A plugin that failed within a task, and where in its own code, if it raised there."""
 
     plugin: str
     code: str
     message: str
     messages: NotRequired[dict[str, str]]
+    file: NotRequired[str | None]
+    line: NotRequired[int | None]
 
 
 class TaskAnswer(TypedDict):

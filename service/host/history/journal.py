@@ -134,7 +134,7 @@ class Journal:
         Must not be entered again, for any of the same things, within the block.
 
         Args:
-            kind: `install`, `source`, `rollback`, `update`, `delete`, `config`, `toggle`, `import`, `undo`, …
+            kind: `install`, `source`, `rollback`, `update`, `delete`, `config`, `grant`, `toggle`, `import`, `undo`, …
             plugin: the id of the plugin that it is about, if it is one.
             wanted: what is to be so.
             summary: what its kind has to say for the list of changes; JSON.

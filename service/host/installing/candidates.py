@@ -146,7 +146,7 @@ class Candidates:
 
     @contextmanager
     def announcing(self, request: InstallRequest) -> Iterator[None]:
-        """An install, a plan or a check from start to end: where it was announced and fails, that is announced too."""
+        """An install from start to end: where it was announced and fails, that is announced too."""
         try:
             yield
         except BaseException as error:

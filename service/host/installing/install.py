@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from service.host.files.sources import Unit
 from service.host.installing.candidates import Candidate, Candidates, HashMismatch, InstallRequest
 from service.host.installing.committing import NotSaved
@@ -63,8 +65,7 @@ class Installer:
         Raises:
             RequestRefused, FetchFailed, HashMismatch
         """
-        with self._candidates.announcing(request):
-            return await self._plans.plan(await self._candidates.of(request), replace=request.replace)
+        return await self._plans.plan(await self._candidates.of(request), replace=request.replace)
 
     async def check(self, request: InstallRequest) -> dict[str, Any]:
         """The plan, and whether it loads with what it depends on; nothing of it is left.
@@ -72,11 +73,8 @@ class Installer:
         Raises:
             RequestRefused, FetchFailed, HashMismatch
         """
-        with self._candidates.announcing(request):
-            candidate = await self._candidates.of(request)
-            return await self._plans.check(
-                candidate, replace=request.replace, on_progress=self._teller(request, candidate)
-            )
+        candidate = await self._candidates.of(msgspec.structs.replace(request, dry_run=True))
+        return await self._plans.check(candidate, replace=request.replace)
 
     def _teller(self, request: InstallRequest, candidate: Candidate) -> Callable[[InstallProgress], None]:
         return lambda progress: self._candidates.say(

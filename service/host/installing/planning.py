@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -17,7 +17,6 @@ from service.host.installing.candidates import Candidate, host_of, unit_named
 from service.host.installing.trial import HeldOutput, Trials
 from service.host.kernel import Kernel
 from service.host.registry import Plugin
-from service.model.events import InstallProgress
 from service.model.identity import Identity, is_valid_name
 from service.model.plugin import LoadError, Origin, Stage
 
@@ -53,16 +52,14 @@ class Plans:
             error = error or flaw
         return self._told(candidate, declared, dependencies, provides, error, replace=replace)
 
-    async def check(
-        self, candidate: Candidate, *, replace: bool, on_progress: Callable[[InstallProgress], None]
-    ) -> dict[str, Any]:
+    async def check(self, candidate: Candidate, *, replace: bool) -> dict[str, Any]:
         """The plan, and whether it loads with all that it depends on; nothing of it is left."""
         outlined, _ = await self._outlined(candidate)
         candidate = self._in_place(candidate, outlined.get("name", ""))
         declared, dependencies, error = await self._dependencies(candidate)
         provides: dict[str, Any] = {}
         if error is None:
-            provides, error = await self._loaded(candidate, on_progress)
+            provides, error = await self._loaded(candidate)
         provides = provides or outlined
         plan = self._told(candidate, declared, dependencies, provides, error, replace=replace)
         return {**plan, "loads": error is None}
@@ -103,12 +100,10 @@ class Plans:
             None,
         )
 
-    async def _loaded(
-        self, candidate: Candidate, on_progress: Callable[[InstallProgress], None] | None = None
-    ) -> tuple[dict[str, Any], LoadError | None]:
+    async def _loaded(self, candidate: Candidate) -> tuple[dict[str, Any], LoadError | None]:
         folders = self._trials.folders()
         try:
-            generation = await self._trials.load(candidate, folders, HeldOutput(), on_progress)
+            generation = await self._trials.load(candidate, folders, HeldOutput())
         except LoadFailed as failure:
             return {}, failure.error
         else:

@@ -13,7 +13,7 @@ from service.host.generation import Generation
 from service.host.history.provisional import Provisional
 from service.host.installing.candidates import Candidate
 from service.host.kernel import Kernel
-from service.host.loader import flawed
+from service.host.loader import Stored, flawed
 from service.model.events import InstallProgress
 from service.model.identity import Identity
 
@@ -77,25 +77,32 @@ class Trials:
         snapshot = self.snapshot(candidate)
         held = self._kernel.registry.at(unit.path)
         number = held.generation_count + 1 if held is not None else 1
-        guessed = (held.identity if held is not None else Identity(unit.type, unit.short_name)).config_key
-        values = self._config.values(guessed)
-        granted = self._config.granted(guessed)
-        generation = await loader.load(
-            snapshot, values, number, output.feed, on_progress, granted=granted, grant=grant
-        )
-        real = Identity(unit.type, generation.manifest.name).config_key
-        if real != guessed and (self._config.values(real), self._config.granted(real)) != (values, granted):
-            await generation.end()
-            generation = await loader.load(
+        guessed = held.identity if held is not None else Identity(unit.type, unit.short_name)
+
+        async def load(stored: Stored) -> Generation:
+            values, granted, limits = stored
+            return await loader.load(
                 snapshot,
-                self._config.values(real),
+                values,
                 number,
                 output.feed,
                 on_progress,
-                granted=self._config.granted(real),
+                granted=granted,
                 grant=grant,
+                limits=limits,
             )
+
+        generation = await load(stored := self._stored(guessed))
+        real = Identity(unit.type, generation.manifest.name)
+        if real != guessed and (of_real := self._stored(real)) != stored:
+            await generation.end()
+            generation = await load(of_real)
         return generation
+
+    def _stored(self, identity: Identity) -> Stored:
+        key = identity.config_key
+        limits = self._kernel.limits_of_plugins.of(identity)
+        return self._config.values(key), self._config.granted(key), limits
 
 
 class NewFolders:

@@ -195,6 +195,7 @@ _WORDS = {
     "rollback": Text(zh="回退到{}", en="rolled back to{}"),
     "delete": Text(zh="删除{}", en="deleted{}"),
     "config": Text(zh="修改配置", en="configured"),
+    "grant": Text(zh="更改授权", en="permissions granted"),
     "import": Text(zh="导入配置", en="configuration imported"),
     "undo": Text(zh="撤销", en="undone"),
 }

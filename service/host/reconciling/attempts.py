@@ -12,7 +12,7 @@ from service.host.dependencies.leases import Lease
 from service.host.files.sources import Snapshot, SourceFlawed
 from service.host.files.tree import SourceTree
 from service.host.generation import Generation
-from service.host.loader import Loader, imports_of
+from service.host.loader import Loader, Stored, imports_of
 from service.host.reconciling.desks import Desk
 from service.host.registry import Plugin
 from service.model.events import InstallProgress
@@ -179,36 +179,44 @@ class Attempts:
             LoadFailed
         """
         number = plugin.generation_count + 1
-        guessed = plugin.identity.config_key
-        values = self._config.values(guessed)
+        guessed = plugin.identity
+        stored = self._stored(guessed)
         tell = functools.partial(self._installing, plugin)
         try:
-            granted = self._config.granted(guessed)
-            generation = await self._loader.load(
-                snapshot, values, number, self._output(plugin, number), tell, granted=granted
-            )
-            real = Identity(desk.unit.type, generation.manifest.name).config_key
-            if real != guessed and (self._config.values(real), self._config.granted(real)) != (
-                values,
-                granted,
-            ):
+            generation = await self._load_with(stored, plugin, snapshot, number, tell)
+            real = Identity(desk.unit.type, generation.manifest.name)
+            if real != guessed and (of_real := self._stored(real)) != stored:
                 await generation.end()
-                generation = await self._loader.load(
-                    snapshot,
-                    self._config.values(real),
-                    number,
-                    self._output(plugin, number),
-                    tell,
-                    granted=self._config.granted(real),
-                )
+                generation = await self._load_with(of_real, plugin, snapshot, number, tell)
         except LoadFailed as failure:
             self._note(desk, plugin, snapshot, number, failure, newest=newest)
+            if newest:
+                # What it lacks may be why it does not load, and can be granted all the same.
+                plugin.asked = await self._loader.asked(snapshot, number) or plugin.asked
             raise
         if newest:
             desk.missed = frozenset()
             desk.said = generation.manifest.name
         desk.imports = generation.imports
         return generation
+
+    def _stored(self, identity: Identity) -> Stored:
+        key = identity.config_key
+        limits = self._loader.limits_of_plugins.of(identity)
+        return self._config.values(key), self._config.granted(key), limits
+
+    async def _load_with(
+        self,
+        stored: Stored,
+        plugin: Plugin,
+        snapshot: Snapshot,
+        number: int,
+        tell: Callable[[InstallProgress], None],
+    ) -> Generation:
+        values, granted, limits = stored
+        return await self._loader.load(
+            snapshot, values, number, self._output(plugin, number), tell, granted=granted, limits=limits
+        )
 
     @staticmethod
     def _note(

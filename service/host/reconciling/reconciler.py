@@ -103,7 +103,7 @@ class Reconciler:
             ),
         )
         handover = Handover(registry, tree, self._desks, retirement, self._want)
-        endings = Endings(
+        endings = self._endings = Endings(
             registry,
             tree,
             self._desks,
@@ -237,6 +237,10 @@ class Reconciler:
         """Have those plugins follow that import modules of another, which were changed in place just now."""
         for desk in {id(one): one for path in paths for one in self._importers_of(path)}.values():
             self._want(desk.unit, Change(Cause.FILE, force=True, settles=True))
+
+    def look_up(self, plugin: Plugin) -> None:
+        """Bring what is told of a plugin besides its code up to date: where it came from, what it was granted."""
+        self._endings.know(plugin)
 
     def installed_origin(self, file: str) -> Origin | None:
         """Where what was installed as a file came from, whatever has become of it since."""

@@ -6,6 +6,7 @@ import asyncio
 import time
 
 from service.host.generation import Generation
+from service.host.plugin_limits import LimitsOfPlugins
 from service.host.registry import Plugin
 from service.live.event_log import EventLog
 from service.model.events import GenerationDrained
@@ -19,13 +20,14 @@ class Retirement:
 
     Args:
         events: told when one is gone.
-        settle_s: seconds for what calls began and left behind.
+        limits: what calls began and left behind has as long as a call.
         stop_s: seconds for the plugin's `stop()`.
     """
 
-    def __init__(self, events: EventLog, *, settle_s: float, stop_s: float) -> None:
+    def __init__(self, events: EventLog, limits: LimitsOfPlugins, *, stop_s: float) -> None:
         self._events = events
-        self._patience_s = settle_s + stop_s + _ORDERLY_EXIT_SECONDS
+        self._limits = limits
+        self._patience_s = stop_s + _ORDERLY_EXIT_SECONDS
         self._stop_s = stop_s
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -49,7 +51,8 @@ class Retirement:
 
     async def _retire(self, plugin: Plugin, generation: Generation) -> None:
         began = time.monotonic()
-        forced = await generation.stop(patience_s=self._patience_s)
+        settle_s = self._limits.of(plugin.identity).call_s
+        forced = await generation.stop(patience_s=settle_s + self._patience_s)
         if generation.state is GenerationState.DRAINING:
             generation.set_state(GenerationState.STOPPED)
         plugin.drained(generation)

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import structlog
 
+from service.host.plugin_limits import LimitsOfPlugins, PluginLimits
 from service.host.workers.worker_process import WorkerProcess
 from service.model.text import Text
 
@@ -56,12 +57,12 @@ class Census:
 
     Args:
         workers: gives every worker that there is; called from the thread.
-        limit: how many processes a worker may have started that are still there.
+        limits: how many processes a worker may have started that are still there, by its plugin.
     """
 
-    def __init__(self, workers: Callable[[], Iterable[WorkerProcess]], limit: int) -> None:
+    def __init__(self, workers: Callable[[], Iterable[WorkerProcess]], limits: LimitsOfPlugins) -> None:
         self._workers = workers
-        self._limit = limit
+        self._limits = limits
         self._loop = asyncio.get_running_loop()
         self._closing = threading.Event()
         self._rest_until = 0.0
@@ -87,16 +88,17 @@ class Census:
         workers = {worker.pid: worker for worker in self._workers() if worker.ended_for is None}
         began = time.thread_time()
         trees = _Trees(processes())
-        most = 0
+        # A worker that waits may be told the plugin that may start the fewest.
+        room = self._limits.least_processes
         self._rest_until = time.monotonic() + min((time.thread_time() - began) / _SHARE, _REST_SECONDS)
         self._found = {pid: below for pid in workers if (below := trees.pids_below(pid))}
         for pid, worker in workers.items():
-            size = trees.weight(pid)
-            if size > self._limit:
-                self._end(worker)
+            size, limits = trees.weight(pid), worker.limits or self._limits.usual
+            if size > limits.processes:
+                self._end(worker, limits)
             else:
-                most = max(most, size)
-        return self._limit - most
+                room = min(room, limits.processes - size)
+        return room
 
     def below(self, worker_pid: int) -> list[int]:
         """What a worker had started by the last count; may be called from any thread."""
@@ -116,15 +118,16 @@ class Census:
                 log.exception("census.failed")
             last_id, due = given, now + _COUNT_SECONDS
 
-    def _end(self, worker: WorkerProcess) -> None:
+    def _end(self, worker: WorkerProcess, limits: PluginLimits) -> None:
         with _ahead_of_all():
             ended = _end_below(worker.pid)
         for pid in ended | {worker.pid}:
             _let_run(pid)
-        log.warning("worker.too_many_processes", pid=worker.pid, found=len(ended), limit=self._limit)
+        log.warning("worker.too_many_processes", pid=worker.pid, found=len(ended), limit=limits.processes)
+        setting = limits.setting("processes")
         reason = Text(
-            zh=f"它启动了超过 {self._limit} 个进程（limits.processes）",
-            en=f"it started more than {self._limit} processes (limits.processes)",
+            zh=f"它启动了超过 {limits.processes} 个进程（{setting}）",
+            en=f"it started more than {limits.processes} processes ({setting})",
         )
         with contextlib.suppress(RuntimeError):  # the loop is closed, and with it the workers end anyway
             self._loop.call_soon_threadsafe(worker.end_for, reason)

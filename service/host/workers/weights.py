@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
+from service.host.plugin_limits import PluginLimits
 from service.host.workers.worker_process import WorkerProcess
 from service.model.text import Text
 
@@ -39,18 +40,18 @@ class Weights:
     Args:
         workers: gives every worker that there is; called from the thread.
         below: gives the processes that a worker has started, as far as they are known; likewise.
-        limit_bytes: how much a worker may have, with all that it started.
+        usual: how much a worker may have, with all that it started, where its plugin has no limits of its own.
     """
 
     def __init__(
         self,
         workers: Callable[[], Iterable[WorkerProcess]],
         below: Callable[[int], Iterable[int]],
-        limit_bytes: int,
+        usual: PluginLimits,
     ) -> None:
         self._workers = workers
         self._below = below
-        self._limit = limit_bytes
+        self._usual = usual
         self._loop = asyncio.get_running_loop()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="plugin memory", daemon=True)
@@ -67,13 +68,14 @@ class Weights:
 
     def weigh(self) -> None:
         """Weigh once, and end the workers that have too much."""
-        limit = self._limit + _SLACK_BYTES
         for worker in self._workers():
             if worker.ended_for is not None:
                 continue
+            limits = worker.limits or self._usual
+            limit = limits.memory_bytes + _SLACK_BYTES
             pids = [worker.pid, *self._below(worker.pid)]
             if sum(map(_resident, pids)) > limit and (found := _weight(pids)) > limit:
-                self._end(worker, found)
+                self._end(worker, limits, found)
 
     def _run(self) -> None:
         while not self._closing.wait(_REST_SECONDS):
@@ -82,14 +84,12 @@ class Weights:
             except Exception:
                 log.exception("weights.failed")
 
-    def _end(self, worker: WorkerProcess, found: int) -> None:
-        log.warning(
-            "worker.too_much_memory", pid=worker.pid, mib=found // _MIB, limit_mib=self._limit // _MIB
-        )
+    def _end(self, worker: WorkerProcess, limits: PluginLimits, found: int) -> None:
+        mib, limit_mib, setting = found // _MIB, limits.memory_bytes // _MIB, limits.setting("memory_mib")
+        log.warning("worker.too_much_memory", pid=worker.pid, mib=mib, limit_mib=limit_mib)
         reason = Text(
-            zh=f"它和它启动的进程占用了 {found // _MIB} MiB 内存，超过 {self._limit // _MIB} MiB（limits.memory_mib）",
-            en=f"with what it started it had {found // _MIB} MiB of memory, more than {self._limit // _MIB} MiB "
-            "(limits.memory_mib)",
+            zh=f"它和它启动的进程占用了 {mib} MiB 内存，超过 {limit_mib} MiB（{setting}）",
+            en=f"with what it started it had {mib} MiB of memory, more than {limit_mib} MiB ({setting})",
         )
         with contextlib.suppress(RuntimeError):  # the loop is closed, and with it the workers end anyway
             self._loop.call_soon_threadsafe(worker.end_for, reason)

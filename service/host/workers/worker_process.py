@@ -9,6 +9,7 @@ import select
 import signal
 from collections.abc import Callable
 
+from service.host.plugin_limits import PluginLimits
 from service.host.workers.channel import Channel
 from service.model.text import Text
 
@@ -29,6 +30,7 @@ class WorkerProcess:
             template ended first and nobody could tell.
         closed_its_channel: whether it had to be ended because it could not be talked to any more.
         ended_for: why it had to be ended, where the server did so for what the plugin did.
+        limits: of its plugin, once it was told that.
         is_preloaded: whether the template that it was forked from had imported what plugins of its set import.
     """
 
@@ -41,6 +43,7 @@ class WorkerProcess:
         self._on_output: Callable[[bytes], None] | None = None
         self.closed_its_channel = False
         self.ended_for: Text | None = None
+        self.limits: PluginLimits | None = None
         self.is_preloaded = False
         self._cut: asyncio.TimerHandle | None = None
         self._poll = select.poll()

@@ -25,7 +25,7 @@ from service.api.task_problems import task_problem
 from service.errors import PlugbayError, PluginDisabled, PluginNotFound
 from service.host.configuration.import_plan import EntryPlan, ImportPlan
 from service.host.database import Database
-from service.host.operations import Deleted, Imported, Switched
+from service.host.operations import Deleted, Granted, Imported, Switched
 from service.host.server_process import ServerProcess
 from service.host.statistics.statistics import Statistics
 from service.live.event_log import EventLog
@@ -133,7 +133,8 @@ class FakeRegistry:
 class FakeCaller:
     """Answers by plugin and method; an exception is raised, a function is called with the parameters."""
 
-    search_s = 30.0
+    def seconds(self, plugin: Any, method: str) -> float:
+        return 30.0
 
     def __init__(self) -> None:
         self.count: Callable[[str, str, str, float], None] = lambda *_: None
@@ -219,6 +220,10 @@ class FakeOperations:
     async def put_config(self, plugin: FakePlugin, values: dict[str, Any]) -> Stored:
         self._do("config", plugin.identity, values)
         return Stored(values, ["extra"], plugin.view())
+
+    async def grant(self, plugin: FakePlugin, wish: Any) -> Granted:
+        self._do("grant", plugin.identity, wish)
+        return Granted(plugin.view(), None, "c1")
 
     def get_config(self, plugin: FakePlugin) -> dict[str, Any]:
         return {"key": "********"}

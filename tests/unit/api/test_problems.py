@@ -24,6 +24,7 @@ SECRET = "secret-path-/home/somebody"
         (errors.PluginExists("search/x", "plugins/search/x_plugin.py"), 409, "plugin_exists"),
         (errors.ConfigMissing("search/x", ["key"]), 409, "config_missing"),
         (errors.ConfigInvalid([{"field": "a", "message": "b"}]), 422, "config_invalid"),
+        (errors.GrantInvalid("search/x", [{"field": "grant.read", "message": "b"}]), 422, "grant_invalid"),
         (errors.RequestRefused(TEXT, code="url_refused"), 400, "url_refused"),
         (errors.RequestRefused(TEXT, code="hash_mismatch"), 422, "hash_mismatch"),
         (errors.RequestRefused(TEXT, code="too_large"), 413, "too_large"),

@@ -117,6 +117,8 @@ class FakeServer:
                 return {"status": "success", "message": "reloaded", "results": ok}
             case ["api", "plugins", _, _, "toggle"]:
                 return {"status": "success", "enabled": request.query["enabled"] == "true", "change": "c1"}
+            case ["api", "plugins", type, name, "grant"]:
+                return {"plugin": self.plugins[f"{type}/{name}"], "error": None, "change": "c1"}
             case ["api", "plugins", _, _, "config"]:
                 if request.method != "GET":
                     self.config = body

@@ -137,6 +137,20 @@ async def test_a_problem_as_json_goes_to_standard_error(server: FakeServer, run:
             ("reload", "search/demo"),
             ("POST", "/api/plugins/reload", {"plugin_type": "search", "plugin_name": "demo"}),
         ),
+        (("grant", "search/demo", "--all"), ("POST", "/api/plugins/search/demo/grant", {"grant": True})),
+        (("grant", "search/demo", "--none"), ("POST", "/api/plugins/search/demo/grant", {"grant": False})),
+        (
+            ("grant", "search/demo", "--network", "80,443", "--read", "/a", "--read", "/b", "--write", "/c"),
+            (
+                "POST",
+                "/api/plugins/search/demo/grant",
+                {"grant": {"network": [80, 443], "read": ["/a", "/b"], "write": ["/c"]}},
+            ),
+        ),
+        (
+            ("grant", "search/demo", "--network", "none"),
+            ("POST", "/api/plugins/search/demo/grant", {"grant": {"network": False}}),
+        ),
         (("enable", "search/demo"), ("POST", "/api/plugins/search/demo/toggle?enabled=true", None)),
         (("disable", "parser/名 字"), ("POST", "/api/plugins/parser/名 字/toggle?enabled=false", None)),
     ],
@@ -188,7 +202,7 @@ async def test_wrong_usage_ends_with_two_and_asks_nobody(
 async def test_every_command_has_help_of_its_own(run: Run) -> None:
     commands = [
         (), ("serve",), ("list",), ("install",), ("delete",), ("reload",), ("enable",), ("disable",), ("events",),
-        ("config",), ("config", "get"), ("config", "set"), ("config", "export"), ("config", "import"),
+        ("grant",), ("config",), ("config", "get"), ("config", "set"), ("config", "export"), ("config", "import"),
     ]  # fmt: skip
     for command in commands:
         result = await run(*command, "--help")
@@ -297,3 +311,29 @@ async def test_a_missing_token_says_where_it_is(server: FakeServer, run: Run) ->
     result = await run("list")
     assert "PLUGBAY_TOKEN" in result.stderr
     assert "data/token" in result.stderr
+
+
+async def test_what_a_plugin_lacks_is_listed_and_shown(server: FakeServer, run: Run) -> None:
+    lacking = {"network": [80], "read": ["/srv/\x1b[31mfilms"]}
+    server.plugins["search/demo"]["permissions"] = {
+        "asked": lacking,
+        "granted": {"network": False},
+        "lacking": lacking,
+    }
+    assert "not granted: " in (await run("list")).stdout
+    shown = await run("grant", "search/demo")
+    assert server.requests[-1][:2] == ("GET", "/api/plugins/search/demo")
+    assert shown.stdout.splitlines() == [
+        "search/demo",
+        "  asks for:    network, ports 80; read /srv/films",
+        "  granted:     no network",
+        "  not granted: network, ports 80; read /srv/films",
+    ]
+
+
+@pytest.mark.parametrize(
+    "options", [("--all", "--none"), ("--all", "--read", "/a"), ("--network", "ssh"), ("--network", "0")]
+)
+async def test_a_grant_is_one_thing(server: FakeServer, run: Run, options: tuple[str, ...]) -> None:
+    assert (await run("grant", "search/demo", *options)).exit_code == 2
+    assert server.requests == []

@@ -14,6 +14,8 @@ from service.host.files.tree import SourceTree
 from service.host.loader import Loader, LoadLimits
 from service.host.workers.sandbox import Sandbox
 from service.host.workers.worker_process import WorkerProcess
+from service.limiting import limits_of_plugins
+from service.settings import Settings
 from service.worker.confinement.policy import Policy
 
 FILE = "search/demo_plugin.py"
@@ -39,7 +41,13 @@ async def test_no_worker_is_a_failed_load_and_a_failed_outline(tmp_path: Path, e
     downloads = tmp_path / "downloads"
     sandbox = await asyncio.to_thread(Sandbox.of_this_kernel, tmp_path, downloads)
     loader = Loader(
-        cast(Any, NoWorkers(error)), cast(Any, None), tmp_path, LoadLimits(1, 1, 1), downloads, sandbox
+        cast(Any, NoWorkers(error)),
+        cast(Any, None),
+        tmp_path,
+        LoadLimits(1, 1, 1),
+        downloads,
+        sandbox,
+        limits_of_plugins(Settings()),
     )
     snapshot = tree.snapshot(unit)
     for attempt in (loader.outline(snapshot), loader.load(snapshot, {}, 1, lambda data: None)):

@@ -32,7 +32,8 @@ def result(title: str, *, episodes: bool = False) -> dict[str, Any]:
 class FakeCaller:
     """A plugin that yields what it is told to, and ends when it is told to."""
 
-    search_s = 5.0
+    def seconds(self, plugin: Plugin, method: str) -> float:
+        return 5.0
 
     def __init__(self) -> None:
         self.on_item: OnItem | None = None

@@ -10,8 +10,10 @@ import pytest
 from service.host.calls import Caller
 from service.host.database_file import StoreFailed
 from service.host.registry import Registry
+from service.limiting import limits_of_plugins
 from service.live.event_log import EventLog
 from service.model.task import Task, TaskKind, TaskStatus
+from service.settings import Settings
 from service.tasks.board import LiveTask
 from service.tasks.downloads import Downloads
 from service.tasks.following import Following
@@ -29,7 +31,7 @@ class Whole:
     def __init__(self, world: World) -> None:
         self.world, self.board = world, world.board
         self.registry = Registry(cast(EventLog, world.events), call_s=1.0)
-        caller = Caller(self.registry, call_s=1.0, search_s=1.0, count=lambda *_: None)
+        caller = Caller(self.registry, limits_of_plugins(Settings()), count=lambda *_: None)
         self.runners = Runners()
         self.slots = Slots(1, 1)
         following = Following(self.board, self.registry, caller)

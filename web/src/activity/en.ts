@@ -108,6 +108,7 @@ export const en = {
   'kind.import': 'Import',
   'kind.undo': 'Undo',
   'kind.toggle': 'Switch',
+  'kind.grant': 'Permissions',
   'kind.other': 'Change',
 
   'log.of': 'Log of {plugin}',

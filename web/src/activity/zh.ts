@@ -104,6 +104,7 @@ export const zh = {
   'kind.import': '导入',
   'kind.undo': '撤销',
   'kind.toggle': '启停',
+  'kind.grant': '授权',
   'kind.other': '改动',
 
   'log.of': '{plugin} 的日志',

@@ -208,12 +208,18 @@ export interface TaskProblem {
   error: Record<string, unknown> | null;
 }
 
-/** A plugin that failed within a task; the others' results count all the same. */
+/**
+ * A plugin that failed within a task; the others' results count all the same.
+ *
+ * `file` and `line` are the place in its own code, where it raised there.
+ */
 export interface TaskFailure {
   plugin: string;
   code: string;
   message: string;
   messages: LocalizedText;
+  file: string | null;
+  line: number | null;
 }
 
 /** A plugin that has done its part of a search or a parse, well or not, and how many milliseconds it took. */

@@ -110,7 +110,9 @@ export const en = {
   'config.elsewhere.take': 'Discard mine, load the newest',
 
   'config.permissions': 'Permissions',
-  'config.permissions.text': 'A plugin declares what it needs in its file; it is granted at install. To change that, install it again.',
+  'config.permissions.text': 'A plugin asks for what it needs in its file; it is granted at the install, or here. Without that, it does without.',
+  'config.permissions.grant': 'Grant…',
+  'config.permissions.change': 'Change…',
   'config.permissions.none': 'The plugin declares no permissions.',
   'config.permission': 'Permission',
   'config.permission.asked': 'Asked for',
@@ -160,5 +162,6 @@ export const en = {
   'transfer.noFields': 'A new record; no value changes',
   'transfer.from': 'Before:',
   'transfer.to': 'After:',
+  'transfer.otherSecret': 'another password',
   'transfer.more': 'Show {n} more',
 } satisfies Record<keyof typeof zh, string>;

@@ -108,7 +108,9 @@ export const zh = {
   'config.elsewhere.take': '放弃我的修改，载入最新的',
 
   'config.permissions': '权限',
-  'config.permissions.text': '插件在文件中声明所需权限，安装时授予。要更改授权，请重新安装插件。',
+  'config.permissions.text': '插件在文件中申请所需的权限，安装时或在这里授予；没有授予的，它就用不了。',
+  'config.permissions.grant': '授予…',
+  'config.permissions.change': '更改…',
   'config.permissions.none': '插件没有声明权限。',
   'config.permission': '权限',
   'config.permission.asked': '申请',
@@ -158,5 +160,6 @@ export const zh = {
   'transfer.noFields': '新增记录，各项的值不变',
   'transfer.from': '原来：',
   'transfer.to': '导入后：',
+  'transfer.otherSecret': '另一个密码',
   'transfer.more': '显示其余 {n} 个',
 } as const;

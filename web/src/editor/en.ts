@@ -63,8 +63,8 @@ export const en = {
 
   'conflict.title': 'Somebody saved this file first',
   'conflict.title.disk': 'This file was changed on disk',
-  'conflict.text': 'The change of {time} ({who}) is in force; yours is not saved. What shall it be?',
-  'conflict.text.unknown': 'Your changes were made from an older text and are not saved. What shall it be?',
+  'conflict.text': 'The change of {time} ({who}) is in force; yours is not saved yet. Choose what to do:',
+  'conflict.text.unknown': 'Your changes were made from an older text and are not saved yet. Choose what to do:',
   'conflict.theirs': 'Take the one on disk',
   'conflict.mine': 'Overwrite with mine',
   'conflict.merge': 'Merge by hand',
@@ -82,7 +82,7 @@ export const en = {
   'panel.try': 'Try it',
   'panel.revisions': 'Revisions',
 
-  'try.keyword': 'Words',
+  'try.keyword': 'Keyword',
   'try.url': 'Address',
   'try.keyword.placeholder': 'What to search for',
   'try.url.placeholder': 'https://example.com/…',

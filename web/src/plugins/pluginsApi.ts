@@ -3,6 +3,7 @@
 import { type Api, pluginPath } from '../api/api';
 import type { Stats } from '../api/generated';
 import type { LoadError, Plugin, PluginType } from '../api/model';
+import type { Part } from '../permissions/permissions';
 
 export type InstallSource = { kind: 'url'; url: string } | { kind: 'file'; file: File };
 
@@ -92,6 +93,11 @@ export class PluginsApi {
    */
   update(plugin: Named, force: boolean): Promise<UpdateOutcome> {
     return this.api.send('POST', `${pluginPath(plugin)}/update`, force ? { replace: true, accept_origin: true } : {});
+  }
+
+  /** Grants all that a plugin asks for (`true`), or these parts and no others. */
+  grant(plugin: Named, wish: boolean | Part): Promise<{ error: LoadError | null; change: string | null }> {
+    return this.api.send('POST', `${pluginPath(plugin)}/grant`, { grant: wish });
   }
 
   undo(change: string): Promise<Undone> {

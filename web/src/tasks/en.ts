@@ -39,10 +39,11 @@ export const en: Record<keyof typeof zh, string> = {
   'task.took': 'took {time}',
   'task.traceback': 'Traceback',
   'task.log': 'See the log of {name}',
+  'task.code': 'Open the line in the editor',
   'task.config': 'Fill in the configuration of {name}',
   'task.plugins': 'Go to the plugins',
 
-  'remedy.plugin_error': 'The error is the plugin’s own: its log says why. Mend the plugin, then try again.',
+  'remedy.plugin_error': 'If the address or the network is the cause, see to that and try again. Else its log says why: mend the plugin, then try again.',
   'remedy.plugin_crashed': 'The plugin’s process ended by itself and was started anew: its log says why. Then try again.',
   'remedy.plugin_timeout':
     'The plugin did not finish in time. The other side may be slow: try again later. If it happens often, raise limits.call_s or limits.search_s in the settings.',

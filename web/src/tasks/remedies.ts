@@ -2,7 +2,7 @@
 
 import { hashOf } from '../shell/route';
 import type { PluginType } from '../api/model';
-import type { Task } from './taskModel';
+import type { Task, TaskFailure } from './taskModel';
 
 /** The codes of problems that have words of advice. */
 const KNOWN = [
@@ -23,7 +23,8 @@ const KNOWN = [
 ] as const;
 export type RemedyCode = (typeof KNOWN)[number];
 
-const TYPES: Record<Task['kind'], PluginType> = { search: 'search', parse: 'parser', download: 'download' };
+/** What the plugins are called that do each kind of task. */
+export const TYPES: Record<Task['kind'], PluginType> = { search: 'search', parse: 'parser', download: 'download' };
 
 export interface Remedy {
   code: RemedyCode;
@@ -35,6 +36,22 @@ export interface Remedy {
 export function remedyOf({ kind, problem, plugin_name: name }: Task): Remedy | null {
   const code = KNOWN.find((one) => one === problem?.code);
   return code === undefined ? null : { code, link: linkOf(code, TYPES[kind], name) };
+}
+
+/** The line of a plugin's own code in the editor; null where a failure names none. */
+export function codeHref(type: PluginType, name: string, file: unknown, line: unknown): string | null {
+  if (typeof file !== 'string' || typeof line !== 'number') return null;
+  return hashOf('plugins', [type, name, 'code'], { file, line: String(line) });
+}
+
+/** Where a plugin that failed in a search or a parse is looked into and put right. */
+export function placesOf(kind: Task['kind'], failure: TaskFailure): { to: 'code' | 'config' | 'log'; href: string }[] {
+  const { plugin, file, line } = failure;
+  const type = TYPES[kind];
+  const code = codeHref(type, plugin, file, line);
+  if (failure.code === 'config_missing') return [{ to: 'config', href: hashOf('plugins', [type, plugin, 'config']) }];
+  const log = { to: 'log' as const, href: hashOf('plugins', [type, plugin, 'log']) };
+  return code === null ? [log] : [{ to: 'code', href: code }, log];
 }
 
 function linkOf(code: RemedyCode, type: PluginType, name: string | null): Remedy['link'] {

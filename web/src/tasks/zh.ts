@@ -37,10 +37,11 @@ export const zh = {
   'task.took': '用时 {time}',
   'task.traceback': '调用栈',
   'task.log': '查看 {name} 的日志',
+  'task.code': '在编辑器中打开出错的一行',
   'task.config': '填写 {name} 的配置',
   'task.plugins': '前往插件',
 
-  'remedy.plugin_error': '这是插件自身的错误：看日志找到原因，修好插件后重试。',
+  'remedy.plugin_error': '如果是地址或网络的问题，排除后重试；否则请看日志，修好插件再重试。',
   'remedy.plugin_crashed': '插件进程意外退出，已自动重启：看日志找到原因，然后重试。',
   'remedy.plugin_timeout': '插件没有及时完成：对方可能较慢，稍后重试；经常如此，可调大设置 limits.call_s 或 limits.search_s。',
   'remedy.plugin_unavailable': '插件目前没有可用的版本：先在“插件”页面修好它，再重试。',

@@ -30,11 +30,21 @@ export function formatRelative(at: string, now: number, language: Language): str
   if (Number.isNaN(seconds)) return at;
   if (seconds < NOW_SECONDS) return language === 'zh' ? '刚刚' : 'just now';
   if (seconds > 7 * DAY) return new Date(at).toLocaleDateString(LOCALES[language]);
-  const format = RELATIVE[language];
-  if (seconds < MINUTE) return format.format(-Math.round(seconds), 'second');
-  if (seconds < HOUR) return format.format(-Math.floor(seconds / MINUTE), 'minute');
-  if (seconds < DAY) return format.format(-Math.floor(seconds / HOUR), 'hour');
-  return format.format(-Math.floor(seconds / DAY), 'day');
+  if (seconds < MINUTE) return ago(Math.round(seconds), 'second', language);
+  if (seconds < HOUR) return ago(Math.floor(seconds / MINUTE), 'minute', language);
+  if (seconds < DAY) return ago(Math.floor(seconds / HOUR), 'hour', language);
+  return ago(Math.floor(seconds / DAY), 'day', language);
+}
+
+function ago(count: number, unit: 'second' | 'minute' | 'hour' | 'day', language: Language): string {
+  const text = RELATIVE[language].format(-count, unit);
+  // The texts of this page set numbers apart from Chinese characters.
+  return text.replace(/(\d)(?=\p{Script=Han})/u, '$1 ');
+}
+
+/** `a, b, c`, in Chinese `a、b、c`. */
+export function listed(names: readonly string[], language: Language): string {
+  return language === 'zh' ? names.join('、') : names.join(', ');
 }
 
 /** The time of day with milliseconds, `12:00:00.123`. */

@@ -46,7 +46,7 @@ export const zh = {
   'new.type.parser': '解析',
   'new.type.parser.hint': '把页面地址解析为播放地址',
   'new.name': '名称',
-  'new.name.hint': '1 到 64 个字母、数字、下划线或短横线，任何文字都可以',
+  'new.name.hint': '1 到 64 个字符：文字（中文也可以）、数字、下划线或短横线',
   'new.name.wrong': '名称须为 1 到 64 个字母、数字、下划线或短横线',
   'new.name.taken': '已经有这个名称的插件了',
   'new.begin': '开始编写',

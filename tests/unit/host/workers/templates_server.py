@@ -24,7 +24,9 @@ from service.host.workers.channel import ChannelClosed, MethodRaised
 from service.host.workers.processes import Nursery
 from service.host.workers.sandbox import Sandbox
 from service.host.workers.templates import Templates
+from service.limiting import limits_of_plugins
 from service.model.states import GenerationState
+from service.settings import Settings
 
 LIMITS = {
     "memory_bytes": 2**30,
@@ -77,6 +79,7 @@ class Commands:
             LoadLimits(10.0, 5.0, 5.0),
             home / "downloads",
             sandbox,
+            limits_of_plugins(Settings()),
         )
         self._generations: dict[int, Generation] = {}
 

@@ -13,9 +13,12 @@ from typing import cast
 
 import pytest
 
+from service.host.plugin_limits import PluginLimits
 from service.host.workers.census import Census, newest_id, processes
 from service.host.workers.worker_process import WorkerProcess
+from service.limiting import limits_of_plugins
 from service.model.text import Text
+from service.settings import LimitSettings, Settings
 
 # A process like a worker: it leads a session, and what it starts stays below it.
 _WORKER = """\
@@ -43,6 +46,7 @@ class FakeWorker:
         )
         assert self.process.stdout is not None
         self.process.stdout.readline()
+        self.limits: PluginLimits | None = None
         self.pid = self.process.pid
         self.ended_for: Text | None = None
 
@@ -72,9 +76,12 @@ def workers() -> Iterator[list[FakeWorker]]:
 
 @pytest.fixture
 async def census(workers: list[FakeWorker]) -> AsyncIterator[Census]:
-    census = Census(lambda: cast(list[WorkerProcess], list(workers)), 10)
+    census = Census(lambda: cast(list[WorkerProcess], list(workers)), _LIMITS)
     yield census
     await census.close()
+
+
+_LIMITS = limits_of_plugins(Settings(limits=LimitSettings(processes=10)))
 
 
 async def _until(condition: Callable[[], bool]) -> None:
@@ -133,7 +140,7 @@ def test_a_stranger_with_the_number_of_a_worker_that_ended_is_left_alone(workers
     worker.pid, real = stranger.pid, worker.pid
 
     async def count() -> None:
-        await asyncio.to_thread(Census(lambda: cast(list[WorkerProcess], [worker]), 10).count)
+        await asyncio.to_thread(Census(lambda: cast(list[WorkerProcess], [worker]), _LIMITS).count)
 
     try:
         asyncio.run(count())

@@ -1,0 +1,21 @@
+export const en = {
+  'grant.title': 'Permissions of {name}',
+  'grant.text':
+    'The plugin’s file asks for the following. What is ticked is granted. It counts at once: the plugin starts anew, and running calls are not cut off.',
+  'grant.none': 'The plugin asks for no permissions.',
+  'grant.list': 'What it asks for',
+  'grant.network': 'Use the network',
+  'grant.port': 'Use network port {what}',
+  'grant.read': 'Read the folder',
+  'grant.write': 'Read and write the folder',
+  'grant.downloads': 'where downloads go',
+  'grant.field': 'that its setting {field} names',
+  'grant.missing': 'Not granted',
+  'grant.ports': 'Only ports {ports} so far',
+  'grant.all': 'Grant all',
+  'grant.some': 'Grant what is ticked',
+  'grant.saving': 'Applying…',
+  'grant.done': 'Permissions of {name} changed',
+  'grant.done.all': '{name} was granted all that it asks for',
+  'grant.broken': 'Permissions of {name} changed, but it does not load',
+};
