@@ -49,7 +49,7 @@ def show(home: Path) -> None:
     """Reads it where the server does; no server need run."""
     # Commands that ask a server do without its modules.
     from service.api.token import read_token
-    from service.settings import SettingsError, load_settings
+    from service.settings_reading import SettingsError, load_settings
 
     home = home.expanduser().resolve()
     try:
