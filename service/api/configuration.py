@@ -10,6 +10,7 @@ from aiohttp import web
 
 from service.api.body import check_depth, read_json
 from service.api.changes import carry_through
+from service.api.grant_messages import Grant, PluginGranted
 from service.api.keys import OPERATIONS
 from service.api.language import language_of, say
 from service.api.messages import (
@@ -19,12 +20,10 @@ from service.api.messages import (
     EnabledChange,
     FieldChange,
     FieldError,
-    Grant,
     ImportConfig,
     PlannedConfig,
     PluginConfig,
     PluginConfigured,
-    PluginGranted,
 )
 from service.api.params import plugin_in_path
 from service.api.responses import json_response

@@ -10,6 +10,7 @@ from service.api import (
     calls,
     configuration,
     events,
+    grant_messages,
     health,
     installing,
     messages,
@@ -204,8 +205,8 @@ ROUTES: tuple[Route, ...] = (
         handler=configuration.grant,
         operation="grantPlugin",
         tag="configuration",
-        body=messages.Grant,
-        response=(messages.PluginGranted,),
+        body=grant_messages.Grant,
+        response=(grant_messages.PluginGranted,),
         errors=("plugin_not_found", "grant_invalid", "config_not_saved", "change_not_saved"),
     ),
     Route(

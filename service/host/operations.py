@@ -13,7 +13,7 @@ import structlog
 
 from service.errors import ConfigInvalid, PlugbayError, PluginDisabled, PluginNotFound, PluginUnavailable
 from service.host import permissions
-from service.host.configuration import config_schema, import_plan
+from service.host.configuration import config_schema, entries, import_plan
 from service.host.configuration.config_store import ConfigStore
 from service.host.configuration.import_plan import Fitting, ImportPlan
 from service.host.files.eyes import Eyes
@@ -213,7 +213,7 @@ class Operations:
     async def set_enabled(self, plugin: Plugin, enabled: bool) -> Switched:
         """Switch a plugin on or off, for good."""
         key = plugin.identity.config_key
-        wanted = Wanted(config={key: lambda entry: _switched(entry, enabled)})
+        wanted = Wanted(config={key: lambda entry: entries.switched(entry, enabled)})
         async with self._journal.performed(
             "toggle", str(plugin.identity), wanted, summary={"enabled": enabled}
         ) as performed:
@@ -237,7 +237,7 @@ class Operations:
         manifest = _manifest_of(plugin)
         key = plugin.identity.config_key
         checked = await config_schema.check(manifest, values, self._config.values(key))
-        wanted = Wanted(config={key: lambda entry: {**checked.values, **_own(entry)}})
+        wanted = Wanted(config={key: lambda entry: {**checked.values, **entries.own(entry)}})
         async with self._journal.performed("config", str(plugin.identity), wanted) as performed:
             pass
         await self._follow_config(plugin, performed.id)
@@ -259,7 +259,7 @@ class Operations:
             # As its file is now: what serves may be older, and nothing may ever have been loaded.
             plugin.asked = await self._loader.asked(snapshot, plugin.generation_count) or plugin.asked
         granted = permissions.granted_for(str(plugin.identity), plugin.asked, wish)
-        wanted = Wanted(config={plugin.identity.config_key: lambda entry: _granting(entry, granted)})
+        wanted = Wanted(config={plugin.identity.config_key: lambda entry: entries.granting(entry, granted)})
         async with self._journal.performed("grant", str(plugin.identity), wanted) as performed:
             pass
         await self._follow_config(plugin, performed.id)
@@ -270,13 +270,13 @@ class Operations:
         """The configuration of all plugins, real values."""
         return self._config.export()
 
-    async def import_config(self, entries: Mapping[str, Mapping[str, Any]]) -> Imported:
+    async def import_config(self, given: Mapping[str, Mapping[str, Any]]) -> Imported:
         """Take over the configuration of many plugins: each entry fits its plugin's schema, or nothing is changed.
 
         Raises:
             ConfigInvalid: an entry does not fit; all that is wrong is in it.
         """
-        fitting = await import_plan.fit(entries, self._manifests(), self._config)
+        fitting = await import_plan.fit(given, self._manifests(), self._config)
         if fitting.errors:
             raise _not_fitting(fitting)
         wanted = Wanted(config={key: dict(entry) for key, entry in fitting.entries.items()})
@@ -286,10 +286,10 @@ class Operations:
         self._events.publish(ConfigImported(reloaded_count=count, by=acting.get()))
         return Imported(count, performed.id)
 
-    async def plan_import(self, entries: Mapping[str, Mapping[str, Any]]) -> ImportPlan:
+    async def plan_import(self, given: Mapping[str, Mapping[str, Any]]) -> ImportPlan:
         """What `import_config` would change, or would refuse; nothing is changed."""
         manifests = self._manifests()
-        fitting = await import_plan.fit(entries, manifests, self._config)
+        fitting = await import_plan.fit(given, manifests, self._config)
         return import_plan.plan(fitting, manifests, self._config)
 
     def _manifests(self) -> dict[str, Manifest | None]:
@@ -382,24 +382,6 @@ def _not_fitting(fitting: Fitting) -> ConfigInvalid:
         for field, text in wrong:
             errors.append({"field": f"{key}.{field}" if field else key, "message": text})
     return ConfigInvalid(errors)
-
-
-def _own(entry: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What the server itself keeps in an entry."""
-    return {name: value for name, value in (entry or {}).items() if name.startswith("_")}
-
-
-def _granting(entry: Mapping[str, Any] | None, granted: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """The entry of a plugin that is granted something; `None` where nothing is left of it."""
-    others = {name: value for name, value in (entry or {}).items() if name != "_granted"}
-    return {**others, "_granted": dict(granted)} if granted is not None else others or None
-
-
-def _switched(entry: Mapping[str, Any] | None, enabled: bool) -> dict[str, Any] | None:
-    """The entry of a plugin that is switched on or off; being on is what is so where nothing is said."""
-    if (entry or {}).get("_enabled", True) is enabled:
-        return dict(entry) if entry is not None else None
-    return {**(entry or {}), "_enabled": enabled}
 
 
 def _manifest_of(plugin: Plugin) -> Manifest:

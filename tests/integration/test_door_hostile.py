@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from service.api.access_log import protocol_logger
@@ -48,6 +48,9 @@ async def guarded(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Api
     headers=st.lists(st.tuples(NAMES, TEXT), max_size=4),
     is_page=st.booleans(),
 )
+@example(method="GET", target="/", headers=[("Host", MARK)], is_page=True)
+@example(method="GET", target=f"/?a={MARK}", headers=[("Origin", MARK)], is_page=True)
+@example(method="POST", target="//evil.example", headers=[("Sec-Fetch-Site", MARK)], is_page=True)
 async def test_no_error_and_no_markup(
     guarded: Api, method: str, target: str, headers: list[tuple[str, str]], is_page: bool
 ) -> None:

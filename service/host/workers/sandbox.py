@@ -148,12 +148,12 @@ class Sandbox:
 
     @property
     def problem(self) -> Text | None:
-        """All that is missing, in one; `None` where nothing is."""
+        """All that is missing, each in a line; `None` where nothing is."""
         if not self.missing:
             return None
         return Text(
-            zh="插件没有被完全限制：" + "；".join(one.zh for one in self.missing),
-            en="Plugins are not wholly confined: " + "; ".join(one.en for one in self.missing),
+            zh="插件没有被完全限制：\n" + "；\n".join(one.zh for one in self.missing),
+            en="Plugins are not wholly confined:\n" + ";\n".join(one.en for one in self.missing),
         )
 
     def tell_what_is_missing(self) -> None:

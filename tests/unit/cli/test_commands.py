@@ -310,7 +310,7 @@ async def test_a_missing_token_says_where_it_is(server: FakeServer, run: Run) ->
     server.refusal = 401, PROBLEM | {"detail": "a token is needed"}
     result = await run("list")
     assert "PLUGBAY_TOKEN" in result.stderr
-    assert "data/token" in result.stderr
+    assert "plugbay token show" in result.stderr
 
 
 async def test_what_a_plugin_lacks_is_listed_and_shown(server: FakeServer, run: Run) -> None:

@@ -69,6 +69,7 @@ async def test_tasks_that_an_older_version_kept_are_found(tmp_path: Path) -> Non
         def older(db: sqlite3.Connection) -> None:
             db.execute("UPDATE tasks SET task = x'7bff' WHERE id = 't2'")
             db.execute("DROP TABLE task_words")
+            db.execute("ALTER TABLE changes DROP COLUMN by")
             db.execute("PRAGMA user_version = 3")
 
         await before.damage(older)
