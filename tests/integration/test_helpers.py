@@ -51,7 +51,7 @@ async def place(live: Live, files: dict[str, str]) -> None:
     for path, text in files.items():
         write(live.plugins / path, text)
     count = sum(path.endswith(("_plugin.py", "_plugin/__init__.py")) for path in files)
-    await live.until(lambda _: len(live.mirror()) >= count)
+    await live.until(lambda _: len(live.final()) >= count)
     await live.quiet()
     live.events.clear()
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.live import Live, Seen, live_server, ready, write
+from tests.integration.live import UNTIL_S, Live, Seen, live_server, ready, write
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -87,10 +87,10 @@ async def told(live: Live, id: str, kind: str, count: int = 1) -> list[dict[str,
     return found
 
 
-async def ended(live: Live, id: str) -> dict[str, Any]:
+async def ended(live: Live, id: str, timeout: float = UNTIL_S) -> dict[str, Any]:
     """The task when it has ended."""
     await live.until(
-        lambda _: of(live, id, "completed") or of(live, id, "failed") or of(live, id, "cancelled")
+        lambda _: of(live, id, "completed") or of(live, id, "failed") or of(live, id, "cancelled"), timeout
     )
     return await task(live, id)
 
@@ -417,7 +417,8 @@ async def test_a_plugin_that_yields_for_ever_is_stopped_and_costs_only_its_own_p
     async with live_server(tmp_path) as live:
         await live.subscribe("tasks/**")
         id = (await live.post("/api/search", {"keyword": "x"})).body["task_id"]
-        done = await ended(live, id)
+        # Sixteen mebibytes of results, each told.
+        done = await ended(live, id, 45)
         assert done["status"] == "completed"
         assert [(one["plugin"], one["code"]) for one in done["failures"]] == [("endless", "too_many_results")]
         assert len([one for one in done["results"] if one["plugin"] == "one"]) == 3

@@ -93,7 +93,7 @@ def has_begun(told: dict[str, Any]) -> bool:
     return 0 < told["progress"] < 100
 
 
-@pytest.mark.parametrize("how", ["torrent", "magnet"])
+@pytest.mark.parametrize("how", ["torrent", pytest.param("magnet", marks=pytest.mark.soak)])
 async def test_a_torrent_comes_from_another_daemon(
     plugin: Any, make: Make, shared: daemons.Daemon, origin: Origin, tmp_path: Path, how: str
 ) -> None:

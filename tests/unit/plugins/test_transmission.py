@@ -105,6 +105,7 @@ async def nudge(daemon: daemons.Daemon) -> None:
         client.remove_torrent(other)
 
 
+@pytest.mark.soak
 async def test_a_magnet_comes_from_another_daemon(
     plugin: Any, daemon: daemons.Daemon, origin: Origin, tmp_path: Path
 ) -> None:
