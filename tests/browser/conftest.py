@@ -26,6 +26,7 @@ CHROMIUM_ARGUMENTS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--disable-gpu",
 ]
 START_S = 30
 STOP_S = 15
@@ -367,6 +368,7 @@ async def open_page(browser: Browser, server: Server) -> AsyncIterator[Opener]:
         context = await browser.new_context(
             locale=locale,
             color_scheme="dark" if theme == "dark" else "light",
+            reduced_motion="reduce",
             viewport={"width": width, "height": 900},
         )
         contexts.append(context)

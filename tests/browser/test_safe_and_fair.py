@@ -290,6 +290,9 @@ async def test_the_pages_can_be_reached_by_keyboard(server: Server, open_page: O
             await view.page.keyboard.press("Enter")
             await expect(link).to_have_attribute("aria-current", "page")
             await expect(view.page).to_have_title(f"{name} · Plugbay")
+            # A page that has come takes the focus to its content.
+            await expect(view.page.locator("main h1")).to_have_count(1)
+            await expect(view.page.locator("main [aria-busy=true], main[aria-busy=true]")).to_have_count(0)
 
 
 async def with_tasks(server: Server, open_page: Opener) -> None:

@@ -146,7 +146,7 @@ export class Buffer {
         return;
       case 'follow':
         this.base = source;
-        this.outcome = { kind: 'followed', elsewhere };
+        if (!this.hasToldOf(elsewhere)) this.outcome = { kind: 'followed', elsewhere };
         this.replace(source.text);
         return;
       case 'conflict':
@@ -154,6 +154,12 @@ export class Buffer {
         this.theirs = source;
         this.outcome = { kind: 'conflict', elsewhere };
     }
+  }
+
+  /** A return to another text that was asked for here is told as such, whichever of its answer and its event is first. */
+  private hasToldOf({ generation }: Elsewhere): boolean {
+    const { outcome } = this;
+    return (outcome?.kind === 'rolled_back' || outcome?.kind === 'undone') && outcome.generation === generation;
   }
 
   /** The file is gone while its plugin is not. */
