@@ -380,7 +380,13 @@ async def test_language_and_appearance_are_kept(server: Server, open_page: Opene
     root = view.page.locator("html")
     await expect(root).to_have_attribute("lang", "zh-CN")
     await view.button("Switch to English").click()
+    light = await view.page.evaluate("getComputedStyle(document.body).backgroundColor")
     await view.button("Dark").click()
+    await view.page.wait_for_function(
+        "(light) => getComputedStyle(document.body).backgroundColor !== light"
+        " && document.getAnimations().length === 0",
+        arg=light,
+    )
     dark = await view.page.evaluate("getComputedStyle(document.body).backgroundColor")
     await view.page.reload()
     await expect(root).to_have_attribute("lang", "en")
