@@ -346,6 +346,7 @@ async def test_the_keyboard_alone_edits_saves_and_leaves(server: Server, open_pa
     desk = await at_desk(open_page, server, "search/keys", query="?line=6")
     keyboard = desk.page.keyboard
     await expect(desk.text).to_be_focused()
+    await expect(desk.page.locator(".cm-line.cm-activeLine")).to_contain_text("version")
     await keyboard.press("End")
     await keyboard.press("ArrowLeft")
     await keyboard.type(".7")
