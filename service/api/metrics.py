@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 from service.model.states import PluginState
 
 if TYPE_CHECKING:
-    from service.host.registry import Plugin
+    from service.host.plugin import Plugin
     from service.host.statistics.calls import CallCounts
 
 # Upper bounds in seconds; the last bucket is everything above.

@@ -15,7 +15,7 @@ from service.model.identity import PluginType
 from service.model.text import Text
 
 if TYPE_CHECKING:
-    from service.host.registry import Plugin
+    from service.host.plugin import Plugin
 
 _TYPES = {type.value: type for type in PluginType}
 

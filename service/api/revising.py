@@ -25,7 +25,7 @@ from service.api.version_messages import (
 )
 from service.errors import PlugbayError
 from service.host.installing.placing import Installed
-from service.host.registry import Plugin
+from service.host.plugin import Plugin
 
 _ANY = "*"
 

@@ -11,8 +11,9 @@ import msgspec
 
 from service.errors import ConfigMissing, PlugbayError, PluginCrashed, PluginRaised, PluginTimeout
 from service.host.generation import Generation, describe_exit
+from service.host.plugin import Plugin
 from service.host.plugin_limits import LimitsOfPlugins
-from service.host.registry import Plugin, Registry
+from service.host.registry import Registry
 from service.host.workers.channel import ChannelClosed, MethodRaised, OnItem
 
 _encoder = msgspec.json.Encoder()

@@ -26,11 +26,12 @@ from service.host.history.history import History
 from service.host.history.record import RevisionRecord
 from service.host.loader import Loader, LoadLimits
 from service.host.operations import Operations
+from service.host.plugin import Plugin
 from service.host.plugin_limits import LimitsOfPlugins
 from service.host.plugin_logs import LogRecord, PluginLogs
 from service.host.reconciling.reconciler import Reconciler, ReconcilerLimits
 from service.host.reconciling.retirement import Retirement
-from service.host.registry import Plugin, Registry
+from service.host.registry import Registry
 from service.host.store import Store
 from service.host.workers.census import Census
 from service.host.workers.output import OutputLines

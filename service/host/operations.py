@@ -22,9 +22,10 @@ from service.host.files.tree import SourceTree
 from service.host.history.changeset import Wanted
 from service.host.history.history import History
 from service.host.loader import Loader
+from service.host.plugin import Plugin
 from service.host.reconciling.desks import Change, Outcome
 from service.host.reconciling.reconciler import Reconciler
-from service.host.registry import Plugin, Registry
+from service.host.registry import Registry
 from service.live.event_log import EventLog
 from service.model.actor import acting
 from service.model.events import Cause, ConfigImported, RegistryReloaded

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit
 
 from service.errors import RequestRefused
-from service.host.registry import Plugin
+from service.host.plugin import Plugin
 from service.model.identity import PluginType
 from service.model.text import Text
 

@@ -25,7 +25,8 @@ from service.errors import (
 )
 from service.host.calls import Caller
 from service.host.generation import Generation, describe_exit
-from service.host.registry import Plugin, Registry
+from service.host.plugin import Plugin
+from service.host.registry import Registry
 from service.host.workers.calls_in_flight import Running
 from service.host.workers.channel import ChannelClosed, MethodRaised
 from service.model.identity import PluginType

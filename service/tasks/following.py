@@ -11,7 +11,8 @@ import msgspec
 from service.errors import CallFailed, PlugbayError, PluginDisabled, PluginNotFound
 from service.host.calls import Caller
 from service.host.generation import Generation
-from service.host.registry import Plugin, Registry
+from service.host.plugin import Plugin
+from service.host.registry import Registry
 from service.model.identity import Identity, PluginType
 from service.model.states import GenerationState
 from service.model.task import TaskStatus

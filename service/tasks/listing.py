@@ -11,7 +11,8 @@ import msgspec
 from service.errors import PlugbayError, RequestRefused
 from service.host.calls import Caller
 from service.host.generation import Generation
-from service.host.registry import Plugin, Registry
+from service.host.plugin import Plugin
+from service.host.registry import Registry
 from service.model.identity import PluginType
 from service.model.task import Task, TaskKind
 from service.model.text import Text

@@ -9,7 +9,8 @@ import msgspec
 
 from service.errors import PlugbayError, PluginDisabled
 from service.host.calls import Caller
-from service.host.registry import Plugin, Registry
+from service.host.plugin import Plugin
+from service.host.registry import Registry
 from service.model.identity import PluginType
 
 _EPISODES_AT_ONCE = 16

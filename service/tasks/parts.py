@@ -10,7 +10,7 @@ import msgspec
 
 from service.errors import CallFailed, PlugbayError
 from service.host.calls import Caller
-from service.host.registry import Plugin
+from service.host.plugin import Plugin
 from service.model.text import Text
 from service.tasks.board import Board, LiveTask
 from service.tasks.parsers import Parsers, has_episodes

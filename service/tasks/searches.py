@@ -10,7 +10,8 @@ import msgspec
 
 from service.errors import CallFailed, PlugbayError
 from service.host.calls import Caller
-from service.host.registry import Plugin, Registry
+from service.host.plugin import Plugin
+from service.host.registry import Registry
 from service.model.identity import PluginType
 from service.model.task import TaskAnswer, TaskKind, TaskStatus
 from service.model.text import Text

@@ -12,7 +12,8 @@ import structlog
 
 from service.errors import PlugbayError, PluginUnavailable, RequestRefused
 from service.host.calls import Caller
-from service.host.registry import Plugin, Registry
+from service.host.plugin import Plugin
+from service.host.registry import Registry
 from service.model.task import Task, TaskKind, TaskStatus
 from service.model.text import Text
 from service.tasks.board import Board, LiveTask

@@ -9,7 +9,7 @@ from service.host.files.sources import Snapshot
 from service.host.files.tree import SourceTree
 from service.host.generation import Generation
 from service.host.history.revisions import Revisions
-from service.host.registry import Plugin
+from service.host.plugin import Plugin
 
 log = structlog.get_logger(__name__)
 

@@ -17,7 +17,7 @@ from service.host.installing.plugin_files import FileView, PluginFiles
 from service.host.installing.sharing import HelperEdit, Sharing
 from service.host.installing.text_check import ensure_text
 from service.host.kernel import Kernel
-from service.host.registry import Plugin
+from service.host.plugin import Plugin
 from service.model.text import Text
 
 # How often a file is loaded anew because another of the plugin's changed meanwhile.

@@ -26,8 +26,8 @@ from service.host.installing.committing import Commits, NotSaved
 from service.host.installing.planning import final_unit, held_by, must_wait, without_leftovers
 from service.host.installing.trial import HeldOutput, NewFolders, Trials
 from service.host.kernel import Kernel
+from service.host.plugin import Plugin
 from service.host.reconciling.desks import Change
-from service.host.registry import Plugin
 from service.model.events import Cause, InstallProgress
 from service.model.identity import Identity
 from service.model.plugin import Origin, PluginView, Stage

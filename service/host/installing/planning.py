@@ -16,7 +16,7 @@ from service.host.files.sources import REQUIREMENTS_SUFFIX, Unit
 from service.host.installing.candidates import Candidate, host_of, unit_named
 from service.host.installing.trial import HeldOutput, Trials
 from service.host.kernel import Kernel
-from service.host.registry import Plugin
+from service.host.plugin import Plugin
 from service.model.identity import Identity, is_valid_name
 from service.model.plugin import LoadError, Origin, Stage
 

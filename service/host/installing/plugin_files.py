@@ -10,7 +10,7 @@ import msgspec
 from service.host.files.imports import ImportReader, paths_of_modules
 from service.host.files.sources import REQUIREMENTS_SUFFIX, SourceFile, Unit
 from service.host.kernel import Kernel
-from service.host.registry import Plugin
+from service.host.plugin import Plugin
 
 Kind = Literal["main", "package", "requirements", "helper"]
 

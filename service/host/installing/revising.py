@@ -14,7 +14,7 @@ from service.host.history.revisions import Content, Revisions
 from service.host.installing.candidates import Candidate
 from service.host.installing.placing import Installed, Placing, Wishes
 from service.host.kernel import Kernel
-from service.host.registry import Plugin
+from service.host.plugin import Plugin
 from service.model.events import Cause
 from service.model.plugin import Origin
 from service.model.text import Text

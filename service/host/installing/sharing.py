@@ -24,8 +24,8 @@ from service.host.installing.planning import must_wait
 from service.host.installing.plugin_files import PluginFiles
 from service.host.installing.trial import HeldOutput, NewFolders, Trials
 from service.host.kernel import Kernel
+from service.host.plugin import Plugin
 from service.host.reconciling.desks import Change
-from service.host.registry import Plugin
 from service.model.events import Cause
 from service.model.text import Text
 

@@ -26,7 +26,7 @@ from service.host.installing.placing import Placing, Wishes
 from service.host.installing.planning import Plans
 from service.host.installing.trial import Trials
 from service.host.kernel import Kernel
-from service.host.registry import Plugin
+from service.host.plugin import Plugin
 from service.model.plugin import Origin, PluginView
 from service.model.text import Language, Text
 

@@ -13,8 +13,8 @@ from service.host.files.sources import Snapshot, SourceFlawed
 from service.host.files.tree import SourceTree
 from service.host.generation import Generation
 from service.host.loader import Loader, Stored, imports_of
+from service.host.plugin import Plugin
 from service.host.reconciling.desks import Desk
-from service.host.registry import Plugin
 from service.model.events import InstallProgress
 from service.model.identity import Identity
 from service.model.text import Text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from service.host.generation import Generation, describe_exit
-from service.host.registry import Plugin
+from service.host.plugin import Plugin
 from service.model.identity import Identity
 from service.model.plugin import LoadError, Stage
 from service.model.text import Text

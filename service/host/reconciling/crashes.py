@@ -11,9 +11,10 @@ import structlog
 
 from service.host.files.sources import Snapshot, Unit
 from service.host.generation import Generation
+from service.host.plugin import Plugin
 from service.host.reconciling.conflicts import crash_loop
 from service.host.reconciling.desks import Change, Desk
-from service.host.registry import Plugin, Registry
+from service.host.registry import Registry
 from service.model.events import Cause
 from service.model.states import GenerationState
 

@@ -13,6 +13,7 @@ from service.host.configuration.config_schema import missing
 from service.host.dependencies.problems import WAITED_IN_VAIN
 from service.host.files.sources import SourceFlawed, Unit
 from service.host.files.tree import SourceTree
+from service.host.plugin import Plugin
 from service.host.reconciling.attempts import Attempts, Config
 from service.host.reconciling.crashes import Crashes
 from service.host.reconciling.desks import Change, Desk
@@ -20,7 +21,7 @@ from service.host.reconciling.handover import Handover, is_exclusive
 from service.host.reconciling.known import Known
 from service.host.reconciling.naming import Naming
 from service.host.reconciling.retirement import Retirement
-from service.host.registry import Plugin, Registry
+from service.host.registry import Registry
 from service.model.events import Cause
 from service.model.plugin import PluginView
 

@@ -13,9 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 from service.host.files.sources import Snapshot, Unit
 from service.host.files.tree import SourceTree
+from service.host.plugin import Plugin
 from service.host.reconciling.desks import Change, Desk
 from service.host.reconciling.retirement import Retirement
-from service.host.registry import Plugin, Registry
+from service.host.registry import Registry
 from service.model.events import Cause
 from service.model.identity import PluginType
 

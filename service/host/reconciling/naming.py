@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 from service.errors import LoadFailed
 from service.host.files.tree import SourceTree
 from service.host.generation import Generation
+from service.host.plugin import Plugin
 from service.host.reconciling.conflicts import identity_taken
 from service.host.reconciling.desks import Desk
-from service.host.registry import Plugin, Registry
+from service.host.registry import Registry
 from service.model.events import Cause
 from service.model.identity import Identity
 

@@ -21,6 +21,7 @@ from service.host.files.sources import SourceFile, SourceFlawed, Unit, module_na
 from service.host.files.tree import SourceTree
 from service.host.generation import Generation
 from service.host.loader import Loader
+from service.host.plugin import Plugin
 from service.host.reconciling.attempts import STALE_GRACE_SECONDS, Attempts, Config
 from service.host.reconciling.crashes import Crashes, CrashLimits
 from service.host.reconciling.desks import Change, Desk, Outcome
@@ -32,7 +33,7 @@ from service.host.reconciling.record import Record
 from service.host.reconciling.retirement import Retirement
 from service.host.reconciling.room import Room
 from service.host.reconciling.rounds import RoundLimits, Rounds
-from service.host.registry import Plugin, Registry
+from service.host.registry import Registry
 from service.model.actor import acting
 from service.model.events import Cause
 from service.model.identity import Identity

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from service.host.files.sources import Snapshot
 from service.host.generation import Generation
-from service.host.registry import Plugin
+from service.host.plugin import Plugin
 
 
 class Record(Protocol):

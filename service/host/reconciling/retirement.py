@@ -6,8 +6,8 @@ import asyncio
 import time
 
 from service.host.generation import Generation
+from service.host.plugin import Plugin
 from service.host.plugin_limits import LimitsOfPlugins
-from service.host.registry import Plugin
 from service.live.event_log import EventLog
 from service.model.events import GenerationDrained
 from service.model.states import GenerationState

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import structlog
 
+from service.host.plugin import Plugin
 from service.host.reconciling.desks import Desk
-from service.host.registry import Plugin
 from service.model.text import Text
 
 log = structlog.get_logger(__name__)

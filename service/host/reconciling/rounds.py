@@ -14,6 +14,7 @@ from service.host.files.sources import Snapshot, SourceFlawed, Unit
 from service.host.files.tree import SourceTree
 from service.host.generation import Generation
 from service.host.loader import flawed
+from service.host.plugin import Plugin
 from service.host.reconciling.attempts import Attempts, Config, Outdated
 from service.host.reconciling.crashes import Crashes
 from service.host.reconciling.desks import Change, Desk
@@ -24,7 +25,7 @@ from service.host.reconciling.naming import Naming
 from service.host.reconciling.record import Record
 from service.host.reconciling.retirement import Retirement
 from service.host.reconciling.room import Room
-from service.host.registry import Plugin, Registry
+from service.host.registry import Registry
 from service.model.events import Cause, PluginChange, Timings
 from service.model.plugin import LoadError
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
-from service.host.registry import Plugin
+from service.host.plugin import Plugin
 from service.host.statistics.calls import NOTHING, STEP_S, STEPS, CallCounts
 from service.host.statistics.loads import Loads
 from service.live.event_log import Entry, EventLog

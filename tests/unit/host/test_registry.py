@@ -10,7 +10,8 @@ import pytest
 from service.errors import PluginDisabled, PluginNotFound, PluginUnavailable
 from service.host.files.sources import unit_of
 from service.host.generation import Generation
-from service.host.registry import Plugin, Registry
+from service.host.plugin import Plugin
+from service.host.registry import Registry
 from service.live.event_log import EventLog
 from service.model.events import Cause, PluginChanged
 from service.model.identity import Identity, PluginType

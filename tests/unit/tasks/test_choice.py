@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from service.host.files.sources import unit_of
-from service.host.registry import Plugin
+from service.host.plugin import Plugin
 from service.model.identity import Identity, PluginType
 from service.model.plugin import Manifest, Origin
 from service.tasks.choice import NoDownloadPlugin, choose, protocol_of

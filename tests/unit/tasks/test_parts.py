@@ -12,7 +12,7 @@ import pytest
 from service.errors import PluginRaised
 from service.host.calls import Caller
 from service.host.files.sources import unit_of
-from service.host.registry import Plugin
+from service.host.plugin import Plugin
 from service.model.identity import Identity, PluginType
 from service.model.task import TaskKind, TaskStatus
 from service.tasks.board import LiveTask

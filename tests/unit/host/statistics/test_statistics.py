@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import msgspec
 
-from service.host.registry import Plugin
+from service.host.plugin import Plugin
 from service.host.statistics.calls import STEP_S, CallCounts
 from service.host.statistics.loads import LOADS
 from service.host.statistics.statistics import Statistics
