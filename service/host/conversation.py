@@ -238,18 +238,7 @@ def _told(limits: PluginLimits | None) -> dict[str, Any]:
 def load_failed(snapshot: Snapshot, number: int, stage: Stage, code: str, text: Text) -> LoadFailed:
     """The error of a load of which only the server can say what became of it."""
     return LoadFailed(
-        LoadError(
-            stage=stage,
-            code=code,
-            type="",
-            message=text.zh,
-            file=f"plugins/{snapshot.unit.main_file}",
-            line=None,
-            column=None,
-            traceback=None,
-            generation=number,
-            messages=text,
-        )
+        LoadError.of_server(stage, code, text, file=f"plugins/{snapshot.unit.main_file}", generation=number)
     )
 
 

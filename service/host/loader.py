@@ -348,19 +348,13 @@ def _may_be_of_the_fork(error: LoadError) -> bool:
 
 def flawed(flaw: SourceFlawed, number: int | None, max_bytes: int) -> LoadFailed:
     """The error of a plugin whose path holds no text that could be loaded."""
-    text = describe_flaw(flaw, max_bytes)
     return LoadFailed(
-        LoadError(
-            stage=Stage.IMPORT,
-            code=f"file_{flaw.flaw.value}",
-            type="",
-            message=text.zh,
+        LoadError.of_server(
+            Stage.IMPORT,
+            f"file_{flaw.flaw.value}",
+            describe_flaw(flaw, max_bytes),
             file=f"plugins/{flaw.unit.path}",
-            line=None,
-            column=None,
-            traceback=None,
             generation=number,
-            messages=text,
         )
     )
 

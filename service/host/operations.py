@@ -200,9 +200,7 @@ class Operations:
             # Calls that run may still be using it.
             folders_later=True,
         ) as performed:
-            running = (plugin.serving.leases if plugin.serving else 0) + sum(
-                one.leases for one in plugin.draining
-            )
+            running = plugin.running + plugin.draining_calls
             self._reconciler.set_origin(plugin.file, None)
             # Something may have been put there again meanwhile.
             await asyncio.to_thread(self._look_at, beside)

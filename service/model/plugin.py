@@ -43,6 +43,33 @@ class LoadError(msgspec.Struct, frozen=True, kw_only=True):
     generation: int | None
     messages: Text
 
+    @classmethod
+    def of_server(
+        cls,
+        stage: Stage,
+        code: str,
+        text: Text,
+        *,
+        file: str | None,
+        line: int | None = None,
+        column: int | None = None,
+        traceback: str | None = None,
+        generation: int | None = None,
+    ) -> LoadError:
+        """One that the server itself says: no exception of the plugin stands behind it."""
+        return cls(
+            stage=stage,
+            code=code,
+            type="",
+            message=text.zh,
+            file=file,
+            line=line,
+            column=column,
+            traceback=traceback,
+            generation=generation,
+            messages=text,
+        )
+
     @property
     def text(self) -> Text:
         """The message in both languages."""

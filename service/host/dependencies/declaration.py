@@ -163,17 +163,8 @@ def failed(
 ) -> LoadFailed:
     """The load error of stage `dependencies`. `traceback` is what the installer said, whole."""
     return LoadFailed(
-        LoadError(
-            stage=Stage.DEPENDENCIES,
-            code=code,
-            type="",
-            message=text.zh,
-            file=file,
-            line=line,
-            column=None,
-            traceback=traceback,
-            generation=generation,
-            messages=text,
+        LoadError.of_server(
+            Stage.DEPENDENCIES, code, text, file=file, line=line, traceback=traceback, generation=generation
         )
     )
 

@@ -115,10 +115,6 @@ class Blobs:
             raise BlobLost(sha256)
         return content
 
-    def has_now(self, sha256: str) -> bool:
-        """Whether something is kept under that hash. Blocks."""
-        return self.path(sha256).is_file()
-
     def path(self, sha256: str) -> Path:
         """Where a content lies if it is kept."""
         return self.folder / sha256[:2] / sha256

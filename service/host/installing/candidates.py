@@ -304,18 +304,7 @@ def _load_error(error: BaseException) -> LoadError | None:
         return error.error
     if not isinstance(error, PlugbayError):
         return None
-    return LoadError(
-        stage=Stage.FETCH,
-        code=error.code,
-        type="",
-        message=error.text.zh,
-        file=None,
-        line=None,
-        column=None,
-        traceback=None,
-        generation=None,
-        messages=error.text,
-    )
+    return LoadError.of_server(Stage.FETCH, error.code, error.text, file=None)
 
 
 def unit_named(type: PluginType, stem: str) -> Unit:

@@ -98,16 +98,5 @@ def _not_text(
     name = file or "plugin"
     text = Text(zh=f"{name} 不是 Python 源文件：{zh}", en=f"{name} is no Python source: {en}")
     return LoadFailed(
-        LoadError(
-            stage=Stage.FETCH,
-            code="not_text",
-            type="",
-            message=text.zh,
-            file=file,
-            line=place[0],
-            column=place[1],
-            traceback=None,
-            generation=None,
-            messages=text,
-        )
+        LoadError.of_server(Stage.FETCH, "not_text", text, file=file, line=place[0], column=place[1])
     )

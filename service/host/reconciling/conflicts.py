@@ -39,15 +39,5 @@ def crash_loop(plugin: Plugin, generation: Generation, count: int, window_s: flo
 
 
 def _error(code: str, text: Text, plugin: Plugin, number: int) -> LoadError:
-    return LoadError(
-        stage=Stage.CONTRACT if code == "conflict" else Stage.START,
-        code=code,
-        type="",
-        message=text.zh,
-        file=plugin.file,
-        line=None,
-        column=None,
-        traceback=None,
-        generation=number,
-        messages=text,
-    )
+    stage = Stage.CONTRACT if code == "conflict" else Stage.START
+    return LoadError.of_server(stage, code, text, file=plugin.file, generation=number)

@@ -28,7 +28,6 @@ class Retirement:
         self._events = events
         self._limits = limits
         self._patience_s = stop_s + _ORDERLY_EXIT_SECONDS
-        self._stop_s = stop_s
         self._tasks: set[asyncio.Task[None]] = set()
 
     def begin(self, plugin: Plugin, generation: Generation) -> asyncio.Task[None]:

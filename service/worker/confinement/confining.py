@@ -25,7 +25,6 @@ class Confinement:
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
         self._files: landlock.Ruleset | None = None
-        self._filter: seccomp.Program | None = None
         # Said by `apply`: what was allowed and is not there.
         self.missing: list[str] = []
 
