@@ -40,7 +40,7 @@ def write_now(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         try:
-            _keep_owner(descriptor, path)
+            keep_owner(descriptor, path)
             os.fchmod(descriptor, mode)
             _write_all(descriptor, data)
             os.fsync(descriptor)
@@ -95,8 +95,8 @@ def _write_all(descriptor: int, data: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def _keep_owner(descriptor: int, path: Path) -> None:
-    # A server that runs as root must not take a person's file away from them.
+def keep_owner(descriptor: int, path: Path) -> None:
+    """Have an open file belong to whom the one at `path` does: a server that runs as root must take none away."""
     with contextlib.suppress(OSError):
         old = os.stat(path, follow_symlinks=False)
         if (old.st_uid, old.st_gid) != (os.geteuid(), os.getegid()):

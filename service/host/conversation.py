@@ -13,6 +13,7 @@ import msgspec
 
 from service.errors import LoadFailed
 from service.host.configuration.config_schema import fields_from_json_schema
+from service.host.configuration.entries import plain
 from service.host.files.sources import Snapshot
 from service.host.generation import Generation, describe_exit
 from service.host.plugin_limits import PluginLimits
@@ -207,7 +208,7 @@ class Conversation:
             "policy": policy.to_json(),
             "limits": _told(limits),
             "site": str(site) if site is not None else None,
-            "config": {key: value for key, value in config.items() if not key.startswith("_")},
+            "config": plain(config),
             "data_dir": str(self.data_dir(unit.type.value, unit.short_name)),
             "downloads_dir": str(self._downloads_dir),
             "stall_s": self._stall_s,

@@ -29,10 +29,7 @@ from service.model.text import Text
 from service.worker.compat.signs import imports_base_plugin
 from service.worker.confinement.policy import Policy
 
-__all__ = ["LoadLimits", "Loader", "Outline", "Stored", "flawed", "imports_of"]
-
-# What is known of a plugin by its name: its configuration, what it was granted, and its limits.
-Stored = tuple[dict[str, Any], dict[str, Any] | None, PluginLimits]
+__all__ = ["LoadLimits", "Loader", "Outline", "flawed", "imports_of"]
 
 _LONG_LOAD_SECONDS = 1.0
 _PARALLEL_LOADS = 8

@@ -50,6 +50,11 @@ class Plugin:
         return f"plugins/{self.unit.path}"
 
     @property
+    def said_name(self) -> str | None:
+        """The name that it says itself; `None` of one that never loaded, which has not said any yet."""
+        return self.identity.name if self.manifest is not None else None
+
+    @property
     def state(self) -> PluginState:
         """What clients are told of it."""
         if not self.enabled:

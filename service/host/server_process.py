@@ -6,14 +6,13 @@ import asyncio
 import os
 import platform
 import time
-from collections import defaultdict
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
-from service.host.workers.census import processes
+from service.host.workers.census import Trees, processes
 
 # Asking the kernel costs it some tenths of a millisecond a process, so it is not asked for everyone who looks.
 _REST_S = 5.0
@@ -70,14 +69,8 @@ def _measure(server_pid: int) -> Memory | None:
     own = _pss(server_pid)
     if own is None:
         return None
-    children: dict[int, list[int]] = defaultdict(list)
-    for one in processes():
-        if not one.dead:
-            children[one.parent].append(one.pid)
-    below = list(children[server_pid])
-    for pid in below:  # which grows meanwhile
-        below.extend(children[pid])
-    sizes = [_pss(pid) for pid in below]
+    below = Trees(processes()).alive_below(server_pid)
+    sizes = [_pss(one.pid) for one in below]
     known = [size for size in sizes if size is not None]
     return Memory(server=own, plugins=sum(known) if len(known) == len(sizes) else None, processes=len(below))
 

@@ -17,6 +17,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 
 from service.errors import PlugbayError, RequestRefused
+from service.host.flights import Flights
 from service.host.installing.addresses import check_url, matches_any, public_reason, shown
 from service.host.installing.fetch import fetch_bytes, open_session
 from service.model.text import Text
@@ -51,16 +52,6 @@ class Picture(NamedTuple):
         return f"image/{self.format}"
 
 
-class _Fetch:
-    """A picture on its way, and how many wait for it."""
-
-    __slots__ = ("task", "waiting")
-
-    def __init__(self, task: asyncio.Task[Picture]) -> None:
-        self.task = task
-        self.waiting = 0
-
-
 class Thumbnails:
     """See the module.
 
@@ -75,7 +66,7 @@ class Thumbnails:
         self._public: aiohttp.ClientSession | None = None
         self._private: aiohttp.ClientSession | None = None
         self._slots = asyncio.Semaphore(_AT_ONCE)
-        self._fetching: dict[str, _Fetch] = {}
+        self._fetching: Flights[Picture, None] = Flights("thumbnail")
         self._kept: OrderedDict[str, Picture] = OrderedDict()
         self._kept_bytes = 0
         self._failed: OrderedDict[str, tuple[float, PlugbayError]] = OrderedDict()
@@ -93,28 +84,13 @@ class Thumbnails:
             self._kept.move_to_end(address)
             return kept
         self._raise_known_failure(address)
-        fetching = self._fetching.get(address)
-        if fetching is None:
-            fetching = _Fetch(asyncio.create_task(self._fetch(address), name="thumbnail"))
-            self._fetching[address] = fetching
-        fetching.waiting += 1
-        try:
-            # Whoever asked first may go away while others wait for the same picture.
-            return await asyncio.shield(fetching.task)
-        finally:
-            fetching.waiting -= 1
-            if not fetching.waiting:
-                # A list that somebody scrolls past leaves pictures behind that would be fetched before those in sight.
-                fetching.task.cancel()
-                if self._fetching.get(address) is fetching:
-                    del self._fetching[address]
+        # A list that somebody scrolls past leaves pictures behind that would be fetched before those in sight: what
+        # nobody waits for any more is given up.
+        return await self._fetching.join(address, lambda tell: self._fetch(address), lambda news: None)
 
     async def close(self) -> None:
         """Stop what is under way. Calling it twice is safe."""
-        fetching = [one.task for one in self._fetching.values()]
-        for task in fetching:
-            task.cancel()
-        await asyncio.gather(*fetching, return_exceptions=True)
+        await self._fetching.close()
         for session in (self._public, self._private):
             if session is not None:
                 await session.close()

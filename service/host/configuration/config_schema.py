@@ -14,6 +14,7 @@ from service.errors import ConfigInvalid
 from service.host.configuration import config_secrets, json_schema
 from service.host.configuration.config_secrets import MASK, applicable
 from service.host.configuration.config_values import FieldCheck, Wrong, boolean, is_unset, number
+from service.host.configuration.entries import plain
 from service.host.configuration.json_schema import fields_from_json_schema
 from service.model.plugin import ConfigField, Manifest
 from service.model.text import Text
@@ -63,7 +64,7 @@ async def check(manifest: Manifest, values: Mapping[str, Any], stored: Mapping[s
         ConfigInvalid: with every wrong field.
     """
     reserved = [name for name in values if name.startswith("_")]
-    sent = {name: value for name, value in values.items() if not name.startswith("_")}
+    sent = plain(values)
     shape = config_secrets.shape_of(manifest)
     try:
         sent = config_secrets.restore(

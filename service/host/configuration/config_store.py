@@ -22,6 +22,7 @@ from service.errors import PlugbayError
 from service.host import atomic
 from service.host.configuration import config_file
 from service.host.configuration.config_file import Entries, Reading
+from service.host.configuration.entries import is_on, plain
 from service.model.text import Text
 
 log = structlog.get_logger(__name__)
@@ -71,11 +72,11 @@ class ConfigStore:
 
     def enabled(self, key: str) -> bool:
         """Whether the plugin is switched on, which is so where nothing is stored."""
-        return self._entries.get(key, {}).get("_enabled", True) is not False
+        return is_on(self._entries.get(key, {}))
 
     def values(self, key: str) -> dict[str, Any]:
         """The plugin's own values, a copy, without the server's (those that begin with `_`)."""
-        return copy.deepcopy(_plain(self._entries.get(key, {})))
+        return copy.deepcopy(plain(self._entries.get(key, {})))
 
     def granted(self, key: str) -> dict[str, Any] | None:
         """What the plugin was granted at its install, a copy; None where nothing is stored."""
@@ -112,6 +113,10 @@ class ConfigStore:
         """
         async with self._lock:
             await self._take_in_edits()
+
+    def find(self, key: str) -> dict[str, Any] | None:
+        """What is stored under `key`; `None` where nothing is."""
+        return self.entry(key) if self.has(key) else None
 
     def has(self, key: str) -> bool:
         """Whether anything is stored under `key`."""
@@ -247,10 +252,6 @@ class ConfigStore:
                 atomic.write_now(self._good_path, data, mode=config_file.PRIVATE_MODE)
         except OSError as error:
             log.warning("config_copy_not_kept", path=config_file.shown(self._good_path), reason=str(error))
-
-
-def _plain(entry: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in entry.items() if not name.startswith("_")}
 
 
 def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> set[str]:

@@ -1,4 +1,4 @@
-"""What becomes of a plugin's entry in the stored configuration; what begins with `_` is the server's own."""
+"""A plugin's entry in the stored configuration, and what becomes of it; what begins with `_` is the server's own."""
 
 from __future__ import annotations
 
@@ -9,6 +9,16 @@ from typing import Any
 def own(entry: Mapping[str, Any] | None) -> dict[str, Any]:
     """What the server itself keeps in an entry."""
     return {name: value for name, value in (entry or {}).items() if name.startswith("_")}
+
+
+def plain(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """What the plugin itself is given of an entry."""
+    return {name: value for name, value in entry.items() if not name.startswith("_")}
+
+
+def is_on(entry: Mapping[str, Any]) -> bool:
+    """Whether the plugin of an entry is switched on, which is so where nothing is said."""
+    return entry.get("_enabled", True) is not False
 
 
 def granting(entry: Mapping[str, Any] | None, granted: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -15,6 +15,7 @@ from service.errors import ConfigInvalid
 from service.host.configuration import config_file, config_schema, config_secrets
 from service.host.configuration.config_secrets import MASK
 from service.host.configuration.config_values import is_unset
+from service.host.configuration.entries import is_on, own, plain
 from service.model.plugin import Manifest
 from service.model.text import Text
 
@@ -96,11 +97,11 @@ async def fit(
             found.errors[key] = [("", Text(zh=f"“{key}” {wrong.zh}", en=f'"{key}" {wrong.en}'))]
         elif (manifest := manifests.get(key)) is not None:
             try:
-                checked = await config_schema.check(manifest, _plain(entry), stored.values(key))
+                checked = await config_schema.check(manifest, plain(entry), stored.values(key))
             except ConfigInvalid as invalid:
                 found.errors[key] = [(one["field"], one["message"]) for one in invalid.fields["errors"]]
             else:
-                found.entries[key] = {**checked.values, **_own(entry)}
+                found.entries[key] = {**checked.values, **own(entry)}
     return found
 
 
@@ -114,7 +115,7 @@ def plan(fitting: Fitting, manifests: Mapping[str, Manifest | None], stored: Sto
         differs = not stored.has(key) or not _same(before, after)
         if not (differs or errors):
             continue
-        was, will = _is_on(before), _is_on(after)
+        was, will = is_on(before), is_on(after)
         count += differs and will and key in manifests
         changes.append(
             EntryPlan(
@@ -145,9 +146,9 @@ def _masked(entry: Entry, manifest: Manifest | None) -> dict[str, Any]:
     hidden: dict[str, Any] = _hidden_by_name(entry)
     if manifest is not None:
         shape = config_secrets.shape_of(manifest)
-        known = {name: value for name, value in _plain(entry).items() if shape.member(name) is not None}
+        known = {name: value for name, value in plain(entry).items() if shape.member(name) is not None}
         hidden |= config_secrets.hide(shape, known)
-    return {**hidden, **_own(entry)}
+    return {**hidden, **own(entry)}
 
 
 def _hidden_by_name(value: Any) -> Any:
@@ -161,18 +162,6 @@ def _hidden_by_name(value: Any) -> Any:
 
 def _shown(value: Any) -> Any:
     return None if is_unset(value) else value
-
-
-def _is_on(entry: Entry) -> bool:
-    return entry.get("_enabled", True) is not False
-
-
-def _plain(entry: Entry) -> dict[str, Any]:
-    return {name: value for name, value in entry.items() if not name.startswith("_")}
-
-
-def _own(entry: Entry) -> dict[str, Any]:
-    return {name: value for name, value in entry.items() if name.startswith("_")}
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -298,9 +298,7 @@ class Environments:
         made = DependencySet(id, self._shelf.path(id), lock.packages)
         lent = Lease(made, user, self._released, lines=tuple(lines))
         self._leases.setdefault(id, []).append(lent)
-        timer = self._timers.pop(id, None)
-        if timer is not None:
-            timer.cancel()
+        self._drop_timer(id)
         if (
             id in self._sets
             and not self._sets[id].compiled

@@ -14,12 +14,12 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 
 from service.host.dependencies import problems
-from service.host.dependencies.flights import Flights
 from service.host.dependencies.lock import Lock, key_of, read_lock
 from service.host.dependencies.problems import Problem
 from service.host.dependencies.running import Programs
 from service.host.dependencies.shelf import Kept, Shelf
 from service.host.dependencies.uv import LOCK_NAME, SET_NAME, Uv
+from service.host.flights import Flights
 from service.model.events import InstallProgress
 
 # A registry that hangs holds up its own plugins, not all others.
@@ -66,8 +66,8 @@ class Maker:
         self._timeout_s = timeout_s
         self._builds = builds
         self._on_made = on_made
-        self._resolving: Flights[Lock, InstallProgress] = Flights()
-        self._installing: Flights[None, InstallProgress] = Flights()
+        self._resolving: Flights[Lock, InstallProgress] = Flights("resolve")
+        self._installing: Flights[None, InstallProgress] = Flights("install")
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._planned: OrderedDict[str, Lock] = OrderedDict()
 

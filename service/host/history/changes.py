@@ -120,7 +120,7 @@ class Changes:
             StoreFailed: it is not noted.
         """
         needs = [("blob", key) for key in sorted({*changeset.contents(), changeset_hash})]
-        needs += [("trash", key) for key in sorted(_trash_of(changeset))]
+        needs += [("trash", key) for key in sorted(trash_of(changeset))]
 
         def write(connection: sqlite3.Connection) -> None:
             cursor = connection.execute(
@@ -198,7 +198,8 @@ def summary_of(changeset: Changeset, more: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _trash_of(changeset: Changeset) -> set[str]:
+def trash_of(changeset: Changeset) -> set[str]:
+    """The folders in the trash that a change moves something into, or out of."""
     paths = [path for move in changeset.folders for path in (move.source, move.target)]
     return {path.split("/")[2] for path in paths if path.startswith(f"{TRASH}/") and path.count("/") > 2}
 

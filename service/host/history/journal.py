@@ -24,7 +24,7 @@ import structlog
 from service.errors import PlugbayError
 from service.host.configuration.config_store import ConfigStore
 from service.host.history.blobs import Blobs
-from service.host.history.changes import TRASH, Changes, ChangeView, summary_of
+from service.host.history.changes import Changes, ChangeView, summary_of, trash_of
 from service.host.history.changeset import Changeset, Wanted
 from service.host.history.claims import Claims
 from service.host.history.entries import Entries, Entry
@@ -242,19 +242,14 @@ class Journal:
 
     def contents(self) -> set[str]:
         """The hashes of what changes that are under way may still need."""
-        entries = [*self._under_way.values(), *self._unsettled.values(), *self._later.values()]
-        return {key for entry in entries for key in entry.changeset.contents()}
+        return {key for entry in self._kept() for key in entry.changeset.contents()}
 
     def trash(self) -> set[str]:
         """The folders in the trash that changes under way may still need."""
-        entries = [*self._under_way.values(), *self._unsettled.values(), *self._later.values()]
-        return {
-            part
-            for entry in entries
-            for move in entry.changeset.folders
-            for path in (move.source, move.target)
-            if path.startswith(f"{TRASH}/") and (part := path.split("/")[2])
-        }
+        return {key for entry in self._kept() for key in trash_of(entry.changeset)}
+
+    def _kept(self) -> list[Entry]:
+        return [*self._under_way.values(), *self._unsettled.values(), *self._later.values()]
 
     async def recover(self) -> list[Recovered]:
         """At start, before files are read: finish or undo what a killed process left. Never raises for what is there.
@@ -291,7 +286,7 @@ class Journal:
             changeset_hash = await self._performing.put_changeset(entry.changeset)
         except OSError as error:
             raise not_saved(error) from error
-        needed = {*self._under_way, *self._unsettled, *self._later}
+        needed = {one.id for one in self._kept()}
         await self._changes.record(view, entry.changeset, changeset_hash, kept_anyway=needed)
         del self._under_way[entry.id]
 

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import structlog
@@ -127,7 +126,7 @@ class Performing:
         if entry.changeset.config:
             await self._config.refresh()
         for key, one in entry.changeset.config.items():
-            now = entry_text(self._entry(key))
+            now = entry_text(self._config.find(key))
             if same_entry(now, one.after):
                 back[key] = entry_of(one.before)
             elif not same_entry(now, one.before):
@@ -177,9 +176,6 @@ class Performing:
     def _move(self, entry: Entry) -> None:
         for move in self._moves(entry):
             move.perform()
-
-    def _entry(self, key: str) -> dict[str, Any] | None:
-        return self._config.entry(key) if self._config.has(key) else None
 
     def _told(self, changeset: Changeset, paths: list[str]) -> dict[str, bytes | None]:
         told: dict[str, bytes | None] = {}

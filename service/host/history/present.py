@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from service.host.configuration.config_store import ConfigStore
 from service.host.history.blobs import BlobLost, Blobs
@@ -114,7 +113,7 @@ class Present:
         known = await self._store.origins() if wanted.origins else {}
         config = {}
         for key, asked in wanted.config.items():
-            now = self._entry(key)
+            now = self._config.find(key)
             after = asked(now) if callable(asked) else asked
             one = EntryChange(entry_text(now), entry_text(after))
             if not same_entry(one.before, one.after):
@@ -185,15 +184,12 @@ class Present:
         if what is not None:
             raise changed(what)
         for key, one in changeset.config.items():
-            if not same_entry(entry_text(self._entry(key)), one.after):
+            if not same_entry(entry_text(self._config.find(key)), one.after):
                 raise changed(f"config/plugins.json “{key}”")
         known = await self._store.origins() if changeset.origins else {}
         for file, origin in changeset.origins.items():
             if known.get(file) != origin.after:
                 raise changed(file)
-
-    def _entry(self, key: str) -> dict[str, Any] | None:
-        return self._config.entry(key) if self._config.has(key) else None
 
     def _contents_of(self, changeset: Changeset) -> dict[str, bytes | Link | None]:
         def content(state: FileState | None) -> bytes | Link | None:

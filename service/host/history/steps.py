@@ -245,11 +245,7 @@ class FileSteps:
         content = self._blobs.get_now(state.sha256)
         descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with open(descriptor, "wb") as file:
-            with contextlib.suppress(OSError):
-                # A server that runs as root must not take a person's file away from them.
-                owner = os.stat(owner_of, follow_symlinks=False)
-                if (owner.st_uid, owner.st_gid) != (os.geteuid(), os.getegid()):
-                    os.fchown(descriptor, owner.st_uid, owner.st_gid)
+            atomic.keep_owner(descriptor, owner_of)
             os.fchmod(descriptor, state.mode)
             file.write(content)
             file.flush()

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.errors import LoadFailed, PlugbayError, RequestRefused
-from service.host.files.sources import REQUIREMENTS_SUFFIX, SourceFile, Unit, is_interesting
+from service.host.files.sources import REQUIREMENTS_SUFFIX, Unit, is_interesting
 from service.host.history.errors import ChangeSuperseded
 from service.host.installing.candidates import Candidate
 from service.host.installing.placing import Installed, Placing, Wishes
-from service.host.installing.plugin_files import FileView, PluginFiles
+from service.host.installing.plugin_files import FileView, PluginFiles, held_by_files, read_now
 from service.host.installing.sharing import HelperEdit, Sharing
 from service.host.installing.text_check import ensure_text
 from service.host.kernel import Kernel
@@ -82,7 +82,7 @@ class Editing:
             SourceNotFound
         """
         inner, _ = await self._place_of(plugin, path)
-        file = await self._read(inner)
+        file = await read_now(self._kernel, inner)
         if file is None or file.flaw is not None:
             raise _no_source(plugin, inner)
         return Source(f"plugins/{inner}", file.content, file.sha256)
@@ -118,7 +118,7 @@ class Editing:
         if not is_helper and not await asyncio.to_thread(_fits, self._kernel.eyes.root, plugin.unit, inner):
             raise _no_source(plugin, inner)
         for _ in range(_EDIT_TRIES):
-            held = await self._held(plugin, inner)
+            held = await held_by_files(self._kernel, plugin, inner)
             if expected is not None and expected != held.get(inner):
                 raise _source_changed(inner, held.get(inner))
             try:
@@ -135,14 +135,12 @@ class Editing:
             except ChangeSuperseded:
                 # Somebody else has saved one of its files while this was loaded.
                 continue
-        raise _source_changed(inner, (await self._held(plugin, inner)).get(inner))
+        raise _source_changed(inner, (await held_by_files(self._kernel, plugin, inner)).get(inner))
 
     async def _edit(
         self, plugin: Plugin, inner: str, content: bytes, held: Mapping[str, str | None]
     ) -> Installed:
-        # One that never loaded has not said its name yet.
-        name = plugin.identity.name if plugin.manifest is not None else None
-        wishes = Wishes(kind="edit", name=name, of=plugin.unit, expected=held)
+        wishes = Wishes(kind="edit", name=plugin.said_name, of=plugin.unit, expected=held)
         return await self._placing.put(Candidate(plugin.unit, {inner: content}, None), wishes)
 
     async def _edit_helper(
@@ -152,22 +150,6 @@ class Editing:
         change = await self._sharing.put(edit)
         plugin = self._kernel.registry.at(plugin.unit.path) or plugin
         return Installed(plugin.view(), plugin.serving is not None, change)
-
-    async def _held(self, plugin: Plugin, inner: str) -> dict[str, str | None]:
-        """The SHA-256 of each of the plugin's files, and of one more.
-
-        Of one that cannot be read as text nothing is known, so nothing is asked of it.
-        """
-        held: dict[str, str | None] = {}
-        for path in {*self._kernel.tree.files_of(plugin.unit, [plugin.identity.name]), inner}:
-            file = await self._read(path)
-            if file is None or file.flaw is None:
-                held[path] = file.sha256 if file is not None else None
-        return held
-
-    async def _read(self, inner: str) -> SourceFile | None:
-        await asyncio.to_thread(self._kernel.eyes.look_at, inner, may_be_open=False)
-        return self._kernel.tree.get(inner)
 
     async def _place_of(self, plugin: Plugin, path: str | None) -> tuple[str, bool]:
         """The path below the plugin folder of a file, and whether that is a helper's.

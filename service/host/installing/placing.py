@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 from service.errors import LoadFailed, PlugbayError, PluginExists, PluginNotFound
+from service.host.configuration.entries import granting
 from service.host.files.sources import Unit
 from service.host.generation import Generation
 from service.host.history.changeset import Wanted
@@ -256,7 +257,7 @@ class Placing:
             files = await self._journal.files_of(held.unit.path, beside) | files
             origins[held.file] = None
         if asked and wishes.grant:
-            config[identity.config_key] = lambda entry: {**(entry or {}), "_granted": dict(asked)}
+            config[identity.config_key] = lambda entry: granting(entry, asked)
         also = wishes.also or Wanted()
         files |= also.files
         origins |= also.origins

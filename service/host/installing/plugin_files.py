@@ -109,6 +109,25 @@ class PluginFiles:
         return {path for path in found if not unit.holds(path)}
 
 
+async def held_by_files(kernel: Kernel, plugin: Plugin, *more: str) -> dict[str, str | None]:
+    """The SHA-256 of each of the plugin's files, and of `more`, as they are on the disk at this moment.
+
+    Of one that cannot be read as text nothing is known, so nothing is said of it; one that is not there has `None`.
+    """
+    held: dict[str, str | None] = {}
+    for path in {*kernel.tree.files_of(plugin.unit, [plugin.identity.name]), *more}:
+        file = await read_now(kernel, path)
+        if file is None or file.flaw is None:
+            held[path] = file.sha256 if file is not None else None
+    return held
+
+
+async def read_now(kernel: Kernel, path: str) -> SourceFile | None:
+    """A file below the plugin folder as it is on the disk at this moment."""
+    await asyncio.to_thread(kernel.eyes.look_at, path, may_be_open=False)
+    return kernel.tree.get(path)
+
+
 def _imports_told(plugin: Plugin) -> frozenset[str] | None:
     """What the worker that serves said that its code imports; `None` where none serves, or it has not said so yet."""
     serving = plugin.serving

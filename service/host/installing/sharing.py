@@ -183,10 +183,7 @@ class Sharing:
                     return _Loaded(plugin, None, output)
                 raise _of(plugin, failure) from None
         try:
-            # One that never loaded has not said its name yet.
-            require_name(
-                generation.manifest.name, plugin.identity.name if plugin.manifest is not None else None
-            )
+            require_name(generation.manifest.name, plugin.said_name)
         except PlugbayError as error:
             generation.worker.kill()
             raise _of(plugin, error) from None

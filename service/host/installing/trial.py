@@ -13,7 +13,8 @@ from service.host.generation import Generation
 from service.host.history.provisional import Provisional
 from service.host.installing.candidates import Candidate
 from service.host.kernel import Kernel
-from service.host.loader import Stored, flawed
+from service.host.loader import flawed
+from service.host.stored import Stored, load_by_name
 from service.model.events import InstallProgress
 from service.model.identity import Identity
 
@@ -80,29 +81,18 @@ class Trials:
         guessed = held.identity if held is not None else Identity(unit.type, unit.short_name)
 
         async def load(stored: Stored) -> Generation:
-            values, granted, limits = stored
             return await loader.load(
                 snapshot,
-                values,
+                stored.values,
                 number,
                 output.feed,
                 on_progress,
-                granted=granted,
+                granted=stored.granted,
                 grant=grant,
-                limits=limits,
+                limits=stored.limits,
             )
 
-        generation = await load(stored := self._stored(guessed))
-        real = Identity(unit.type, generation.manifest.name)
-        if real != guessed and (of_real := self._stored(real)) != stored:
-            await generation.end()
-            generation = await load(of_real)
-        return generation
-
-    def _stored(self, identity: Identity) -> Stored:
-        key = identity.config_key
-        limits = self._kernel.limits_of_plugins.of(identity)
-        return self._config.values(key), self._config.granted(key), limits
+        return await load_by_name(guessed, self._config, self._kernel.limits_of_plugins, load)
 
 
 class NewFolders:

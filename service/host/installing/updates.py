@@ -24,6 +24,7 @@ from service.host.installing.candidates import (
 )
 from service.host.installing.placing import Placing, Wishes
 from service.host.installing.planning import Plans
+from service.host.installing.plugin_files import held_by_files
 from service.host.installing.trial import Trials
 from service.host.kernel import Kernel
 from service.host.plugin import Plugin
@@ -138,7 +139,7 @@ class Updates:
                     en=f"Plugin {plugin.identity} did not come from an address; install it from one with replace",
                 )
             )
-        held = await self._held(plugin)
+        held = await held_by_files(self._kernel, plugin)
         modified = self._is_modified(plugin, origin)
         refusal: PlugbayError | None = _modified(plugin) if modified and not replace else None
         if refusal is not None and not dry_run:
@@ -157,10 +158,8 @@ class Updates:
             return {**plan, "refused": refused}
         if refusal is not None:
             raise refusal
-        # One that never loaded has not said its name yet.
-        name = plugin.identity.name if plugin.manifest is not None else None
         expected: dict[str, str | None] = {} if replace else {**dict.fromkeys(candidate.contents), **held}
-        wishes = Wishes(kind="update", name=name, of=plugin.unit, expected=expected)
+        wishes = Wishes(kind="update", name=plugin.said_name, of=plugin.unit, expected=expected)
         try:
             done = await self._placing.put(candidate, wishes)
         except ChangeSuperseded:
@@ -173,15 +172,6 @@ class Updates:
     def _origin(self, plugin: Plugin) -> Origin | None:
         origin = self._kernel.reconciler.installed_origin(plugin.file)
         return origin if origin is not None and origin.url is not None else None
-
-    async def _held(self, plugin: Plugin) -> dict[str, str | None]:
-        """The SHA-256 of each of the plugin's files that can be read, as they are on the disk at this moment."""
-        tree, held = self._kernel.tree, {}
-        for path in tree.files_of(plugin.unit, [plugin.identity.name]):
-            await asyncio.to_thread(self._kernel.eyes.look_at, path, may_be_open=False)
-            if (file := tree.get(path)) is not None and file.flaw is None:
-                held[path] = file.sha256
-        return dict(held)
 
     def _is_modified(self, plugin: Plugin, origin: Origin) -> bool:
         """Whether the files are not what came from the address."""

@@ -12,9 +12,10 @@ from service.host.dependencies.leases import Lease
 from service.host.files.sources import Snapshot, SourceFlawed
 from service.host.files.tree import SourceTree
 from service.host.generation import Generation
-from service.host.loader import Loader, Stored, imports_of
+from service.host.loader import Loader, imports_of
 from service.host.plugin import Plugin
 from service.host.reconciling.desks import Desk
+from service.host.stored import Stored, StoredConfig, load_by_name
 from service.model.events import InstallProgress
 from service.model.identity import Identity
 from service.model.text import Text
@@ -29,17 +30,11 @@ class Outdated(Exception):
     """The files hold something else by now."""
 
 
-class Config(Protocol):
+class Config(StoredConfig, Protocol):
     """What is asked of the configuration."""
 
     def enabled(self, key: str) -> bool:
         """Whether the plugin is switched on."""
-
-    def values(self, key: str) -> dict[str, Any]:
-        """Its stored values."""
-
-    def granted(self, key: str) -> dict[str, Any] | None:
-        """What it was granted, if somebody said so."""
 
 
 class Attempts:
@@ -179,15 +174,18 @@ class Attempts:
             LoadFailed
         """
         number = plugin.generation_count + 1
-        guessed = plugin.identity
-        stored = self._stored(guessed)
         tell = functools.partial(self._installing, plugin)
+
+        async def load(stored: Stored) -> Generation:
+            output = self._output(plugin, number)
+            return await self._loader.load(
+                snapshot, stored.values, number, output, tell, granted=stored.granted, limits=stored.limits
+            )
+
         try:
-            generation = await self._load_with(stored, plugin, snapshot, number, tell)
-            real = Identity(desk.unit.type, generation.manifest.name)
-            if real != guessed and (of_real := self._stored(real)) != stored:
-                await generation.end()
-                generation = await self._load_with(of_real, plugin, snapshot, number, tell)
+            generation = await load_by_name(
+                plugin.identity, self._config, self._loader.limits_of_plugins, load
+            )
         except LoadFailed as failure:
             self._note(desk, plugin, snapshot, number, failure, newest=newest)
             if newest:
@@ -199,24 +197,6 @@ class Attempts:
             desk.said = generation.manifest.name
         desk.imports = generation.imports
         return generation
-
-    def _stored(self, identity: Identity) -> Stored:
-        key = identity.config_key
-        limits = self._loader.limits_of_plugins.of(identity)
-        return self._config.values(key), self._config.granted(key), limits
-
-    async def _load_with(
-        self,
-        stored: Stored,
-        plugin: Plugin,
-        snapshot: Snapshot,
-        number: int,
-        tell: Callable[[InstallProgress], None],
-    ) -> Generation:
-        values, granted, limits = stored
-        return await self._loader.load(
-            snapshot, values, number, self._output(plugin, number), tell, granted=granted, limits=limits
-        )
 
     @staticmethod
     def _note(

@@ -96,7 +96,7 @@ class Census:
         """
         workers = {worker.pid: worker for worker in self._workers() if worker.ended_for is None}
         began = time.thread_time()
-        trees = _Trees(processes())
+        trees = Trees(processes())
         # A worker that waits may be told the plugin that may start the fewest.
         room = self._limits.least_processes
         self._rest_until = time.monotonic() + min((time.thread_time() - began) / _SHARE, _REST_SECONDS)
@@ -142,8 +142,12 @@ class Census:
             self._loop.call_soon_threadsafe(worker.end_for, reason)
 
 
-class _Trees:
-    """Who descends from whom, at one moment."""
+class Trees:
+    """Who descends from whom, at one moment.
+
+    Args:
+        found: all processes.
+    """
 
     def __init__(self, found: Iterable[Process]) -> None:
         self._by_pid = {one.pid: one for one in found}
@@ -163,9 +167,9 @@ class _Trees:
         """The ids of all below a worker."""
         return [one.pid for one in self._below(worker_pid)]
 
-    def alive_below(self, worker_pid: int) -> list[Process]:
-        """All that runs below a worker."""
-        return [one for one in self._below(worker_pid) if not one.dead]
+    def alive_below(self, pid: int) -> list[Process]:
+        """All that runs below a process."""
+        return [one for one in self._below(pid) if not one.dead]
 
     def _below(self, pid: int) -> list[Process]:
         found = list(self._children.get(pid, ()))
@@ -184,7 +188,7 @@ def _end_below(worker_pid: int) -> set[int]:
         the processes.
     """
     ended: set[int] = set()
-    worker = _process(worker_pid)
+    worker = process_of(worker_pid)
     if (
         worker is None or worker.session != worker_pid
     ):  # a worker leads a session; this is a stranger with its number
@@ -192,7 +196,7 @@ def _end_below(worker_pid: int) -> set[int]:
     _signal(-worker_pid, signal.SIGSTOP)
     for _ in range(_END_PASSES):
         newest = newest_id()
-        found = [one for one in _Trees(processes()).alive_below(worker_pid) if one.pid not in ended]
+        found = [one for one in Trees(processes()).alive_below(worker_pid) if one.pid not in ended]
         if not found:
             break
         # None but members are in a group of one. It may have left that group just now.
@@ -213,7 +217,7 @@ def _end_newcomers(worker_pid: int, ended: set[int], newest: int) -> None:
         if newest <= seen:
             return
         for pid in range(seen + 1, newest + 1):
-            one = _process(pid)
+            one = process_of(pid)
             if one is not None and one.parent in parents:
                 _signal(pid, signal.SIGKILL)
                 parents.add(pid)
@@ -226,11 +230,12 @@ def processes() -> list[Process]:
     One pass over all of them, and not down from each worker: `/proc/PID/task/TID/children` is missing in many kernels.
     """
     return [
-        one for name in os.listdir("/proc") if name.isdecimal() and (one := _process(int(name))) is not None
+        one for name in os.listdir("/proc") if name.isdecimal() and (one := process_of(int(name))) is not None
     ]
 
 
-def _process(pid: int) -> Process | None:
+def process_of(pid: int) -> Process | None:
+    """One process; `None` where it has gone, or cannot be seen."""
     try:
         fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

@@ -22,6 +22,7 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from service.host.workers.census import process_of
 from service.host.workers.ground import is_for_plugins
 from service.host.workers.processes import TEMPLATE_ENTRY
 
@@ -36,7 +37,6 @@ _REQUEST = struct.Struct("=BBBxI")
 # In struct inet_diag_msg; the inode follows the user.
 _USER_AT = 64
 _ANSWER_BYTES = 4096
-_STAT_PARENT = 1
 _CMDLINE_BYTES = 4096
 _TEMPLATE_ENTRY = TEMPLATE_ENTRY.encode()
 
@@ -100,11 +100,9 @@ class Peers:
         while pid > 1:
             if _is_template(pid):
                 return True
-            try:
-                with open(f"/proc/{pid}/stat", "rb") as file:
-                    pid = int(file.read().rpartition(b")")[2].split()[_STAT_PARENT])
-            except OSError:  # it has just gone
+            if (found := process_of(pid)) is None:  # it has just gone
                 return True
+            pid = found.parent
             if pid == self._server:
                 return True
         return False

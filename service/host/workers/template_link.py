@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import socket
@@ -13,13 +12,13 @@ from typing import Any
 
 import msgspec
 
+from service.host.workers.census import process_of
 from service.host.workers.channel import Channel
 from service.host.workers.worker_process import WorkerProcess
 from service.worker.confinement.policy import Policy
 
 _PACKET_BYTES = 64 * 1024
 _FORK_SECONDS = 10.0
-_STAT_PARENT = 1
 # A fork that was given up may still be answered; who says more than that which nobody asked for is not ours any more.
 _UNASKED = 64
 
@@ -315,9 +314,7 @@ class TemplateLink:
 
 def _is_child(forked: Forked, parent: int) -> bool:
     """Whether the descriptor is that process's, and the process a child of that parent."""
-    with contextlib.suppress(ValueError, IndexError):
-        described = Path(f"/proc/self/fdinfo/{forked.pidfd}").read_text()
-        pids = [line.split()[1] for line in described.splitlines() if line.startswith("Pid:")]
-        stat = Path(f"/proc/{forked.pid}/stat").read_text()
-        return pids == [str(forked.pid)] and int(stat.rpartition(")")[2].split()[_STAT_PARENT]) == parent
-    return False
+    described = Path(f"/proc/self/fdinfo/{forked.pidfd}").read_text()
+    pids = [line.split()[1] for line in described.splitlines() if line.startswith("Pid:")]
+    process = process_of(forked.pid)
+    return pids == [str(forked.pid)] and process is not None and process.parent == parent

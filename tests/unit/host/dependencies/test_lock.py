@@ -7,8 +7,8 @@ import asyncio
 import pytest
 from packaging.tags import sys_tags
 
-from service.host.dependencies.flights import Flights
 from service.host.dependencies.lock import Package, key_of, read_lock
+from service.host.flights import Flights
 
 HERE = str(next(tag for tag in sys_tags() if tag.platform != "any"))
 
@@ -60,7 +60,7 @@ def test_what_is_no_lock_is_refused(text: str) -> None:
 
 
 async def test_work_that_fails_fails_for_all_and_is_begun_anew_for_the_next() -> None:
-    flights: Flights[int, str] = Flights()
+    flights: Flights[int, str] = Flights("test")
     go = asyncio.Event()
     begun = 0
 

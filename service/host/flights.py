@@ -23,9 +23,14 @@ class _Flight(Generic[Result, News]):
 
 
 class Flights(Generic[Result, News]):
-    """One task for each key. A waiter that goes away cancels the task only if it was the last."""
+    """One task for each key. A waiter that goes away cancels the task only if it was the last.
 
-    def __init__(self) -> None:
+    Args:
+        name: of the tasks.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
         self._flights: dict[str, _Flight[Result, News]] = {}
 
     async def join(
@@ -47,7 +52,7 @@ class Flights(Generic[Result, News]):
         flight = self._flights.get(key)
         if flight is None:
             flight = self._flights[key] = _Flight()
-            flight.task = asyncio.create_task(self._fly(key, flight, work), name=f"dependencies {key}")
+            flight.task = asyncio.create_task(self._fly(key, flight, work), name=f"{self._name} {key}")
             # Also where nobody waits for it any more.
             flight.task.add_done_callback(lambda task: task.cancelled() or task.exception())
         elif flight.last is not None:
