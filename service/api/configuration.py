@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -28,6 +27,7 @@ from service.api.messages import (
 from service.api.params import plugin_in_path
 from service.api.responses import json_response
 from service.host.configuration.import_plan import ImportPlan
+from service.model import moment
 from service.model.text import Text
 
 
@@ -87,7 +87,7 @@ async def export_config(request: web.Request) -> web.Response:
     return json_response(
         ConfigExport(
             config=request.app[OPERATIONS].export_config(),
-            timestamp=datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+            timestamp=moment.now("microseconds"),
         )
     )
 

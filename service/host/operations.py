@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 import structlog
 
 from service.errors import ConfigInvalid, PlugbayError, PluginDisabled, PluginNotFound, PluginUnavailable
@@ -326,10 +325,8 @@ class Operations:
         """No generation can say what is missing now."""
         self._reconciler.look_up(plugin)
         if (manifest := plugin.manifest) is not None:
-            lacks = config_schema.missing(
-                manifest.config_schema, self._config.values(plugin.identity.config_key)
-            )
-            plugin.manifest = msgspec.structs.replace(manifest, config_missing=lacks)
+            values = self._config.values(plugin.identity.config_key)
+            plugin.manifest = config_schema.saying_missing(manifest, values)
         self._registry.publish(plugin, "configured", Cause.CONFIG)
 
     async def _reload(self, plugin: Plugin) -> ReloadResult:

@@ -17,13 +17,14 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 import aiofiles
 import aiofiles.os
 import msgspec
 import structlog
+
+from service.model import moment
 
 log = structlog.get_logger(__name__)
 
@@ -167,7 +168,7 @@ class PluginLogs:
                 await self._flush()
 
     def _keep(self, key: LogKey, kept: _Log, generation: int, level: str, message: str) -> LogRecord:
-        at = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        at = moment.now("microseconds")
         level = level.lower() if level.lower() in _LEVELS else "info"
         record = LogRecord(at, level, generation, message)
         kept.keep(record)

@@ -9,7 +9,6 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from typing import Any, Literal
 
 import msgspec
@@ -18,6 +17,7 @@ import structlog
 from service.errors import PlugbayError
 from service.host.generation import Generation
 from service.live.event_log import EventLog
+from service.model import moment
 from service.model.task import (
     ENDED,
     RUNNING,
@@ -160,7 +160,7 @@ class Board:
         Raises:
             StoreFailed: it could not be kept, so there is none.
         """
-        task = Task(id=uuid.uuid4().hex, kind=kind, created_at=_now(), **facts)
+        task = Task(id=uuid.uuid4().hex, kind=kind, created_at=moment.now(), **facts)
         await self._store.save(task)
         live = self._live[task.id] = LiveTask(task)
         self._tell(live, "created")
@@ -187,10 +187,10 @@ class Board:
             if status not in TASK_TRANSITIONS[old] and (status is not old or old in ENDED):
                 raise ValueError(f"task {live.id}: {old} cannot become {status}")
             if status in ENDED:
-                facts.setdefault("completed_at", _now())
+                facts.setdefault("completed_at", moment.now())
                 facts |= {"speed": None, "eta": None, "searching": []}
             if status in RUNNING and live.task.started_at is None:
-                facts.setdefault("started_at", _now())
+                facts.setdefault("started_at", moment.now())
             self._stop_progress(live)
             self._tell_results(live)
             live.task = msgspec.structs.replace(
@@ -349,7 +349,3 @@ _EVENT_OF: dict[TaskStatus, TaskChange] = {
     TaskStatus.FAILED: "failed",
     TaskStatus.CANCELLED: "cancelled",
 }
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

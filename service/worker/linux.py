@@ -28,6 +28,15 @@ def become_subreaper() -> None:
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
+def leave_idle_priority(pid: int) -> None:
+    """End the lowest priority (`SCHED_IDLE`) of a process; one that is gone, or has another, is left alone."""
+    try:
+        if os.sched_getscheduler(pid) == os.SCHED_IDLE:
+            os.sched_setscheduler(pid, os.SCHED_OTHER, os.sched_param(0))
+    except OSError:
+        pass
+
+
 def trim_heap() -> None:
     """Give back what the C allocator keeps of freed memory, where it is glibc's."""
     if hasattr(_libc, "malloc_trim"):

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from service.errors import ConfigInvalid
 from service.host.configuration import config_secrets, json_schema
 from service.host.configuration.config_secrets import MASK, applicable
@@ -19,7 +21,16 @@ from service.host.configuration.json_schema import fields_from_json_schema
 from service.model.plugin import ConfigField, Manifest
 from service.model.text import Text
 
-__all__ = ["MASK", "Checked", "check", "fields_from_json_schema", "mask", "missing", "with_defaults"]
+__all__ = [
+    "MASK",
+    "Checked",
+    "check",
+    "fields_from_json_schema",
+    "mask",
+    "missing",
+    "saying_missing",
+    "with_defaults",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +107,11 @@ def mask(manifest: Manifest, values: Mapping[str, Any]) -> dict[str, Any]:
 def missing(schema: Sequence[ConfigField], values: Mapping[str, Any]) -> list[str]:
     """The required fields that have neither a value nor a default, such as `token` or `servers[0].host`."""
     return _missing(schema, with_defaults(schema, values), "")
+
+
+def saying_missing(manifest: Manifest, values: Mapping[str, Any]) -> Manifest:
+    """The manifest with what is missing of these values, which no generation can say while none runs."""
+    return msgspec.structs.replace(manifest, config_missing=missing(manifest.config_schema, values))
 
 
 def _missing(schema: Sequence[ConfigField], config: Mapping[str, Any], path: str) -> list[str]:

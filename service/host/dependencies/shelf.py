@@ -16,13 +16,13 @@ import os
 import re
 import shutil
 import tempfile
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
 from service.host import atomic
 from service.host.dependencies.lock import Lock, Package, read_lock
+from service.model import moment
 
 _ID = re.compile(r"[0-9a-f]{32}")
 _MAX_LOCKS = 1000
@@ -99,7 +99,7 @@ class Shelf:
         Raises:
             OSError: it is not there then.
         """
-        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        now = moment.now()
         kept = Kept(packages=list(packages), created_at=now)
         place = self.path(id)
         there = self._read_kept(id) if place.exists() else None

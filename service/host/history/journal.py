@@ -15,7 +15,6 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,6 +34,7 @@ from service.host.history.present import Present, Undo
 from service.host.history.revisions import Revisions
 from service.host.history.steps import files_below, missing_folders
 from service.host.store import Store
+from service.model import moment
 from service.model.actor import acting
 from service.model.text import Text
 
@@ -134,7 +134,7 @@ class Journal:
         Must not be entered again, for any of the same things, within the block.
 
         Args:
-            kind: `install`, `source`, `rollback`, `update`, `delete`, `config`, `grant`, `toggle`, `import`, `undo`, …
+            kind: `install`, `update`, `edit`, `rollback`, `delete`, `config`, `grant`, `toggle`, `import`, `undo`, …
             plugin: the id of the plugin that it is about, if it is one.
             wanted: what is to be so.
             summary: what its kind has to say for the list of changes; JSON.
@@ -163,7 +163,7 @@ class Journal:
             )
             entry = Entry(
                 id=id,
-                at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+                at=moment.now(),
                 kind=kind,
                 plugin=plugin,
                 summary=summary_of(changeset, summary or {}),

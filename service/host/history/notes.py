@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from service.host.files.sources import Snapshot
+from service.model import moment
 from service.model.identity import Identity
 from service.model.plugin import Origin
 
@@ -44,5 +44,5 @@ def note_of(
     others: Mapping[str, bytes] | None,
 ) -> Note:
     """A note as of now."""
-    at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    at = moment.now()
     return Note(identity, snapshot, version, origin, dict(others or {}), at)

@@ -9,7 +9,7 @@ import msgspec
 
 from service.errors import LoadFailed
 from service.host import permissions
-from service.host.configuration.config_schema import missing
+from service.host.configuration.config_schema import saying_missing
 from service.host.dependencies.problems import WAITED_IN_VAIN
 from service.host.files.sources import SourceFlawed, Unit
 from service.host.files.tree import SourceTree
@@ -131,9 +131,7 @@ class Endings:
             known = None
         if (manifest := known or plugin.manifest) is not None:
             values = self._config.values(plugin.identity.config_key)
-            plugin.manifest = msgspec.structs.replace(
-                manifest, config_missing=missing(manifest.config_schema, values)
-            )
+            plugin.manifest = saying_missing(manifest, values)
         was_enabled, plugin.enabled = plugin.enabled, False
         plugin.error = None
         plugin.restart_at = None

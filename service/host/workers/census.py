@@ -26,6 +26,7 @@ import structlog
 from service.host.plugin_limits import LimitsOfPlugins, PluginLimits
 from service.host.workers.worker_process import WorkerProcess
 from service.model.text import Text
+from service.worker import linux
 
 log = structlog.get_logger(__name__)
 
@@ -131,7 +132,8 @@ class Census:
         with _ahead_of_all():
             ended = _end_below(worker.pid)
         for pid in ended | {worker.pid}:
-            _let_run(pid)
+            # With the low priority that it may have from a load it would take long to stop, and to end.
+            linux.leave_idle_priority(pid)
         log.warning("worker.too_many_processes", pid=worker.pid, found=len(ended), limit=limits.processes)
         setting = limits.setting("processes")
         reason = Text(
@@ -282,13 +284,6 @@ def _ahead_of_all() -> Iterator[None]:
         for thread, (policy, param) in before.items():
             with contextlib.suppress(OSError):
                 os.sched_setscheduler(thread, policy, param)
-
-
-def _let_run(pid: int) -> None:
-    """End the low priority that it may have from a load: with that it would take long to stop, and to end."""
-    with contextlib.suppress(OSError):
-        if os.sched_getscheduler(pid) == os.SCHED_IDLE:
-            os.sched_setscheduler(pid, os.SCHED_OTHER, os.sched_param(0))
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from service.host.workers.processes import Nursery
 from service.host.workers.template_link import TemplateLink, TemplateLost
 from service.host.workers.worker_process import WorkerProcess
+from service.worker import linux
 from service.worker.confinement.policy import Policy
 
 # What takes longer than this would starve beside busy plugins, and that would be taken for a hang.
@@ -109,9 +110,8 @@ class DependencyTemplate:
 
     def hurry(self) -> None:
         """End the low priority that it imports with: somebody waits for it."""
-        with contextlib.suppress(OSError):
-            if self._pid and os.sched_getscheduler(self._pid) == os.SCHED_IDLE:
-                os.sched_setscheduler(self._pid, os.SCHED_OTHER, os.sched_param(0))
+        if self._pid:
+            linux.leave_idle_priority(self._pid)
 
     async def acquire(self) -> WorkerProcess:
         """A worker that waits for its plugin.

@@ -49,6 +49,8 @@ _NOTICE_SECONDS = 0.1
 _REBUILDS_AN_HOUR = 20
 _MODULES = 4000
 _POLICY_CHARS = 24 * 1024
+# More than can be told in that.
+_POLICIES = 512
 # For its workers to see themselves there; each of them sees no more than that.
 _VISIBLE_TO_TEMPLATES = ("/proc",)
 _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
@@ -144,6 +146,8 @@ class Templates:
             one = self._sets.setdefault(site, _Set(site))
             one.policies.pop(policy.own, None)
             one.policies[policy.own] = policy
+            if len(one.policies) > _POLICIES:
+                del one.policies[next(iter(one.policies))]
             if one.site == SERVER_SITE:
                 await self._see_changes(one)
             self._want(one)

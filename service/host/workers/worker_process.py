@@ -12,6 +12,7 @@ from collections.abc import Callable
 from service.host.plugin_limits import PluginLimits
 from service.host.workers.channel import Channel
 from service.model.text import Text
+from service.worker import linux
 
 # Small, so that a flood of short lines holds the loop for a few milliseconds at a time.
 _OUTPUT_CHUNK_BYTES = 4 * 1024
@@ -61,9 +62,7 @@ class WorkerProcess:
 
     def set_normal_priority(self) -> None:
         """End the low priority that a load begins with; a worker that is gone or never had it is left alone."""
-        with contextlib.suppress(OSError):
-            if os.sched_getscheduler(self.pid) == os.SCHED_IDLE:
-                os.sched_setscheduler(self.pid, os.SCHED_OTHER, os.sched_param(0))
+        linux.leave_idle_priority(self.pid)
 
     def kill(self) -> None:
         """End the process now; calling it twice is safe."""

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 from packaging.tags import sys_tags
 
 from service.host.dependencies.lock import Package, key_of, read_lock
-from service.host.flights import Flights
 
 HERE = str(next(tag for tag in sys_tags() if tag.platform != "any"))
 
@@ -57,32 +54,3 @@ def test_a_package_without_a_wheel_counts_by_its_source() -> None:
 def test_what_is_no_lock_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         read_lock(text)
-
-
-async def test_work_that_fails_fails_for_all_and_is_begun_anew_for_the_next() -> None:
-    flights: Flights[int, str] = Flights("test")
-    go = asyncio.Event()
-    begun = 0
-
-    async def work(tell: object) -> int:
-        nonlocal begun
-        begun += 1
-        tell("news")
-        await go.wait()
-        if begun == 1:
-            raise ValueError("once")
-        return begun
-
-    first: list[str] = []
-    late: list[str] = []
-    waiting = [asyncio.create_task(flights.join("key", work, first.append))]
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    waiting.append(asyncio.create_task(flights.join("key", work, late.append)))
-    await asyncio.sleep(0)
-    go.set()
-    failures = await asyncio.gather(*waiting, return_exceptions=True)
-    assert [str(one) for one in failures] == ["once", "once"]
-    assert (first, late, begun) == (["news"], ["news"], 1)
-    assert await flights.join("key", work, first.append) == 2
-    await flights.close()
