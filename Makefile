@@ -15,7 +15,7 @@ BUILT := service/_web/.stamp
 WEB_SOURCES := $(shell find web -type f -not -path '*/node_modules/*' -not -path 'web/tests/*' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test checks soak bench clean
+.PHONY: help setup run test checks checks-python checks-page soak bench clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 10
@@ -29,13 +29,18 @@ test: setup $(INSTALLED_TEST) ## every check and every test, those in a browser 
 	@.ci/system-packages
 	@$(MAKE) --no-print-directory checks
 	$(BIN)/pytest -m "not alone" -n 3 --dist loadfile
-	$(BIN)/pytest -m alone
+	$(BIN)/pytest -m alone $$(grep -rlF mark.alone tests --include='test_*.py')
 
 checks: $(INSTALLED_TEST)
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target checks-python checks-page
+
+checks-python:
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+checks-page:
 	$(PY) hatch_build.py npm run check
 	$(PY) hatch_build.py npm test
 

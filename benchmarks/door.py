@@ -83,7 +83,7 @@ async def _serve(stack: AsyncExitStack, kind: type[Door], settings: dict[str, An
     app = web.Application()
     app[HUB] = Hub(EventLog(max_events=1, max_bytes=1 << 20, node="bench"), LiveLimits())
     door = kind(allowed_hosts=[], allowed_origins=[], **settings)
-    add_api(app, door=door, limits=BodyLimits(json_bytes=1, upload_bytes=1), version="bench")
+    add_api(app, door=door, limits=BodyLimits(json_bytes=1, upload_bytes=1))
     app.router.add_get(_PATH, _nothing)
     runner = Runner(app, access_log=None, handler_cancellation=True)
     await runner.setup()

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from aiohttp import web
 
-from service import __version__
 from service.api import keys
 from service.api.body import BodyLimits
 from service.api.door import Door
@@ -114,7 +113,6 @@ def build_app(settings: Settings, home: Path, ports: Collection[int] = ()) -> we
             json_bytes=settings.limits.request_body_kib * 1024,
             upload_bytes=settings.limits.upload_mib * _MIB,
         ),
-        version=__version__,
         installs_a_minute=settings.limits.installs_per_minute,
     )
     return app

@@ -7,9 +7,7 @@ somebody else always makes the token necessary; what it says counts only where t
 
 from __future__ import annotations
 
-import math
 import time
-from typing import NoReturn
 from urllib.parse import parse_qs, urlsplit
 
 from aiohttp import web
@@ -23,23 +21,25 @@ from service.api.authority import (
     parse_origin,
     with_port,
 )
+from service.api.cors import preflight
 from service.api.credentials import Credentials
+from service.api.door_refusals import (
+    DoorRefused,
+    refuse_host,
+    refuse_origin,
+    refuse_tries,
+    refuse_wrong_token,
+)
 from service.api.forwarding import Proxies, scheme_of
 from service.api.keys import ACTOR, CORS_ORIGIN, SCHEME, TOKEN_NEEDED
 from service.api.page_addresses import is_page
 from service.api.tries import TooManyTries, Tries
-from service.errors import PlugbayError, RequestRefused
+from service.errors import PlugbayError
 from service.model.actor import Actor, Via, acting
 from service.model.text import Text
 
-PREFLIGHT_MAX_AGE_S = 600
-
 _CACHED_VERDICTS = 256
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-_CORS_METHODS = "GET, HEAD, POST, PUT, DELETE, OPTIONS"
-_CORS_REQUEST_HEADERS = "Authorization, Content-Type, Accept-Language, If-Match, Last-Event-ID"
-_CORS_RESPONSE_HEADERS = "ETag, Retry-After, X-Request-ID"
-
 # Answered without the token: the one tells a supervisor that the process lives, the other takes the token.
 TOKEN_FREE_PATHS = frozenset({"/livez", "/api/session"})
 # What the form of the sign-in page is sent as, to the address of the page that it stands for.
@@ -64,16 +64,6 @@ _HEADERS: dict[bytes, int] = {
     b"authorization": _AUTHORIZATION,
     **{name.encode(): _FORWARDED for name in _FORWARDING.split()},
 }
-
-
-class DoorRefused(RequestRefused):
-    """The request may not come in; `code` says by which rule.
-
-    Attributes:
-        retry_after: seconds after which it may be tried again, where waiting helps.
-    """
-
-    retry_after: float | None = None
 
 
 class _HostVerdict:
@@ -148,11 +138,11 @@ class Door:
                 continue
             if kind == _HOST:
                 if host is not None:
-                    _refuse_host("more than one", "多个")
+                    refuse_host("more than one", "多个")
                 host = value
             elif kind == _ORIGIN:
                 if origin is not None:
-                    _refuse_origin()
+                    refuse_origin()
                 origin = value
             elif kind == _FORWARDED:
                 forwarded = True
@@ -206,7 +196,7 @@ class Door:
             and request.method == "OPTIONS"
             and "Access-Control-Request-Method" in request.headers
         ):
-            return _preflight(request)
+            return preflight(request)
         if target.startswith("/?") and request.method in ("GET", "HEAD"):
             signed_in = self._sign_in(request, needs_token)
             if signed_in is not None:
@@ -236,7 +226,7 @@ class Door:
                 code="token_wrong",
             )
         if not self._try(request, self.credentials, token):
-            _refuse_wrong_token()
+            refuse_wrong_token()
         self.credentials.set_cookie(response, secure=scheme_of(request) == "https")
 
     def _try(self, request: web.BaseRequest, credentials: Credentials, token: str) -> bool:
@@ -244,7 +234,7 @@ class Door:
         try:
             self._tries.note(address)
         except TooManyTries as refused:
-            _refuse_tries(refused.retry_after)
+            refuse_tries(refused.retry_after)
         right = credentials.is_token(token)
         if right:
             self._tries.forgive(address)
@@ -266,14 +256,14 @@ class Door:
 
     def _judge_host(self, header: bytes | None) -> _HostVerdict:
         if header is None:
-            _refuse_host("missing", "缺失")
+            refuse_host("missing", "缺失")
         text = header.decode("latin-1")
         authority = parse_authority(text)
         if authority is None:
-            _refuse_host(text[:100] or "empty", None if text else "为空")
+            refuse_host(text[:100] or "empty", None if text else "为空")
         loopback = is_loopback_name(authority.host)
         if not loopback and not self._is_listed(authority):
-            _refuse_host(text[:100])
+            refuse_host(text[:100])
         verdict = _HostVerdict(authority, loopback)
         if len(self._hosts) >= _CACHED_VERDICTS:
             # Only ports and letter case vary among names that are let in: no client does this in earnest.
@@ -299,7 +289,7 @@ class Door:
             elif origin in self._allowed_origins or text in self._allowed_origins:
                 own = False
             else:
-                _refuse_origin(text[:100])
+                refuse_origin(text[:100])
             if len(verdict.origins) >= _CACHED_VERDICTS:
                 verdict.origins.clear()
             verdict.origins[scheme, text] = own
@@ -314,7 +304,7 @@ class Door:
         credentials = self.credentials
         right = credentials is not None and len(given) == 1 and self._try(request, credentials, given[0])
         if not right and needs_token:
-            _refuse_wrong_token()
+            refuse_wrong_token()
         response = web.Response(
             status=303,
             headers={"Location": "/", "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"},
@@ -322,15 +312,6 @@ class Door:
         if right and credentials is not None:
             credentials.set_cookie(response, secure=scheme_of(request) == "https")
         return response
-
-
-def cors_headers(origin: str) -> dict[str, str]:
-    """What lets a page of a listed origin read a response."""
-    return {
-        "Access-Control-Allow-Origin": origin,
-        "Access-Control-Allow-Credentials": "true",
-        "Access-Control-Expose-Headers": _CORS_RESPONSE_HEADERS,
-    }
 
 
 def _listed_host(item: str) -> Authority:
@@ -363,18 +344,6 @@ def _listed_origin(item: str) -> tuple[str, Authority] | str:
     return item
 
 
-def _preflight(request: web.BaseRequest) -> web.Response:
-    """Say what a page may send. Browsers ask without credentials, so no token is wanted here."""
-    headers = {
-        "Access-Control-Allow-Methods": _CORS_METHODS,
-        "Access-Control-Allow-Headers": _CORS_REQUEST_HEADERS,
-        "Access-Control-Max-Age": str(PREFLIGHT_MAX_AGE_S),
-    }
-    if request.headers.get("Access-Control-Request-Private-Network") == "true":
-        headers["Access-Control-Allow-Private-Network"] = "true"
-    return web.Response(status=204, headers=headers)
-
-
 def _check_absolute_target(target: str, authority: Authority) -> None:
     """`GET http://name/path`: the name in the target must be the one in `Host`, else rules and routes would differ."""
     try:
@@ -382,7 +351,7 @@ def _check_absolute_target(target: str, authority: Authority) -> None:
     except ValueError:
         parts = urlsplit("")
     if parts.scheme not in ("http", "https") or parse_authority(parts.netloc) != authority:
-        _refuse_host(parts.netloc[:100] or target[:100])
+        refuse_host(parts.netloc[:100] or target[:100])
 
 
 def _check_fetch_metadata(request: web.BaseRequest, site: bytes, mode: bytes) -> None:
@@ -392,11 +361,11 @@ def _check_fetch_metadata(request: web.BaseRequest, site: bytes, mode: bytes) ->
     plugins though nobody wants to. A page on another port of this host is another page, too.
     """
     if request.method not in _SAFE_METHODS:
-        _refuse_origin(site.decode("latin-1"))
+        refuse_origin(site.decode("latin-1"))
     if request.raw_path.startswith("/api/") and (
         mode == b"no-cors" or request.headers.get("Sec-Fetch-Dest", "document") != "document"
     ):
-        _refuse_origin(site.decode("latin-1"))
+        refuse_origin(site.decode("latin-1"))
 
 
 def _check_token_free(request: web.BaseRequest) -> None:
@@ -407,7 +376,7 @@ def _check_token_free(request: web.BaseRequest) -> None:
     if request.method == "POST" and is_page(path) and request.content_type == _FORM:
         return
     if "Authorization" in request.headers:
-        _refuse_wrong_token()
+        refuse_wrong_token()
     raise DoorRefused(
         Text(
             zh="需要访问令牌：请打开服务器启动时打印的登录地址，或发送 Authorization: Bearer 令牌",
@@ -415,47 +384,4 @@ def _check_token_free(request: web.BaseRequest) -> None:
             "or send Authorization: Bearer TOKEN",
         ),
         code="token_required",
-    )
-
-
-def _refuse_host(name: str, name_zh: str | None = None) -> NoReturn:
-    raise DoorRefused(
-        Text(
-            zh=f"拒绝 Host（{name_zh or name}）：请用 localhost 访问，或在设置 server.allowed_hosts 中加入该名称",
-            en=f"This Host is refused ({name}): use localhost, or add the name to server.allowed_hosts",
-        ),
-        code="host_refused",
-    )
-
-
-def _refuse_origin(name: str = "null") -> NoReturn:
-    raise DoorRefused(
-        Text(
-            zh=f"拒绝来源 {name}：只接受本站页面，或设置 server.allowed_origins 中列出的来源",
-            en=f"Origin {name} is refused: only the server's own pages and those in server.allowed_origins may do this",
-        ),
-        code="origin_refused",
-    )
-
-
-def _refuse_tries(retry_after: float) -> NoReturn:
-    seconds = math.ceil(retry_after)
-    refused = DoorRefused(
-        Text(
-            zh=f"尝试登录的次数过多，请在 {seconds} 秒后重试",
-            en=f"There were too many tries to sign in; wait {seconds} second{'' if seconds == 1 else 's'}",
-        ),
-        code="too_many_tries",
-    )
-    refused.retry_after = retry_after
-    raise refused
-
-
-def _refuse_wrong_token() -> NoReturn:
-    raise DoorRefused(
-        Text(
-            zh="访问令牌不正确：请使用服务器启动时打印的登录地址，令牌也保存在 data/token 中",
-            en="The token is wrong: use the sign-in address that the server printed, the token is also in data/token",
-        ),
-        code="token_wrong",
     )

@@ -71,7 +71,6 @@ BODY_LIMITS: web.AppKey[BodyLimits] = web.AppKey("body_limits")
 CHANGES: web.AppKey[Changes] = web.AppKey("changes")
 METRICS: web.AppKey[Metrics] = web.AppKey("metrics")
 CALL_COUNTS: web.AppKey[CallCounts] = web.AppKey("call_counts")
-OPENAPI: web.AppKey[bytes] = web.AppKey("openapi")
 
 REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id")
 CORS_ORIGIN: web.RequestKey[str] = web.RequestKey("cors_origin")

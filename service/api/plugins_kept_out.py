@@ -12,7 +12,7 @@ import weakref
 
 from aiohttp import web
 
-from service.api.door import DoorRefused
+from service.api.door_refusals import DoorRefused
 from service.api.keys import DOOR, PEERS, TOKEN_NEEDED
 from service.host.workers.peers import End, Peers, Unknown
 from service.model.text import Text

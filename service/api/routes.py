@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from functools import cache
 from typing import Any
 
+import msgspec
 from aiohttp import web
 
+from service import __version__
 from service.api import (
     calls,
     configuration,
@@ -17,7 +21,7 @@ from service.api import (
     plugins,
     scaffolding,
 )
-from service.api.keys import OPENAPI
+from service.api.openapi import build_openapi
 from service.api.responses import json_bytes_response
 from service.api.route import KEYWORD, Query, Route
 from service.api.server_routes import SERVER_ROUTES
@@ -31,7 +35,13 @@ from service.scaffolds.scaffold import STEM_MAX_LENGTH
 
 async def openapi(request: web.Request) -> web.Response:
     """Read this document."""
-    return json_bytes_response(request.app[OPENAPI])
+    return json_bytes_response(await asyncio.to_thread(_document))
+
+
+@cache
+def _document() -> bytes:
+    # Some 40 ms, which no start waits for.
+    return msgspec.json.encode(build_openapi(ROUTES, version=__version__))
 
 
 _PLUGIN = "/api/plugins/{type}/{name}"

@@ -14,14 +14,15 @@ import time
 from pathlib import Path
 from time import perf_counter
 
-import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from service.api.body import BodyLimits
 from service.api.changes import changes_context
+from service.api.cors import cors_headers
 from service.api.credentials import COOKIE_MAX_AGE_S
-from service.api.door import Door, DoorRefused, cors_headers
+from service.api.door import Door
+from service.api.door_refusals import DoorRefused
 from service.api.forwarding import scheme_of
 from service.api.keys import (
     BODY_LIMITS,
@@ -34,13 +35,11 @@ from service.api.keys import (
     HUB,
     INSTALLS,
     METRICS,
-    OPENAPI,
     PREPARED,
     REGISTRY,
     REQUEST_ID,
 )
 from service.api.metrics import Facts, Metrics
-from service.api.openapi import build_openapi
 from service.api.pages import refusal_page, wants_page
 from service.api.plugins_kept_out import keep_plugins_out
 from service.api.problems import problem_of, problem_of_http, problem_of_unexpected
@@ -64,7 +63,6 @@ def add_api(
     *,
     door: Door,
     limits: BodyLimits,
-    version: str,
     front_end: Path = BUILT_FOLDER,
     installs_a_minute: int = 60,
 ) -> None:
@@ -76,7 +74,6 @@ def add_api(
         app: the application.
         door: who may come in; it guards every route of the application, whoever added it.
         limits: how large bodies may be.
-        version: the server's version, for the API document.
         front_end: the folder of the built dashboard; it need not be there.
         installs_a_minute: how many installs, and as many checks, an address may ask for.
     """
@@ -87,7 +84,6 @@ def add_api(
     app[CHECKS] = Tries(time.monotonic, installs_a_minute)
     app[BODY_LIMITS] = limits
     app[METRICS] = metrics
-    app[OPENAPI] = msgspec.json.encode(build_openapi(ROUTES, version=version))
     metrics.facts = Facts(
         plugins=lambda: app[REGISTRY].all(),
         event_head=lambda: app[EVENT_LOG].head,

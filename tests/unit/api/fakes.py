@@ -394,7 +394,6 @@ async def running_api(
         app,
         door=door(**door_changes),
         limits=BodyLimits(json_bytes=json_bytes, upload_bytes=upload_bytes),
-        version="1.2.3",
         front_end=front_end,
         installs_a_minute=installs_a_minute,
     )

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from service import __version__
 from service.api.openapi import build_openapi
 from service.api.problems import KINDS
 from service.api.routes import ROUTES
@@ -14,7 +15,7 @@ from tests.unit.api.fakes import Api
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    return build_openapi(ROUTES, version="1.2.3")
+    return build_openapi(ROUTES, version=__version__)
 
 
 def references(value: Any) -> set[str]:
