@@ -21,8 +21,7 @@ from service.model.text import Text
 if TYPE_CHECKING:
     from playwright.async_api import Browser, Page
 
-EVENTS_PER_SECOND = 50
-# A save is announced, serves, and the generation before it ends: three events.
+# A save is announced, serves, and the generation before it ends: three events, so more than fifty a second.
 _SAVES_PER_SECOND = 18
 _SAVES = 20
 _SHOWN_TIMEOUT_MS = 10_000
@@ -186,8 +185,7 @@ async def _change(home: Path, page: Page, count: int, seconds: float) -> None:
             return
         await asyncio.sleep(max(0.0, due - time.perf_counter()))
         name = f"plugin_{number * 37 % count}"
-        fresh = small(name).replace(b'version = "1.0.0"', f'version = "1.{number + 1}.0"'.encode())
-        rename_into(plugin_path(home, name), fresh)
+        rename_into(plugin_path(home, name), small(name, f"1.{number + 1}.0"))
         if number % _SAVES_PER_SECOND == 0:
             await page.mouse.wheel(0, 300)
 

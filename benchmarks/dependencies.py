@@ -14,7 +14,7 @@ from benchmarks.figures import Figure, Goal, Row, Size, median, p99
 from benchmarks.memory import children, memory_of
 from benchmarks.processes import Server, new_home, plugbay
 from benchmarks.reload import PAUSE_SECONDS
-from benchmarks.sources import plugin_path, put, rename_into
+from benchmarks.sources import plugin_path, put, rename_into, small
 from service.model.text import Text
 
 _HEAVY = "pandas"
@@ -48,22 +48,7 @@ class _NotInstalled(Exception):
 
 
 def _plugin(name: str, version: str, dependencies: Sequence[str]) -> bytes:
-    head = body = ""
-    if dependencies:
-        head = f"# /// script\n# dependencies = {json.dumps(list(dependencies))}\n# ///\n"
-        body = f"import {_HEAVY}\n"
-    return f"""{head}{body}
-from service.sdk import SearchPlugin, SearchResult
-
-
-class OfTheBenchmark(SearchPlugin):
-    name = "{name}"
-    version = "{version}"
-    description = "is measured"
-
-    async def search(self, keyword, **kwargs):
-        return [SearchResult(title=keyword, url="https://example.org/")]
-""".encode()
+    return small(name, version, needs=dependencies, imports=_HEAVY if dependencies else "")
 
 
 async def _reloads(figure: Figure, count: int) -> None:

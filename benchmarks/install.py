@@ -17,19 +17,14 @@ from pathlib import Path
 
 import aiohttp
 
+from benchmarks import windows
 from benchmarks.figures import Figure, Goal, Row, Size, median, p99
-from benchmarks.processes import Server, child, free_port, new_home, running
+from benchmarks.processes import Server, child, new_home, plugbay
 from benchmarks.sources import plugin_path, put, small
 from service.model.text import Text
 from tests.registry import Registry
 
-_CALLED, _INSTALLED = "small", "installed"
-_REQUESTS_PER_SECOND = 200
-_WINDOW_SECONDS = 2.5
-_PATHS = {
-    "/livez": Text(zh="不经插件的请求（/livez）", en="requests without a plugin (/livez)"),
-    f"/api/search/{_CALLED}?keyword=x": Text(zh="调用另一个插件", en="calls of another plugin"),
-}
+_INSTALLED = "installed"
 # About what an HTTP client with all that it needs comes to.
 _PACKAGES, _MODULES, _LINES = 8, 25, 120
 _MOST_INSTALLS_A_WINDOW = 25
@@ -69,59 +64,30 @@ def _elsewhere() -> Iterator[Registry]:
 # -- other requests --------------------------------------------------------------------------------------------------
 
 
-async def _others(figure: Figure, windows: int, registry: Registry, variables: Mapping[str, str]) -> None:
+async def _others(figure: Figure, count: int, registry: Registry, variables: Mapping[str, str]) -> None:
     with new_home() as home:
-        put(plugin_path(home, _CALLED), small(_CALLED))
+        put(plugin_path(home, windows.CALLED), small(windows.CALLED))
         async with _plugbay(home, variables) as (server, client), child("benchmarks.load") as load:
             installs = _Installs(client, registry)
-            for target, what in _PATHS.items():
-                quiet: list[float] = []
-                busy: list[float] = []
-                for window in range(windows * 2 + 1):
-                    if window % 2:
-                        await asyncio.to_thread(installs.offer_more)
-                    async with installs.going_on() if window % 2 else contextlib.nullcontext():
-                        answer = await load.ask(
-                            "paced",
-                            port=server.port,
-                            path=target,
-                            rate=_REQUESTS_PER_SECOND,
-                            seconds=_WINDOW_SECONDS,
-                        )
-                    if window:  # the first is for warming up
-                        (busy if window % 2 else quiet).extend(answer["ms"])
-                figure.rows += _rows(what, quiet, busy)
+            await windows.compare(
+                figure,
+                load,
+                server.port,
+                count,
+                installs.going_on,
+                named=Text(zh="安装期间{}", en="{} during installs"),
+                peer=Text(zh="没有安装时", en="without installs"),
+            )
     figure.notes.append(
         Text(
-            zh=f"{_REQUESTS_PER_SECOND} 次请求/秒，每种各 {windows * _WINDOW_SECONDS:g} 秒；期间不间断安装，"
-            f"共 {len(installs.took)} 次，每次 {_PACKAGES} 个从未下载过的包、{_PACKAGES * _MODULES} 个模块，"
-            f"中位数 {median(installs.took):.0f} ms",
-            en=f"{_REQUESTS_PER_SECOND} requests/s, {windows * _WINDOW_SECONDS:g} s of each; {len(installs.took)} "
-            f"installs without a pause, each of {_PACKAGES} packages with {_PACKAGES * _MODULES} modules that were "
-            f"never fetched before, median {median(installs.took):.0f} ms",
+            zh=f"{windows.REQUESTS_PER_SECOND} 次请求/秒，每种各 {count * windows.WINDOW_SECONDS:g} 秒；"
+            f"期间不间断安装，共 {len(installs.took)} 次，每次 {_PACKAGES} 个从未下载过的包、"
+            f"{_PACKAGES * _MODULES} 个模块，中位数 {median(installs.took):.0f} ms",
+            en=f"{windows.REQUESTS_PER_SECOND} requests/s, {count * windows.WINDOW_SECONDS:g} s of each; "
+            f"{len(installs.took)} installs without a pause, each of {_PACKAGES} packages with "
+            f"{_PACKAGES * _MODULES} modules that were never fetched before, median {median(installs.took):.0f} ms",
         )
     )
-
-
-def _rows(what: Text, quiet: list[float], busy: list[float]) -> list[Row]:
-    peer = Text(zh="没有安装时", en="without installs")
-    return [
-        Row(
-            what=Text(zh=f"安装期间{what.zh}，p99", en=f"{what.en} during installs, p99"),
-            value=p99(busy),
-            unit="ms",
-            peer=peer,
-            peer_value=p99(quiet),
-            goal=Goal(at_most=1.5, ratio=True),
-        ),
-        Row(
-            what=Text(zh=f"安装期间{what.zh}，中位数", en=f"{what.en} during installs, median"),
-            value=median(busy),
-            unit="ms",
-            peer=peer,
-            peer_value=median(quiet),
-        ),
-    ]
 
 
 class _Installs:
@@ -134,7 +100,7 @@ class _Installs:
         self._next = 0
         self.took: list[float] = []
 
-    def offer_more(self) -> None:
+    def _offer_more(self) -> None:
         """Have the registry ready for the next window; making the wheels takes the processor."""
         while self._offered < self._next + _MOST_INSTALLS_A_WINDOW:
             version = f"1.{self._offered}"
@@ -147,14 +113,9 @@ class _Installs:
     @contextlib.asynccontextmanager
     async def going_on(self) -> AsyncIterator[None]:
         """Meanwhile."""
-        task = asyncio.create_task(self._go_on())
-        try:
+        await asyncio.to_thread(self._offer_more)
+        async with windows.going_on(self._go_on):
             yield
-        finally:
-            task.cancel()
-            await asyncio.wait((task,))
-            if not task.cancelled() and (error := task.exception()) is not None:
-                raise error
 
     async def _go_on(self) -> None:
         while True:
@@ -233,9 +194,9 @@ class _Client:
         Returns:
             how long it took until the answer, in ms.
         """
-        head = f"# /// script\n# dependencies = {list(dependencies)}\n# ///\nimport {imports}\n"
+        source = small(name, needs=dependencies, imports=imports)
         form = aiohttp.FormData({"plugin_type": "search", "replace": "true"})
-        form.add_field("file", head.encode() + small(name), filename=f"{name}_plugin.py")
+        form.add_field("file", source, filename=f"{name}_plugin.py")
         began = time.perf_counter()
         async with self._http.post(f"{self._url}/plugins/install", data=form) as response:
             text = await response.text()
@@ -265,11 +226,9 @@ class _Client:
 @contextlib.asynccontextmanager
 async def _plugbay(home: Path, variables: Mapping[str, str]) -> AsyncIterator[tuple[Server, _Client]]:
     """A server with these variables, ready, and a client of it."""
-    port = free_port()
-    command = ("-m", "service", "serve", "--home", str(home), "--port", str(port))
     timeout = aiohttp.ClientTimeout(total=_WITHIN_SECONDS)
     async with (
-        running(*command, port=port, alive="/livez", environ=variables) as server,
+        plugbay(home, environ=variables) as server,
         aiohttp.ClientSession(timeout=timeout) as http,
     ):
         await server.until("/readyz")

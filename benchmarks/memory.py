@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from benchmarks import live
 from benchmarks.figures import Figure, Goal, Row, Size, median
@@ -71,7 +71,7 @@ async def _many(figure: Figure, count: int) -> None:
 
 
 async def _reloads(figure: Figure, count: int, *, full: bool) -> None:
-    settings = {} if full else {"LIVE__LOG_EVENTS": _LOG_EVENTS_OF_A_SHORT_RUN}
+    settings: dict[str, Any] = {} if full else {"LIVE__LOG_EVENTS": _LOG_EVENTS_OF_A_SHORT_RUN}
     half = 0.0
     with new_home() as home:
         path = plugin_path(home, _RELOADED)

@@ -88,12 +88,16 @@ def new_home() -> Iterator[Path]:
 
 
 @contextlib.asynccontextmanager
-async def plugbay(home: Path, **settings: object) -> AsyncIterator[Server]:
-    """`plugbay serve`; settings as `WORKERS__SPARES=0`."""
+async def plugbay(
+    home: Path, *, environ: Mapping[str, str] | None = None, **settings: object
+) -> AsyncIterator[Server]:
+    """`plugbay serve`; settings as `WORKERS__SPARES=0`, and `environ` with other variables besides this process's."""
     port = free_port()
     command = ("-m", "service", "serve", "--home", str(home), "--port", str(port))
     overrides = {f"PLUGBAY_{name}": str(value) for name, value in settings.items()}
-    async with running(*command, port=port, alive="/livez", environ=overrides) as server:
+    async with running(
+        *command, port=port, alive="/livez", environ={**(environ or {}), **overrides}
+    ) as server:
         yield server
 
 

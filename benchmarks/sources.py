@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 LINES = 200
@@ -117,16 +119,25 @@ def catalogue(name: str, version: str) -> bytes:
     return ("\n".join(lines) + "\n").encode()
 
 
-def small(name: str) -> bytes:
-    """A search plugin of a few lines that gives one result."""
-    return f'''"""Finds what it is asked for."""
+def small(name: str, version: str = "1.0.0", *, needs: Sequence[str] = (), imports: str = "") -> bytes:
+    """A search plugin of a few lines that gives one result.
 
-from service.sdk import SearchPlugin, SearchResult
+    Args:
+        name: of it.
+        version: of it.
+        needs: the packages that it depends on.
+        imports: a module that it imports besides.
+    """
+    head = f"# /// script\n# dependencies = {json.dumps(list(needs))}\n# ///\n" if needs else ""
+    first = f"import {imports}\n" if imports else ""
+    return f'''{head}"""Finds what it is asked for."""
+
+{first}from service.sdk import SearchPlugin, SearchResult
 
 
 class SmallPlugin(SearchPlugin):
     name = "{name}"
-    version = "1.0.0"
+    version = "{version}"
     description = "Finds what it is asked for"
 
     async def search(self, keyword, **kwargs):

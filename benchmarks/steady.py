@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
-from benchmarks.figures import Figure, Goal, Row, Size, median, p99
+from benchmarks import windows
+from benchmarks.figures import Figure, Size
 from benchmarks.processes import Server, child, new_home, plugbay
 from benchmarks.sources import catalogue, plugin_path, put, rename_into, small
 from service.model.text import Text
 
-_RELOADED, _CALLED = "catalogue", "small"
+_RELOADED = "catalogue"
 _RELOADS_PER_SECOND = 10
-_REQUESTS_PER_SECOND = 200
-_WINDOW_SECONDS = 2.5
 _SERVES_WITHIN_SECONDS = 5.0
-_PATHS = {
-    "/livez": Text(zh="不经插件的请求（/livez）", en="requests without a plugin (/livez)"),
-    f"/api/search/{_CALLED}?keyword=x": Text(zh="调用另一个插件", en="calls of another plugin"),
-}
 
 
 async def measure(size: Size) -> Figure:
@@ -32,60 +26,33 @@ async def measure(size: Size) -> Figure:
             en=f"Other requests while a plugin of 200 lines is reloaded {_RELOADS_PER_SECOND} times a second",
         )
     )
-    windows = size.of(1, 8, 40)
+    count = size.of(1, 8, 40)
     with new_home() as home:
         path = plugin_path(home, _RELOADED)
         put(path, catalogue(_RELOADED, "1.0.0"))
-        put(plugin_path(home, _CALLED), small(_CALLED))
+        put(plugin_path(home, windows.CALLED), small(windows.CALLED))
         async with plugbay(home) as server, child("benchmarks.load") as load:
             await server.until("/readyz")
             reloads = _Reloads(path)
-            for target, what in _PATHS.items():
-                quiet: list[float] = []
-                busy: list[float] = []
-                for window in range(windows * 2 + 1):
-                    async with reloads.going_on() if window % 2 else contextlib.nullcontext():
-                        answer = await load.ask(
-                            "paced",
-                            port=server.port,
-                            path=target,
-                            rate=_REQUESTS_PER_SECOND,
-                            seconds=_WINDOW_SECONDS,
-                        )
-                    if window:  # the first is for warming up
-                        (busy if window % 2 else quiet).extend(answer["ms"])
-                figure.rows += _rows(what, quiet, busy)
+            await windows.compare(
+                figure,
+                load,
+                server.port,
+                count,
+                reloads.going_on,
+                named=Text(zh="{}", en="{}"),
+                peer=Text(zh="没有重新加载时", en="without reloads"),
+            )
             await _serves(server, reloads.version)
     figure.notes.append(
         Text(
-            zh=f"{_REQUESTS_PER_SECOND} 次请求/秒，每种各 {windows * _WINDOW_SECONDS:g} 秒，"
+            zh=f"{windows.REQUESTS_PER_SECOND} 次请求/秒，每种各 {count * windows.WINDOW_SECONDS:g} 秒，"
             f"期间重新加载 {reloads.count} 次",
-            en=f"{_REQUESTS_PER_SECOND} requests/s, {windows * _WINDOW_SECONDS:g} s of each; "
+            en=f"{windows.REQUESTS_PER_SECOND} requests/s, {count * windows.WINDOW_SECONDS:g} s of each; "
             f"{reloads.count} reloads in all",
         )
     )
     return figure
-
-
-def _rows(what: Text, quiet: list[float], busy: list[float]) -> list[Row]:
-    peer = Text(zh="没有重新加载时", en="without reloads")
-    return [
-        Row(
-            what=Text(zh=f"{what.zh}，p99", en=f"{what.en}, p99"),
-            value=p99(busy),
-            unit="ms",
-            peer=peer,
-            peer_value=p99(quiet),
-            goal=Goal(at_most=1.5, ratio=True),
-        ),
-        Row(
-            what=Text(zh=f"{what.zh}，中位数", en=f"{what.en}, median"),
-            value=median(busy),
-            unit="ms",
-            peer=peer,
-            peer_value=median(quiet),
-        ),
-    ]
 
 
 async def _serves(server: Server, version: str) -> None:
@@ -110,15 +77,9 @@ class _Reloads:
         """What was saved last."""
         return f"1.0.{self.count}"
 
-    @contextlib.asynccontextmanager
-    async def going_on(self) -> AsyncIterator[None]:
+    def going_on(self) -> AbstractAsyncContextManager[None]:
         """Meanwhile."""
-        task = asyncio.create_task(self._go_on())
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.wait((task,))
+        return windows.going_on(self._go_on)
 
     async def _go_on(self) -> None:
         loop = asyncio.get_running_loop()

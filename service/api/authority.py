@@ -78,9 +78,17 @@ def is_loopback_name(host: str) -> bool:
 def is_loopback_address(address: str) -> bool:
     """Whether an IP address is this machine: 127.0.0.0/8, ::1, and the former written as IPv6."""
     try:
-        ip = ipaddress.ip_address(address)
+        return parse_ip(address).is_loopback
     except ValueError:
         return False
-    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
-        return ip.ipv4_mapped.is_loopback
-    return ip.is_loopback
+
+
+def parse_ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Read an IP address; one of IPv4 that is written as IPv6 is one of IPv4.
+
+    Raises:
+        ValueError: it is none.
+    """
+    ip = ipaddress.ip_address(address)
+    mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
+    return mapped or ip

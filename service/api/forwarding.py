@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 from aiohttp import web
 
-from service.api.authority import DEFAULT_PORTS
+from service.api.authority import DEFAULT_PORTS, parse_ip
 from service.api.keys import SCHEME
 from service.errors import PlugbayError
 from service.model.text import Text
@@ -67,7 +67,7 @@ class Proxies:
     def has(self, address: str) -> bool:
         """Whether an address is that of a listed proxy."""
         try:
-            ip = _canonical(address)
+            ip = parse_ip(address)
         except ValueError:
             return False
         return any(ip in network for network in self._networks)
@@ -93,7 +93,7 @@ class Proxies:
     def _client(self, hops: list[str]) -> str | None:
         for hop in reversed(hops[-_HOPS_MAX:]):
             try:
-                ip = _canonical(_without_port(hop))
+                ip = parse_ip(_without_port(hop))
             except ValueError:
                 # `unknown`, or a name that hides it (RFC 7239, section 6): nothing behind it can be relied on.
                 return None
@@ -141,12 +141,6 @@ def _without_port(hop: str) -> str:
     if hop.startswith("["):
         return hop[1:].partition("]")[0]
     return hop.partition(":")[0] if hop.count(":") == 1 else hop
-
-
-def _canonical(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    ip = ipaddress.ip_address(address)
-    mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
-    return mapped or ip
 
 
 def _network(item: str) -> _Network:

@@ -83,13 +83,9 @@ async def list_revisions(request: web.Request) -> web.Response:
 async def get_revision(request: web.Request) -> web.Response:
     """Read the files of a revision."""
     plugin = plugin_in_path(request)
-    wanted = revision_in_path(request)
-    revising = request.app[REVISING]
-    files = await revising.files(plugin, wanted)
-    names = [one.revision for one in await revising.revisions(plugin)]
-    whole = next((name for name in names if name.startswith(wanted.lower())), wanted)
+    revision, files = await request.app[REVISING].files(plugin, revision_in_path(request))
     return json_response(
-        RevisionFiles(revision=whole, files=[RevisionFile(path=one.path, text=one.text) for one in files])
+        RevisionFiles(revision=revision, files=[RevisionFile(path=one.path, text=one.text) for one in files])
     )
 
 

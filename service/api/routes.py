@@ -29,6 +29,7 @@ from service.api.task_routes import TASK_ROUTES
 from service.api.upload import Upload
 from service.api.version_routes import VERSION_ROUTES
 from service.api.websocket import websocket_handler
+from service.model.identity import PluginType
 from service.model.plugin import PluginView
 from service.scaffolds.scaffold import STEM_MAX_LENGTH
 
@@ -58,7 +59,7 @@ _ENABLED = Query(name="enabled", schema={"type": "boolean"}, description="Whethe
 _NEW = (
     Query(
         name="plugin_type",
-        schema={"type": "string", "enum": ["search", "download", "parser"]},
+        schema={"type": "string", "enum": [type.value for type in PluginType]},
         description="Of which type it shall be.",
     ),
     Query(

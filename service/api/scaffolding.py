@@ -23,10 +23,8 @@ async def get_template(request: web.Request) -> web.Response:
     Nothing is written. `file` is where an install puts it. A name that cannot be one is refused, and so is one that is
     taken.
     """
-    type, name = (
-        plugin_type(text_in_query(request, "plugin_type"), "plugin_type"),
-        text_in_query(request, "name"),
-    )
+    type = plugin_type(text_in_query(request, "plugin_type"), "plugin_type")
+    name = text_in_query(request, "name")
     if (problem := scaffold.name_problem(name)) is not None:
         raise RequestInvalid(Text(zh=f"name：{problem.zh}", en=f"name: {problem.en}"), field="name")
     try:

@@ -6,6 +6,8 @@ import ipaddress
 from collections import deque
 from collections.abc import Callable
 
+from service.api.authority import parse_ip
+
 TRIES_A_MINUTE = 10
 
 _WINDOW_S = 60.0
@@ -58,11 +60,9 @@ class Tries:
 
 def _network(address: str) -> str:
     try:
-        ip = ipaddress.ip_address(address)
+        ip = parse_ip(address)
     except ValueError:
         return address
     if isinstance(ip, ipaddress.IPv4Address):
-        return address
-    if ip.ipv4_mapped is not None:
-        return str(ip.ipv4_mapped)
+        return str(ip)
     return str(ipaddress.ip_network((ip, _NETWORK_BITS), strict=False))

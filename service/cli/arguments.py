@@ -20,9 +20,10 @@ from service.model.task import ENDED, RUNNING, TaskStatus
 
 # Whoever presses Tab does not wait longer than that.
 COMPLETION_DEADLINE_S = 1.0
+# So much of a revision is shown.
+SHORT_REVISION = 12
 _TASKS = 50
 _CHANGES = 200
-_REVISION_CHARS = 12
 
 Fetch = Callable[[Client], Awaitable[Iterable[tuple[str, str]]]]
 
@@ -170,7 +171,7 @@ def complete_revision(ctx: click.Context, param: click.Parameter, incomplete: st
 
     async def fetch(client: Client) -> Iterable[tuple[str, str]]:
         return [
-            (one["revision"][:_REVISION_CHARS], f"{readable(one['version'])} {clock(one['at'])}")
+            (one["revision"][:SHORT_REVISION], f"{readable(one['version'])} {clock(one['at'])}")
             for one in await client.revisions(*plugin)
         ]
 

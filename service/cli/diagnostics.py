@@ -10,6 +10,7 @@ from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.text import Text
 
+from service.cli.hanging import Hanging
 from service.cli.language import say, told
 from service.cli.permissions import permissions_text
 from service.cli.task_text import readable, size_text
@@ -53,11 +54,12 @@ def problem_lines(problem: Problem, *, verbose: bool = False) -> Iterator[Render
             ": ",
             (_printable(told(problem.message)), "bold"),
         ),
+        is_one_line=True,
     )
     if problem.source is not None and problem.source.strip() and problem.line is not None:
         yield _Excerpt(problem)
     first, *more = told(problem.help).split("\n")
-    yield Hanging("", Text.assemble((f"{_HELP}: ", "bold cyan"), _printable(first)))
+    yield Hanging("", Text.assemble((f"{_HELP}: ", "bold cyan"), _printable(first)), is_one_line=True)
     for line in more:
         yield Text(f"    {line}", "cyan")
     if verbose and problem.traceback:
@@ -70,7 +72,12 @@ def log_lines(report: Report) -> Iterator[RenderableType]:
     shown = report.log[-_LOG_LINES_SHOWN:]
     yield Text(say("日志：", "log:"), "dim")
     for one in shown:
-        yield Hanging("  ", Text(f"{one.level:<8} {_printable(one.message)}", "dim"))
+        yield log_line(one.level, _printable(one.message))
+
+
+def log_line(level: str, message: str) -> RenderableType:
+    """One of them."""
+    return Hanging("  ", Text(f"{level:<8} {message}", "dim"), is_one_line=True)
 
 
 def conclusion(reports: Sequence[Report]) -> Text:
@@ -118,7 +125,8 @@ def _summary(report: Report) -> Iterator[RenderableType]:
     yield head
     for label, text in _facts(report):
         if text:
-            yield Hanging(f"  {label}{' ' * (_LABEL_WIDTH - cell_len(label))}", Text(text))
+            padding = " " * (_LABEL_WIDTH - cell_len(label))
+            yield Hanging(f"  {label}{padding}", Text(text), is_one_line=True)
 
 
 _LABELS = [
@@ -195,25 +203,6 @@ def _server(report: Report) -> str:
             f"{one.get('id')} is there already ({one.get('file')})",
         )
     return say(f"没有名为 {report.id} 的插件，可以安装", f"has no {report.id} yet, so it can be installed")
-
-
-class Hanging:
-    """A text that goes on below itself: in a terminal it is wrapped, elsewhere it stays on its line."""
-
-    def __init__(self, head: str, body: Text) -> None:
-        self._head = head
-        self._body = body
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        if not console.is_terminal:
-            yield Text.assemble(self._head, self._body, overflow="ignore", no_wrap=True)
-            return
-        indent = cell_len(self._head) or len(_TAB)
-        room = max(options.max_width - indent, _WIDTH_MIN)
-        wrapped = self._body.wrap(console, room)
-        for index, line in enumerate(wrapped or [Text("")]):
-            line.rstrip()
-            yield Text.assemble(self._head if index == 0 else " " * indent, line)
 
 
 class _Excerpt:

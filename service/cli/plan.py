@@ -6,16 +6,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.console import Group, RenderableType
 from rich.text import Text
 
+from service.cli.hanging import Hanging
 from service.cli.language import say
 from service.cli.output import load_error_lines, message_of
 from service.cli.permissions import permissions_text
 from service.cli.task_text import readable, size_text
 
 _INDENT = "  "
-_WIDTH_MIN = 20
 _COMMA = say("、", ", ")
 
 Told = Mapping[str, Any]
@@ -132,8 +132,7 @@ def _conflict(conflict: object) -> str:
 def origin_lines(origins: Told) -> Iterator[RenderableType]:
     """From where to where."""
     for word, key in ((say("原来：", "so far: "), "recorded"), (say("现在：", "now:    "), "offered")):
-        head = f"    {word}"
-        yield Hanging(Text(head + place_of(origins.get(key))), len(head))
+        yield Hanging(f"    {word}", Text(place_of(origins.get(key))))
 
 
 def _provides(provides: Told) -> Iterator[RenderableType]:
@@ -167,26 +166,11 @@ def _verdict(plan: Told) -> Iterator[RenderableType]:
 def _indented(block: RenderableType) -> Iterator[RenderableType]:
     """Each line of it below the text of the line before."""
     for line in block.split("\n") if isinstance(block, Text) else ():
-        yield Hanging(Text.assemble(_INDENT, line), 2 * len(_INDENT))
+        yield Hanging(Text.assemble(_INDENT, line[: len(_INDENT)]), line[len(_INDENT) :])
 
 
 def _line(mark: str, text: str, style: str = "") -> RenderableType:
     """A mark, and a text whose further lines begin below its first."""
-    line = Text.assemble(
-        (f"{_INDENT}{mark} ", style), (text, style if style in ("red", "dim", "bold") else "")
+    return Hanging(
+        Text(f"{_INDENT}{mark} ", style), Text(text, style if style in ("red", "dim", "bold") else "")
     )
-    return Hanging(line, len(_INDENT) + 2)
-
-
-class Hanging:
-    """Text whose further lines begin below the character at `indent` of its first; it takes the width that there is."""
-
-    def __init__(self, text: Text, indent: int) -> None:
-        self._head, self._body = text[:indent], text[indent:]
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        indent = self._head.cell_len
-        wrapped = self._body.wrap(console, max(options.max_width - indent, _WIDTH_MIN))
-        for index, line in enumerate(wrapped or [Text("")]):
-            line.rstrip()
-            yield Text.assemble(self._head if index == 0 else " " * indent, line)

@@ -50,6 +50,13 @@ def stage_text(data: Mapping[str, Any]) -> str:
     return text
 
 
+def show_stage(output: Output, shown: Status, text: str, data: Mapping[str, Any]) -> None:
+    """Has a spinner of `output` say how far an install is, beside the `text` that it began with, on one line."""
+    line = Text(f"{text} {stage_text(data)}")
+    line.truncate(max(output.errors.width - _BESIDE, 1), overflow="ellipsis")
+    shown.update(line)
+
+
 async def installing(
     client: Client,
     output: Output,
@@ -85,8 +92,6 @@ async def _tell(client: Client, output: Output, shown: Status, text: str, plugin
                 data = event.get("data") or {}
                 is_stage = event.get("type") == "plugbay.plugin.installing" and data.get("stage") != "failed"
                 if is_stage:
-                    line = Text(f"{text} {stage_text(data)}")
-                    line.truncate(max(output.errors.width - _BESIDE, 1), overflow="ellipsis")
-                    shown.update(line)
+                    show_stage(output, shown, text, data)
     except ClientError:
         return  # whatever it is, the answer that is waited for tells it

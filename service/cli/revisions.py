@@ -11,7 +11,7 @@ from typing import Any
 import click
 from rich.text import Text
 
-from service.cli.arguments import PLUGIN_ID, complete_file, complete_revision
+from service.cli.arguments import PLUGIN_ID, SHORT_REVISION, complete_file, complete_revision
 from service.cli.command import over_api
 from service.cli.language import say
 from service.cli.listing import Listing
@@ -23,7 +23,6 @@ from service.client import Client, ClientError
 from service.client.shapes import RevisionFile
 
 STANDARD_STREAM = "-"
-SHORT_REVISION = 12
 _VERSION_MAX_CHARS = 20
 
 _DIFF_STYLES = {"+++": "bold", "---": "bold", "@@": "cyan", "+": "green", "-": "red"}

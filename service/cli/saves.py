@@ -9,7 +9,8 @@ from pathlib import Path
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 
-_READ_ONLY = {"opened", "closed_no_write"}
+# A file that is being written is saved once it is closed.
+_NO_SAVE = {"opened", "closed_no_write", "modified"}
 _SETTLE_SECONDS = 0.05
 _SUFFIXES = (".py", ".txt", ".json", ".toml", ".html")
 
@@ -20,7 +21,7 @@ class _Handler(FileSystemEventHandler):
         self._saved = saved
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        if event.event_type in _READ_ONLY or event.event_type == "modified":
+        if event.event_type in _NO_SAVE:
             return
         paths = (str(event.src_path), str(event.dest_path or ""))
         if any(path.endswith(_SUFFIXES) and "__pycache__" not in path for path in paths):

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from service.cli.language import say
+from service.cli.output import plugins_of
 from service.client import Client, ClientError
 
 _SHOWN = 3
@@ -40,8 +41,7 @@ async def plugin_meant(client: Client, arguments: Mapping[str, Any], command: st
             listing = await client.plugins()
     except (ClientError, TimeoutError):
         return ""
-    types: tuple[Any, ...] = (listing.get("search"), listing.get("download"), listing.get("parser"))
-    ids = [str(one["id"]) for plugins in types for one in plugins or ()]
+    ids = [str(one["id"]) for one in plugins_of(listing)]
     of_type = [one for one in ids if command not in ("search", "download") or one.startswith(f"{command}/")]
     found: list[str] = []
     for asked in _asked(arguments, command):

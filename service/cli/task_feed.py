@@ -19,9 +19,7 @@ from service.client import (
     ServerUnreachable,
     TaskView,
 )
-
-# A restart takes seconds; a server that stays away for longer is not waited for.
-PATIENCE_S = 120.0
+from service.client.following import PATIENCE_S
 
 
 class View(TaskView):

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from service.cli.arguments import PLUGIN_ID, complete_plugin_or_file
 from service.cli.command import over_api
-from service.cli.diagnostics import Hanging, log_lines, problem_lines, report_json, span
+from service.cli.diagnostics import log_line, log_lines, problem_lines, report_json, span
 from service.cli.language import say
 from service.cli.output import PLUGIN_TYPES, Output
 from service.cli.results import ResultTable, row_of
@@ -212,7 +212,7 @@ async def _on_server(client: Client, output: Output, type: str, name: str, actio
     if log:
         output.errors.print(Text(say("日志：", "log:"), "dim"))
         for one in log:
-            line = Hanging("  ", Text(f"{one.get('level', '')!s:<8} {readable(one.get('message'))}", "dim"))
+            line = log_line(str(one.get("level", "")), readable(one.get("message")))
             output.errors.print(line, soft_wrap=not output.errors.is_terminal)
     generation = say(f"第 {view.get('generation')} 代", f"generation {view.get('generation')}")
     said = [] if failure is not None else [_count(action, result)]

@@ -11,20 +11,18 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import click
+import msgspec
 import structlog
 from rich.status import Status
-from rich.text import Text
 
 from service.cli.language import say, told
 from service.cli.output import PLUGIN_TYPES, Output
-from service.cli.progress import stage_text
+from service.cli.progress import show_stage
 from service.errors import PlugbayError
 from service.model.events import InstallProgress
 from service.settings_reading import load_settings
 from service.workbench.bench import Bench
 from service.workbench.targets import Target, Unusable, targets_of
-
-_BESIDE_SPINNER = 4
 
 type_option = click.option(
     "--type",
@@ -124,15 +122,8 @@ def waiting(output: Output, text: str) -> Iterator[Callable[[InstallProgress], N
 
         def tell(progress: InstallProgress) -> None:
             if isinstance(shown, Status):
-                steps = {
-                    "step": progress.step,
-                    "packages": list(progress.packages),
-                    "done": progress.done,
-                    "total": progress.total,
-                }
-                line = Text(f"{text} {stage_text({'stage': 'dependencies', 'progress': steps})}")
-                line.truncate(max(output.errors.width - _BESIDE_SPINNER, 1), overflow="ellipsis")
-                shown.update(line)
+                steps = msgspec.to_builtins(progress)
+                show_stage(output, shown, text, {"stage": "dependencies", "progress": steps})
 
         yield tell
 

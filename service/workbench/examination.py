@@ -136,7 +136,7 @@ class Examiner:
                 # How long one was is told when the loop has turned again.
                 await asyncio.sleep(_LAST_TURN_SECONDS)
             course.usage = await asyncio.to_thread(measure, generation.worker.pid)
-            await self._stop(course, generation, snapshot)
+            await self._stop(course, generation)
         finally:
             await generation.end()
             output.feed(b"")
@@ -243,7 +243,7 @@ class Examiner:
         course.timings[method] = round((time.perf_counter() - began) * 1000, 2)
         course.found.append(found)
 
-    async def _stop(self, course: Course, generation: Generation, snapshot: Snapshot) -> None:
+    async def _stop(self, course: Course, generation: Generation) -> None:
         is_stuck = any(one.code in ("call_timeout", "call_crashed") for one in course.found)
         if is_stuck or generation.worker.exited.done() or course.reading is None:
             return

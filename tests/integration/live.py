@@ -311,6 +311,16 @@ async def only(live: Live, *expected: str) -> None:
     assert {id: listed[id] for id in known} == known
 
 
+async def place(live: Live, files: dict[str, str]) -> None:
+    """Have these files, and every plugin of them tried once; no event so far."""
+    for path, text in files.items():
+        write(live.plugins / path, text)
+    count = sum(path.endswith(("_plugin.py", "_plugin/__init__.py")) for path in files)
+    await live.until(lambda _: len(live.final()) >= count)
+    await live.quiet()
+    live.events.clear()
+
+
 async def clear(live: Live) -> int:
     """Have no plugin at all, then forget what came; how many events there were."""
     await asyncio.to_thread(_empty, live.plugins)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tests.integration.live import Live, clear, live_server, only, save, search_plugin, write
+from tests.integration.live import Live, clear, live_server, only, place, save, search_plugin, write
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -44,16 +44,6 @@ async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Live
 async def live(server: Live) -> AsyncIterator[Live]:
     await clear(server)
     yield server
-
-
-async def place(live: Live, files: dict[str, str]) -> None:
-    """Have these files, and every plugin of them loaded; no event so far."""
-    for path, text in files.items():
-        write(live.plugins / path, text)
-    count = sum(path.endswith(("_plugin.py", "_plugin/__init__.py")) for path in files)
-    await live.until(lambda _: len(live.final()) >= count)
-    await live.quiet()
-    live.events.clear()
 
 
 async def test_every_way_of_importing_it(live: Live) -> None:

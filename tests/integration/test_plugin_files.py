@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from tests.integration.live import Answer, Live, clear, live_server, only, save, search_plugin, write
+from tests.integration.live import Answer, Live, clear, live_server, only, place, save, search_plugin, write
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -43,16 +43,6 @@ async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Live
 async def live(server: Live) -> AsyncIterator[Live]:
     await clear(server)
     yield server
-
-
-async def place(live: Live, files: dict[str, str]) -> None:
-    """Have these files, and every plugin of them tried once; no event so far."""
-    for path, text in files.items():
-        write(live.plugins / path, text)
-    count = sum(path.endswith(("_plugin.py", "_plugin/__init__.py")) for path in files)
-    await live.until(lambda _: len(live.final()) >= count)
-    await live.quiet()
-    live.events.clear()
 
 
 async def files(live: Live, id: str) -> dict[str, dict[str, Any]]:

@@ -17,9 +17,9 @@ import httpx
 import pytest
 from jsonschema import Draft7Validator
 
-from service.live.topics import Topics
 from service.model.events import LogLine
 from tests.integration.event_source import EventSource, Interpreter, Message, open_source
+from tests.integration.followers import Follower, ride_out
 from tests.integration.hub_server import Changed, Progress, Server, Start, servers
 from tests.integration.live import live_server, search_plugin, write
 
@@ -279,70 +279,39 @@ async def test_a_position_that_is_gone_is_told_and_the_stream_goes_on_from_the_h
 async def test_whatever_is_cut_every_client_ends_with_the_state_of_the_server(
     start: Start, session: aiohttp.ClientSession, seed: int
 ) -> None:
-    """A storm of changes; clients that are cut, stall and resume at random; positions that become too old."""
-    dice = random.Random(seed)
+    """Positions become too old, too."""
     server = await start(max_events=300, client_queue=100, heartbeat_s=0.3, close_s=0.3)
-    subjects = [f"plugins/{kind}/{number}" for kind in ("search", "parser") for number in range(5)] + [
-        "tasks/1"
-    ]
-    finished = asyncio.Event()
-
-    async def storm() -> None:
-        for _ in range(250):
-            for _ in range(dice.randrange(8)):
-                server.change(dice.choice(subjects))
-            if dice.random() < 0.3:
-                server.log.publish(Progress(name="tasks/1", value=dice.randrange(100)))
-            await asyncio.sleep(dice.choice((0, 0, 0.001, 0.004)))
-        finished.set()
-
-    async with asyncio.TaskGroup() as tasks:
-        followers = [
-            Follower(server, session, random.Random(seed * 100 + number), topic, finished)
-            for number, topic in enumerate(["**", "plugins/**", "plugins/search/*", "tasks/*"])
-        ]
-        for follower in followers:
-            tasks.create_task(follower.follow())
-        tasks.create_task(storm())
-
-    for follower in followers:
-        matching = {name: value for name, value in server.state.items() if follower.topics.matches(name)}
-        assert follower.state == matching
-    assert sum(follower.cuts for follower in followers) > 10
+    cuts = await ride_out(
+        server,
+        lambda topic, dice, finished: StreamFollower(server, session, topic, dice, finished),
+        ["**", "plugins/**", "plugins/search/*", "tasks/*"],
+        seed=seed,
+        gusts=250,
+        calm=(0, 0, 0.001, 0.004),
+        pauses=(0, 0.001, 0.02, 0.2),
+    )
+    assert cuts > 10
     await until(lambda: server.hub.clients == 0)
 
 
-class Follower:
-    """A client as the interface asks for: resume; on a reset fetch a snapshot and drop what it knows already."""
+class StreamFollower(Follower):
+    """As the interface asks for: resume; on a reset fetch a snapshot and drop what it knows already."""
 
     def __init__(
         self,
         server: Server,
         session: aiohttp.ClientSession,
-        dice: random.Random,
         topic: str,
+        dice: random.Random,
         finished: asyncio.Event,
     ) -> None:
-        self.topics = Topics([topic])
-        self.state: dict[str, int] = {}
-        self.cuts = 0
-        self._topic = topic
-        self._server = server
+        super().__init__(server, topic, dice, finished)
         self._session = session
-        self._dice = dice
-        self._finished = finished
         # Nobody's, so that the first connection begins with a reset.
         self._last_event_id = "none:0"
         self._seq = 0
 
-    async def follow(self) -> None:
-        async with asyncio.timeout(40):
-            while not await self._connected():
-                self.cuts += 1
-                await asyncio.sleep(self._dice.choice((0, 0.001, 0.02, 0.2)))
-
     async def _connected(self) -> bool:
-        """One connection. True when all is over and the client has come to the head."""
         dice = self._dice
         async with source(
             self._session, self._server, self._topic, last_event_id=self._last_event_id
@@ -362,34 +331,18 @@ class Follower:
             return False
 
     async def _apply(self, message: Message) -> None:
+        assert self._seq is not None
         if message.type == "plugbay.stream.reset":
             # As over the network: after the stream began, and of then.
             await asyncio.sleep(self._dice.choice((0, 0.002)))
             snapshot = self._server.snapshot()
             await asyncio.sleep(self._dice.choice((0, 0.002)))
-            self.state = {
-                subject: value for subject, value in snapshot["state"].items() if self.topics.matches(subject)
-            }
-            self._seq = int(snapshot["seq"])
+            self._take_snapshot(snapshot)
         elif message.type == "plugbay.heartbeat":
             # How far a client has come is also told where nothing that it wants happens.
             self._seq = max(self._seq, int(message.event["seq"]))
-        elif message.id is not None:
-            seq = int(message.event["seq"])
-            if seq <= self._seq:
-                return
-            between = [
-                s for s, subject in self._server.history[self._seq : seq - 1] if self.topics.matches(subject)
-            ]
-            assert between == [], "nothing is left out"
-            self.state[message.event["subject"]] = message.event["data"]["value"]
-            self._seq = seq
-
-    def _done(self) -> bool:
-        if not self._finished.is_set():
-            return False
-        rest = self._server.history[self._seq :]
-        return not any(self.topics.matches(subject) for _, subject in rest)
+        elif message.id is not None and int(message.event["seq"]) > self._seq:
+            self._take(message.event)
 
 
 # Clients of other makes

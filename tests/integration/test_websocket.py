@@ -19,6 +19,7 @@ from websockets.asyncio.client import connect as websockets_connect
 from websockets.exceptions import ConnectionClosed
 
 from service.model.events import LogLine
+from tests.integration.followers import Follower, ride_out
 from tests.integration.hub_server import Changed, Progress, Server, Start, servers
 
 SECONDS = 10.0
@@ -1051,79 +1052,43 @@ async def test_a_foreign_client_resumes_after_every_few_events(start: Start) -> 
 async def test_whatever_is_cut_every_client_ends_with_the_state_of_the_server(
     start: Start, seed: int
 ) -> None:
-    """A storm of changes; clients that are cut, stall and resume at random moments; positions that become too old."""
-    dice = random.Random(seed)
+    """Positions become too old, too."""
     server = await start(max_events=300, client_queue=100, heartbeat_s=0.3, close_s=0.3)
-    subjects = [f"plugins/{kind}/{number}" for kind in ("search", "parser") for number in range(5)] + [
-        "tasks/1"
-    ]
-    finished = asyncio.Event()
-
-    async def storm() -> None:
-        for _ in range(400):
-            for _ in range(dice.randrange(8)):
-                server.change(dice.choice(subjects))
-            if dice.random() < 0.3:
-                server.log.publish(Progress(name="tasks/1", value=dice.randrange(100)))
-            await asyncio.sleep(dice.choice((0, 0, 0, 0.001, 0.004)))
-        finished.set()
-
-    async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as tasks:
-        followers = [
-            Follower(server, session, random.Random(seed * 100 + number), topic, finished)
-            for number, topic in enumerate(
-                ["**", "plugins/**", "plugins/search/*", "tasks/*", "**", "plugins/*/1"]
-            )
-        ]
-        for follower in followers:
-            tasks.create_task(follower.follow())
-        tasks.create_task(storm())
-
-    for follower in followers:
-        expected = {
-            subject: value for subject, value in server.state.items() if follower.topics.matches(subject)
-        }
-        assert follower.state == expected
-    assert sum(follower.cuts for follower in followers) > 20
+    async with aiohttp.ClientSession() as session:
+        cuts = await ride_out(
+            server,
+            lambda topic, dice, finished: SocketFollower(server, session, topic, dice, finished),
+            ["**", "plugins/**", "plugins/search/*", "tasks/*", "**", "plugins/*/1"],
+            seed=seed,
+            gusts=400,
+            calm=(0, 0, 0, 0.001, 0.004),
+            pauses=(0, 0.001, 0.02, 0.1),
+        )
+    assert cuts > 20
     await until(lambda: server.hub.clients == 0)
 
 
-class Follower:
-    """A client as the interface asks for: resume, and where that cannot be done fetch a snapshot and go on from it."""
+class SocketFollower(Follower):
+    """As the interface asks for: resume, and where that cannot be done fetch a snapshot and go on from it."""
 
     def __init__(
         self,
         server: Server,
         session: aiohttp.ClientSession,
-        dice: random.Random,
         topic: str,
+        dice: random.Random,
         finished: asyncio.Event,
     ) -> None:
-        from service.live.topics import Topics
-
-        self.topics = Topics([topic])
-        self.state: dict[str, int] = {}
-        self.cuts = 0
-        self._topic = topic
-        self._server = server
+        super().__init__(server, topic, dice, finished)
         self._session = session
-        self._dice = dice
-        self._finished = finished
-        self._position: dict[str, str] | None = None
-
-    async def follow(self) -> None:
-        async with asyncio.timeout(40):
-            while not await self._connected():
-                self.cuts += 1
-                await asyncio.sleep(self._dice.choice((0, 0.001, 0.02, 0.1)))
+        self._epoch = ""
 
     async def _connected(self) -> bool:
-        """One connection. True when all is over and the client has come to the head."""
         dice, server = self._dice, self._server
         async with self._session.ws_connect(
             server.url, timeout=aiohttp.ClientWSTimeout(ws_close=1)
         ) as socket:
-            if self._position is None:
+            if self._seq is None:
                 await self._fetch_snapshot()
             await self._subscribe(socket)
             left = dice.randrange(60) if not self._finished.is_set() else 10**6
@@ -1158,32 +1123,22 @@ class Follower:
         snapshot = self._server.snapshot()
         # As over the network: it is of then, not of now.
         await asyncio.sleep(self._dice.choice((0, 0.002)))
-        self.state = {
-            subject: value for subject, value in snapshot["state"].items() if self.topics.matches(subject)
-        }
-        self._position = {"epoch": snapshot["epoch"], "seq": snapshot["seq"]}
+        self._take_snapshot(snapshot)
+        self._epoch = snapshot["epoch"]
 
     async def _subscribe(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        await socket.send_str(call("subscribe", topics=[self._topic], since=self._position).decode())
+        since = {"epoch": self._epoch, "seq": str(self._seq)}
+        await socket.send_str(call("subscribe", topics=[self._topic], since=since).decode())
 
     def _apply(self, event: dict[str, Any]) -> None:
         if "seq" not in event:
             return
-        assert self._position is not None
-        before, seq = int(self._position["seq"]), int(event["seq"])
+        assert self._seq is not None
+        seq = int(event["seq"])
         if event["type"] == "plugbay.heartbeat":
-            assert seq >= before
+            assert seq >= self._seq
+            self._seq = seq
         else:
-            assert seq > before, "nothing comes twice, or out of order"
-            between = [
-                s for s, subject in self._server.history[before : seq - 1] if self.topics.matches(subject)
-            ]
-            assert between == [], "nothing is left out"
-            self.state[event["subject"]] = event["data"]["value"]
-        self._position = {"epoch": event["epoch"], "seq": event["seq"]}
-
-    def _done(self) -> bool:
-        if not self._finished.is_set() or self._position is None:
-            return False
-        rest = self._server.history[int(self._position["seq"]) :]
-        return not any(self.topics.matches(subject) for _, subject in rest)
+            assert seq > self._seq, "nothing comes twice, or out of order"
+            self._take(event)
+        self._epoch = event["epoch"]

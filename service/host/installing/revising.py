@@ -74,14 +74,14 @@ class Revising:
             for one in await self._revisions.list(plugin.identity)
         ]
 
-    async def files(self, plugin: Plugin, revision: str) -> list[FileText]:
-        """The files of a revision.
+    async def files(self, plugin: Plugin, revision: str) -> tuple[str, list[FileText]]:
+        """The whole name of a revision, and its files.
 
         Raises:
             RevisionNotFound
         """
         content = await self._content(plugin, revision)
-        return [
+        return content.kept.revision, [
             FileText(path=f"plugins/{path}", text=_shown(text))
             for path, text in sorted(content.files.items())
         ]

@@ -96,10 +96,10 @@ class FakeRevising:
             Revision(OLD, "1.0", "2026-11-21T12:00:00Z", None, current=False),
         ]
 
-    async def files(self, plugin: Any, revision: str) -> list[FileText]:
+    async def files(self, plugin: Any, revision: str) -> tuple[str, list[FileText]]:
         if not NEW.startswith(revision.lower()):
             raise refusal("revision_not_found")
-        return [FileText("search/demo_plugin.py", "x = 1\n")]
+        return NEW, [FileText("search/demo_plugin.py", "x = 1\n")]
 
     async def diff(self, plugin: Any, old: str, new: str | None) -> str:
         self.asked.append(("diff", old, new))

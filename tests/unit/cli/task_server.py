@@ -41,6 +41,14 @@ def task(kind: str = "download", id: str = ID, **more: Any) -> dict[str, Any]:
     } | more
 
 
+def results(count: int, found: list[Any]) -> dict[str, Any]:
+    """An event of results after which there are `count`."""
+    return {
+        "type": "plugbay.task.results",
+        "data": {"task": task("search", result_count=count), "results": found},
+    }
+
+
 def failure(plugin: str, reason: str) -> dict[str, Any]:
     return {
         "plugin": plugin,

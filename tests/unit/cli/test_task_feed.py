@@ -14,7 +14,7 @@ from service.cli import task_feed
 from service.cli.output import Output
 from service.cli.task_feed import Ended, Screen, View, follow_task, see_through
 from service.client import Client, ServerRefused, ServerUnreachable
-from tests.unit.cli.task_server import ID, TaskServer, task
+from tests.unit.cli.task_server import ID, TaskServer, results, task
 
 
 @pytest.fixture
@@ -23,14 +23,6 @@ async def server() -> AsyncIterator[TaskServer]:
     async with TestServer(fake.app()) as running:
         fake.url = str(running.make_url("")).rstrip("/")
         yield fake
-
-
-def results(count: int, found: list[Any]) -> dict[str, Any]:
-    """An event of results after which there are `count`."""
-    return {
-        "type": "plugbay.task.results",
-        "data": {"task": task("search", result_count=count), "results": found},
-    }
 
 
 def test_results_that_are_known_already_are_not_taken_twice() -> None:

@@ -6,15 +6,7 @@ from typing import Any
 import pytest
 
 from service.client import Client, ServerRefused, ServerUnreachable, TaskView
-from tests.unit.cli.task_server import ID, TaskServer, task
-
-
-def results(count: int, found: list[Any]) -> dict[str, Any]:
-    """An event of results after which there are `count`."""
-    return {
-        "type": "plugbay.task.results",
-        "data": {"task": task("search", result_count=count), "results": found},
-    }
+from tests.unit.cli.task_server import ID, TaskServer, results, task
 
 
 def test_results_that_are_known_already_are_not_taken_twice() -> None:

@@ -1,0 +1,84 @@
+"""What other requests notice of work that goes on beside them: windows of the same requests with and without it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+
+from benchmarks.figures import Figure, Goal, Row, median, p99
+from benchmarks.processes import Child
+from service.model.text import Text
+
+CALLED = "small"
+REQUESTS_PER_SECOND = 200
+WINDOW_SECONDS = 2.5
+_PATHS = {
+    "/livez": Text(zh="不经插件的请求（/livez）", en="requests without a plugin (/livez)"),
+    f"/api/search/{CALLED}?keyword=x": Text(zh="调用另一个插件", en="calls of another plugin"),
+}
+
+
+async def compare(
+    figure: Figure,
+    load: Child,
+    port: int,
+    count: int,
+    work: Callable[[], AbstractAsyncContextManager[None]],
+    *,
+    named: Text,
+    peer: Text,
+) -> None:
+    """Windows of a few seconds, one with the work after one without; rows for requests with and without a plugin.
+
+    Args:
+        figure: gets the rows.
+        load: a `benchmarks.load`.
+        port: of a server that has the plugin `CALLED`.
+        count: how many windows of each kind.
+        work: goes on while it is entered.
+        named: how rows are called, with `{}` for the requests.
+        peer: how windows without the work are called.
+    """
+    for path, what in _PATHS.items():
+        quiet: list[float] = []
+        busy: list[float] = []
+        for window in range(count * 2 + 1):
+            async with work() if window % 2 else contextlib.nullcontext():
+                answer = await load.ask(
+                    "paced", port=port, path=path, rate=REQUESTS_PER_SECOND, seconds=WINDOW_SECONDS
+                )
+            if window:  # the first is for warming up
+                (busy if window % 2 else quiet).extend(answer["ms"])
+        zh, en = named.zh.format(what.zh), named.en.format(what.en)
+        figure.rows += [
+            Row(
+                what=Text(zh=f"{zh}，p99", en=f"{en}, p99"),
+                value=p99(busy),
+                unit="ms",
+                peer=peer,
+                peer_value=p99(quiet),
+                goal=Goal(at_most=1.5, ratio=True),
+            ),
+            Row(
+                what=Text(zh=f"{zh}，中位数", en=f"{en}, median"),
+                value=median(busy),
+                unit="ms",
+                peer=peer,
+                peer_value=median(quiet),
+            ),
+        ]
+
+
+@contextlib.asynccontextmanager
+async def going_on(action: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """Does something without end until left; what it raises is raised then."""
+    task = asyncio.ensure_future(action())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait((task,))
+        if not task.cancelled() and (error := task.exception()) is not None:
+            raise error
