@@ -46,22 +46,22 @@ describe('the lines of all plugins', () => {
     const { made, again } = feed(['search/one']);
     await again();
     expect(made.problem).toBeNull();
-    expect(made.lines.map((one) => one.plugin)).toEqual(['search/two']);
+    expect(made.items.map((one) => one.plugin)).toEqual(['search/two']);
   });
 
   it('are a problem where nothing can be had', async () => {
     const { made, again } = feed(['search/one', 'search/two']);
     await again();
     expect(made.problem).toBeInstanceOf(Error);
-    expect(made.lines).toEqual([]);
+    expect(made.items).toEqual([]);
   });
 
   it('stay away after a cut once they were cleared', async () => {
     const { made, again } = feed();
     await again();
-    expect(made.lines).toHaveLength(2);
+    expect(made.items).toHaveLength(2);
     made.clear();
     await again();
-    expect(made.lines).toEqual([]);
+    expect(made.items).toEqual([]);
   });
 });

@@ -96,7 +96,6 @@ export const en = {
   'changes.more': 'Show earlier changes',
   'changes.loading': 'Fetching the changes…',
   'changes.problem': 'The changes could not be fetched',
-  'changes.failed': 'It was not undone',
   'changes.all': 'All plugins',
   'changes.list': 'List of changes',
   'kind.install': 'Install',

@@ -1,6 +1,7 @@
 /** The event stream as lines: what each event says, which filters let it through, and how old and new are joined. */
 
 import { isPlugbayEvent, isTaskEvent, type LiveEvent, type PlugbayEvent, pluginIdOf, type TaskEvent } from '../live/events';
+import { TYPES } from '../tasks/remedies';
 import { type Activity, activityOf, type Tone } from './activity';
 
 /** How many events the page keeps. */
@@ -47,7 +48,7 @@ export function entryOf(event: LiveEvent): StreamEntry | null {
     const saying = taskSaying(event);
     if (saying === null) return null;
     const { plugin_name, kind } = event.data.task;
-    const plugin = plugin_name === null ? null : `${kind === 'parse' ? 'parser' : kind}/${plugin_name}`;
+    const plugin = plugin_name === null ? null : `${TYPES[kind]}/${plugin_name}`;
     return { ...base, area: 'tasks', tone: TASK_TONES[saying.kind], plugin, saying };
   }
   if (!isPlugbayEvent(event)) return null;

@@ -92,7 +92,6 @@ export const zh = {
   'changes.more': '显示更早的操作',
   'changes.loading': '正在获取操作记录…',
   'changes.problem': '没有取到操作记录',
-  'changes.failed': '没有撤销',
   'changes.all': '所有插件',
   'changes.list': '操作记录列表',
   'kind.install': '安装',

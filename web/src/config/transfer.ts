@@ -25,13 +25,3 @@ export function fileName(at: Date): string {
   const two = (value: number): string => String(value).padStart(2, '0');
   return `plugbay-config-${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}.json`;
 }
-
-/** Has the browser save a text as a file. */
-export function saveFile(name: string, text: string): void {
-  const address = URL.createObjectURL(new Blob([text], { type: 'application/json' }));
-  const link = document.createElement('a');
-  link.href = address;
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(address), 10_000);
-}

@@ -59,6 +59,5 @@ export const en: Record<keyof typeof zh, string> = {
   'download.saved': 'Saved as',
   'download.path.copy': 'Copy the path',
   'download.path.copied': 'Copied',
-  'download.copyFailed': 'The browser does not allow copying; please select the text by hand',
   'download.magnet': 'Magnet link',
 };

@@ -57,6 +57,5 @@ export const zh = {
   'download.saved': '保存到',
   'download.path.copy': '复制路径',
   'download.path.copied': '已复制',
-  'download.copyFailed': '浏览器不允许复制，请手动选择文本',
   'download.magnet': '磁力链接',
 } as const;

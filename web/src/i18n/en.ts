@@ -192,6 +192,7 @@ export const en: Record<keyof typeof zh, string> = {
   'toast.disabled': '{name} is disabled',
   'toast.running': '{n} {n|call is|calls are} still finishing',
   'toast.undo': 'Undo',
+  'toast.notUndone': 'It was not undone',
   'toast.copyFailed': 'The browser does not allow copying; select the text instead',
 
   'gone.title': 'The server cannot be reached',

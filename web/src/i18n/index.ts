@@ -6,7 +6,6 @@ import { fill, type Params } from './fill';
 import { zh } from './zh';
 
 export type Key = keyof typeof zh;
-export type Translate = (key: Key, params?: Params) => string;
 
 export const DICTIONARIES: Record<Language, Record<Key, string>> = { zh, en };
 

@@ -189,6 +189,7 @@ export const zh = {
   'toast.disabled': '{name} 已停用',
   'toast.running': '还有 {n} 个调用正在完成',
   'toast.undo': '撤销',
+  'toast.notUndone': '没有撤销',
   'toast.copyFailed': '浏览器不允许复制，请手动选择文本',
 
   'gone.title': '无法连接服务器',

@@ -1,5 +1,6 @@
 /** Which plugins are shown and in which order, remembered by the browser: the words for the tab, the rest for good. */
 
+import { keep, kept } from '../ui/storage';
 import { PLUGIN_STATES, PLUGIN_TYPES, type PluginState, type PluginType } from '../api/model';
 import { SORTS, type Sort } from './order';
 
@@ -14,10 +15,10 @@ class Choice {
   readonly filters = $derived(this.words.trim() !== '' || this.state !== null || this.type !== null);
 
   constructor() {
-    const kept = read(() => localStorage);
-    this.state = PLUGIN_STATES.find((state) => state === kept.state) ?? null;
-    this.type = PLUGIN_TYPES.find((type) => type === kept.type) ?? null;
-    this.sort = SORTS.find((sort) => sort === kept.sort) ?? 'name';
+    const chosen = read(() => localStorage);
+    this.state = PLUGIN_STATES.find((state) => state === chosen.state) ?? null;
+    this.type = PLUGIN_TYPES.find((type) => type === chosen.type) ?? null;
+    this.sort = SORTS.find((sort) => sort === chosen.sort) ?? 'name';
     this.words = String(read(() => sessionStorage).words ?? '');
   }
 
@@ -30,26 +31,18 @@ class Choice {
   /** To be called by an effect: it reads what it keeps. */
   keep(): void {
     const { words, state, type, sort } = this;
-    write(() => localStorage, { state, type, sort });
-    write(() => sessionStorage, { words });
+    keep(KEY, JSON.stringify({ state, type, sort }));
+    keep(KEY, JSON.stringify({ words }), () => sessionStorage);
   }
 }
 
-/** A browser may forbid storage, and what is in it may be of another version. */
+/** What is kept may be of another version. */
 function read(storage: () => Storage): Record<string, unknown> {
   try {
-    const kept: unknown = JSON.parse(storage().getItem(KEY) ?? '{}');
-    return typeof kept === 'object' && kept !== null ? (kept as Record<string, unknown>) : {};
+    const value: unknown = JSON.parse(kept(KEY, storage) ?? '{}');
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
   } catch {
     return {};
-  }
-}
-
-function write(storage: () => Storage, value: object): void {
-  try {
-    storage().setItem(KEY, JSON.stringify(value));
-  } catch {
-    return;
   }
 }
 

@@ -101,5 +101,4 @@ export const en: Record<keyof typeof zh, string> = {
   'result.untitled': 'Untitled',
   'result.copy': 'Copy the address of {title}',
   'result.copied': 'Copied',
-  'result.copyFailed': 'The browser does not allow copying; please select the text by hand',
 };

@@ -99,5 +99,4 @@ export const zh = {
   'result.untitled': '无标题',
   'result.copy': '复制 {title} 的地址',
   'result.copied': '已复制',
-  'result.copyFailed': '浏览器不允许复制，请手动选择文本',
 } as const;

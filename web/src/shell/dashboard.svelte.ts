@@ -170,7 +170,7 @@ export class Dashboard {
     });
   }
 
-  /** Takes back a change; what it did and why that cannot be undone any more is told. */
+  /** Takes back a change; what it did or why that cannot be undone any more is told. It never throws. */
   async undo(change: string): Promise<void> {
     try {
       const undone = await this.plugins.undo(change);
@@ -178,7 +178,7 @@ export class Dashboard {
       toasts.add('good', undone.message, plugin === null ? summary : `${plugin} · ${summary}`);
       await this.catchUp();
     } catch (error) {
-      this.report(error);
+      toasts.add('bad', t('toast.notUndone'), describe(error));
     }
   }
 

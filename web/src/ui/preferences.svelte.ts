@@ -3,6 +3,7 @@
 import { type Key, preferredLanguage, translate } from '../i18n';
 import type { Params } from '../i18n/fill';
 import type { Language } from '../api/model';
+import { keep, kept } from './storage';
 
 export const THEMES = ['light', 'dark', 'system'] as const;
 export type Theme = (typeof THEMES)[number];
@@ -15,21 +16,21 @@ class Preferences {
   theme = $state<Theme>('system');
 
   constructor() {
-    const language = read(LANGUAGE_KEY);
+    const language = kept(LANGUAGE_KEY);
     this.language = language === 'zh' || language === 'en' ? language : preferredLanguage(navigator.languages);
-    this.theme = THEMES.find((theme) => theme === read(THEME_KEY)) ?? 'system';
+    this.theme = THEMES.find((theme) => theme === kept(THEME_KEY)) ?? 'system';
     this.show();
   }
 
   setLanguage(language: Language): void {
     this.language = language;
-    write(LANGUAGE_KEY, language);
+    keep(LANGUAGE_KEY, language);
     this.show();
   }
 
   setTheme(theme: Theme): void {
     this.theme = theme;
-    write(THEME_KEY, theme);
+    keep(THEME_KEY, theme);
     this.show();
   }
 
@@ -38,23 +39,6 @@ class Preferences {
     root.lang = this.language === 'zh' ? 'zh-CN' : 'en';
     if (this.theme === 'system') delete root.dataset.theme;
     else root.dataset.theme = this.theme;
-  }
-}
-
-/** A browser may forbid storage; the choice then lasts as long as the page. */
-function read(key: string): string | null {
-  try {
-    return localStorage.getItem(key);
-  } catch {
-    return null;
-  }
-}
-
-function write(key: string, value: string): void {
-  try {
-    localStorage.setItem(key, value);
-  } catch {
-    return;
   }
 }
 
