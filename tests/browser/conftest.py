@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import mimetypes
 import os
 import shutil
 import signal
@@ -16,7 +17,11 @@ from typing import Any
 import aiohttp
 import pytest
 import pytest_asyncio
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from playwright.async_api import Browser, BrowserContext, Locator, Page, async_playwright, expect
+
+from tests.browser.relay import Relay
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -28,6 +33,18 @@ CHROMIUM_ARGUMENTS = [
     "--disable-sync",
     "--disable-gpu",
 ]
+# An address is changed at once, and the page a moment later.
+GO = """(hash) => new Promise((done) => {
+    if (location.hash === hash) return done();
+    addEventListener('hashchange', () => done(), { once: true });
+    location.hash = hash;
+})"""
+DROP = """(target, [name, text, type]) => {
+    const dataTransfer = new DataTransfer();
+    dataTransfer.items.add(new File([text], name, { type }));
+    const how = { dataTransfer, bubbles: true, composed: true, cancelable: true };
+    for (const event of ['dragenter', 'dragover', 'drop']) target.dispatchEvent(new DragEvent(event, how));
+}"""
 START_S = 30
 STOP_S = 15
 SHOWN_MS = 15_000
@@ -164,11 +181,15 @@ class Server:
             async with session.post(path, json=body) as response:
                 return await response.json()
 
+    async def comes_to(self, path: str, wanted: Callable[[Any], bool]) -> None:
+        """Waits until the answer is as wanted."""
+        async with asyncio.timeout(SHOWN_MS / 1000):
+            while not wanted(await self.get(path)):
+                await asyncio.sleep(0.02)
+
     async def until(self, id: str, status: str) -> None:
         """Waits until the task has that status."""
-        async with asyncio.timeout(SHOWN_MS / 1000):
-            while (await self.get(f"/api/tasks/{id}"))["status"] != status:
-                await asyncio.sleep(0.02)
+        await self.comes_to(f"/api/tasks/{id}", lambda task: task["status"] == status)
 
     async def search(self, name: str = "demo") -> tuple[int, Any]:
         """Calls the search plugin: status and answer."""
@@ -177,68 +198,9 @@ class Server:
                 return response.status, await response.json()
 
 
-class Relay:
-    """A TCP relay in front of the server, so that a test can cut the page off and let it come back."""
-
-    def __init__(self, target_port: int) -> None:
-        self._target_port = target_port
-        self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._cut = False
-        self.port = 0
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    async def start(self) -> None:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def cut(self) -> None:
-        """Ends every connection, and refuses new ones until `mend()`."""
-        self._cut = True
-        tasks = [*self._tasks]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    def mend(self) -> None:
-        self._cut = False
-
-    async def close(self) -> None:
-        await self.cut()
-        if self._server is not None:
-            self._server.close()
-            await self._server.wait_closed()
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        if self._cut or task is None:
-            writer.transport.abort()
-            return
-        self._tasks.add(task)
-        onward: asyncio.StreamWriter | None = None
-        try:
-            back, onward = await asyncio.open_connection("127.0.0.1", self._target_port)
-            async with asyncio.TaskGroup() as group:
-                group.create_task(_pump(reader, onward))
-                group.create_task(_pump(back, writer))
-        except (asyncio.CancelledError, ExceptionGroup, OSError):
-            # However it ended, both ends are told below; nobody waits for this task.
-            pass
-        finally:
-            self._tasks.discard(task)
-            for end in (writer, onward):
-                if end is not None:
-                    end.transport.abort()
-
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(65536):
-        writer.write(data)
-        await writer.drain()
-    raise ConnectionResetError
+async def drop(target: Locator, name: str, text: str) -> None:
+    """Drops a file on an element, as somebody does who has dragged it there."""
+    await target.evaluate(DROP, [name, text, mimetypes.guess_type(name)[0] or ""])
 
 
 class View:
@@ -268,6 +230,15 @@ class View:
     async def generation(self, id: str) -> int:
         return int(await self.row(id).get_attribute("data-generation") or 0)
 
+    async def go(self, hash: str) -> None:
+        """Goes to an address of the dashboard; afterwards nothing of the page before is there any more."""
+        await self.page.evaluate(GO, f"#/{hash}")
+
+    async def has_come(self) -> None:
+        """Waits until the page is there with all its parts: they come when they are asked for."""
+        await expect(self.page.locator("main h1")).to_have_count(1)
+        await expect(self.page.locator("main[aria-busy=true], main [aria-busy=true]")).to_have_count(0)
+
     def button(self, name: str) -> Locator:
         return self.page.get_by_role("button", name=name, exact=True)
 
@@ -277,6 +248,17 @@ class View:
 
 
 Opener = Callable[..., Awaitable[View]]
+
+
+@asynccontextmanager
+async def another_site(
+    path: str, answer: Callable[[web.Request], Awaitable[web.Response]]
+) -> AsyncIterator[str]:
+    """A site that answers at `path` and nowhere else: its address."""
+    app = web.Application()
+    app.router.add_get(path, answer)
+    async with TestServer(app, host="127.0.0.1") as site:
+        yield f"http://127.0.0.1:{site.port}"
 
 
 def _free_port() -> int:

@@ -11,23 +11,17 @@ import pytest_asyncio
 from aiohttp import web
 from playwright.async_api import Route, expect
 
-from tests.browser.conftest import Opener, Server, View, search_plugin
+from tests.browser.conftest import Opener, Server, View, another_site, drop, search_plugin
 
 # One browser serves all tests of a module, so they share its event loop.
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 DEMO = "search/demo"
 
-DROP = """([name, source]) => {
-    const data = new DataTransfer();
-    data.items.add(new File([source], name, {type: 'text/x-python'}));
-    for (const type of ['dragenter', 'dragover', 'drop'])
-        document.body.dispatchEvent(new DragEvent(type, {dataTransfer: data, bubbles: true, cancelable: true}));
-}"""
 
-
-async def drop(view: View, name: str, source: str) -> None:
-    await view.page.evaluate(DROP, [name, source])
+async def bring(view: View, name: str, source: str) -> None:
+    """Drops a plugin on the page."""
+    await drop(view.page.locator("body"), name, source)
     await expect(view.page.get_by_role("dialog")).to_be_visible()
 
 
@@ -52,14 +46,8 @@ async def shop() -> AsyncIterator[str]:
             text=search_plugin("bought", f"1.{next(offered)}.0"), content_type="text/x-python"
         )
 
-    app = web.Application()
-    app.router.add_get("/search/bought_plugin.py", offer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    await runner.cleanup()
+    async with another_site("/search/bought_plugin.py", offer) as address:
+        yield address
 
 
 @pytest.mark.usefixtures("shared_server")
@@ -112,7 +100,7 @@ async def test_a_plugin_is_deleted_after_a_question_and_comes_back(server: Serve
 @pytest.mark.usefixtures("shared_server")
 async def test_a_dropped_file_is_installed(server: Server, open_page: Opener) -> None:
     view = await open_page(width=1000)
-    await drop(view, "fresh_plugin.py", search_plugin("fresh", "0.9"))
+    await bring(view, "fresh_plugin.py", search_plugin("fresh", "0.9"))
     dialog = view.page.get_by_role("dialog")
     await expect(dialog.get_by_role("radio", name="Search")).to_be_checked()
     await expect(dialog).to_contain_text("detected from the file")
@@ -130,7 +118,7 @@ async def test_a_dropped_file_is_installed(server: Server, open_page: Opener) ->
 @pytest.mark.usefixtures("shared_server")
 async def test_a_file_that_does_not_load_shows_why_and_can_be_kept(server: Server, open_page: Opener) -> None:
     view = await open_page()
-    await drop(view, "wrong_plugin.py", search_plugin("wrong") + "\nraise RuntimeError('not today')\n")
+    await bring(view, "wrong_plugin.py", search_plugin("wrong") + "\nraise RuntimeError('not today')\n")
     await look(view)
     dialog = view.page.get_by_role("dialog")
     await expect(dialog).to_contain_text("not today")
@@ -148,7 +136,7 @@ async def test_what_only_the_install_finds_out_is_told(server: Server, open_page
     """A plugin with packages is not loaded for its plan."""
     view = await open_page()
     needing = '# /// script\n# dependencies = ["msgspec"]\n# ///\n'
-    await drop(view, "later_plugin.py", needing + search_plugin("later") + "\nraise RuntimeError('later')\n")
+    await bring(view, "later_plugin.py", needing + search_plugin("later") + "\nraise RuntimeError('later')\n")
     await install(view)
     dialog = view.page.get_by_role("dialog")
     await expect(dialog).to_contain_text("left nothing behind")
@@ -163,7 +151,7 @@ async def test_what_comes_of_an_install_is_told_though_its_dialog_was_closed(
     server: Server, open_page: Opener
 ) -> None:
     view = await open_page()
-    await drop(view, "tardy_plugin.py", search_plugin("tardy"))
+    await bring(view, "tardy_plugin.py", search_plugin("tardy"))
     await look(view)
     asked: asyncio.Future[Route] = asyncio.get_running_loop().create_future()
     await view.page.route("**/api/plugins/install*", lambda route: asked.set_result(route))
@@ -180,7 +168,7 @@ async def test_what_comes_of_an_install_is_told_though_its_dialog_was_closed(
 
 async def test_an_existing_plugin_is_replaced_only_when_told_to(server: Server, open_page: Opener) -> None:
     view = await open_page()
-    await drop(view, "demo_plugin.py", search_plugin(version="7.0.0"))
+    await bring(view, "demo_plugin.py", search_plugin(version="7.0.0"))
     await look(view)
     await expect(view.page.get_by_role("dialog")).to_contain_text("This replaces search/demo (1.0.0)")
     await expect(view.row(DEMO)).to_contain_text("1.0.0")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.async_api import Locator, expect
 
-from tests.browser.conftest import Opener, Relay, Server, View, parser_plugin, search_plugin
+from tests.browser.conftest import Opener, Server, View, parser_plugin, search_plugin
+from tests.browser.relay import Relay
 
 # One browser serves all tests of a module, so they share its event loop.
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.usefixtures("shared_server")]
@@ -38,6 +41,8 @@ async def test_the_stream_has_a_past_goes_on_and_can_be_held(
     await expect(events(view, "plugin.loaded")).to_have_count(1)
     server.save("search/streamed_plugin.py", search_plugin("streamed", "2.0.0"))
     await expect(events(view, "plugin.reloaded")).to_contain_text("generation 2")
+    # The last that is told of this reload.
+    await expect(events(view, "generation.drained")).to_have_count(1)
 
     await view.button("Pause").click()
     server.save("search/streamed_plugin.py", search_plugin("streamed", "3.0.0"))
@@ -50,7 +55,7 @@ async def test_the_stream_has_a_past_goes_on_and_can_be_held(
     await relay.cut()
     await expect(view.page.locator('[data-connection="waiting"]')).to_be_visible()
     server.save("search/streamed_plugin.py", search_plugin("streamed", "4.0.0"))
-    await first.page.evaluate("location.hash = '#/activity'")
+    await first.go("activity")
     await expect(events(first, "plugin.reloaded").first).to_contain_text("generation 4")
     relay.mend()
     await expect(events(view, "plugin.reloaded")).to_have_count(3)
@@ -77,12 +82,12 @@ async def test_the_stream_is_filtered_and_unfolded(server: Server, open_page: Op
     await view.page.get_by_label("Kind", exact=True).select_option(label="All kinds")
 
     await failed.get_by_role("button", name="Show parser/picked only").click()
-    assert view.page.url.endswith("#/activity?plugin=parser%2Fpicked")
+    await expect(view.page).to_have_url(f"{server.url}/#/activity?plugin=parser%2Fpicked")
     await expect(events(view, "task.completed")).to_have_count(0)
     await failed.get_by_role("button", name="JSON of the event").click()
     await expect(failed.get_by_role("group")).to_contain_text('"type": "plugbay.plugin.failed"')
     await failed.get_by_role("link", name="Code").click()
-    assert "#/plugins/parser/picked/code" in view.page.url
+    await expect(view.page).to_have_url(re.compile("#/plugins/parser/picked/code"))
 
 
 async def test_the_times_of_reloads_are_drawn_and_can_be_read(server: Server, open_page: Opener) -> None:
@@ -107,7 +112,7 @@ async def test_a_change_is_undone(server: Server, open_page: Opener) -> None:
     server.save("parser/undone_plugin.py", parser_plugin("undone"))
     view = await open_page()
     await view.has_state("parser/undone", "active")
-    await view.page.evaluate("location.hash = '#/activity/changes?plugin=parser/undone'")
+    await view.go("activity/changes?plugin=parser/undone")
     await expect(view.page.get_by_text("Nothing has been changed about parser/undone")).to_be_visible()
     await server.post("/api/plugins/delete", {"plugin_type": "parser", "plugin_name": "undone"})
     deleted = view.page.locator('[data-change="delete"]')
@@ -123,7 +128,7 @@ async def test_a_log_is_followed_filtered_and_held(server: Server, open_page: Op
     view = await open_page()
     await view.has_state("search/writer", "active")
     await server.search("writer")
-    await view.page.evaluate("location.hash = '#/plugins/search/writer/log'")
+    await view.go("plugins/search/writer/log")
     lines = view.page.locator("[data-level]")
     await expect(lines.filter(has_text="asked for word")).to_have_count(1)
     await expect(lines.filter(has_text="<b>slow</b>")).to_have_attribute("data-level", "warning")
@@ -161,7 +166,7 @@ async def test_the_logs_of_all_plugins_are_one(server: Server, open_page: Opener
     for name in ("one", "two"):
         await view.has_state(f"search/{name}", "active")
     await server.search("one")
-    await view.page.evaluate("location.hash = '#/activity/logs'")
+    await view.go("activity/logs")
     await expect(view.page.locator("[data-level]").filter(has_text="search/one").first).to_be_visible()
     await server.search("two")
     await expect(view.page.locator("[data-level]").filter(has_text="search/two").first).to_be_visible()

@@ -10,7 +10,7 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Locator, Route, expect
 
-from tests.browser.conftest import Opener, Server, View
+from tests.browser.conftest import Opener, Server, View, drop
 
 # One browser serves all tests of a module, so they share its event loop.
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.usefixtures("shared_server")]
@@ -51,14 +51,6 @@ SCHEMA: dict[str, Any] = {
         },
     },
 }
-
-DROP = """(dialog, text) => {
-    const data = new DataTransfer();
-    data.items.add(new File([text], 'config.json', {type: 'application/json'}));
-    for (const type of ['dragenter', 'dragover', 'drop'])
-        dialog.querySelector('label').dispatchEvent(
-            new DragEvent(type, {dataTransfer: data, bubbles: true, cancelable: true}));
-}"""
 
 HOSTILE = "<img src=x onerror=window.injected=1>" + "\u202e" + "长" * 150 + "x" * 300
 
@@ -318,7 +310,7 @@ async def test_all_configuration_is_exported_previewed_imported_and_put_back(
     await view.button("Import configuration…").click()
     dialog = view.page.get_by_role("dialog")
     # A file that is dropped here is no plugin to install.
-    await dialog.evaluate(DROP, file.read_text(encoding="utf-8"))
+    await drop(dialog.locator("label").first, "config.json", file.read_text(encoding="utf-8"))
     await expect(view.page.get_by_role("dialog")).to_have_count(1)
     await expect(dialog).to_contain_text("the same as the configuration now")
     await expect(dialog.get_by_role("button", name="Apply")).to_be_disabled()
@@ -340,6 +332,7 @@ async def test_all_configuration_is_exported_previewed_imported_and_put_back(
     await expect(change).to_contain_text("limit")
     await expect(change).not_to_contain_text("new")
     assert (await server.get("/api/config/export"))["config"] == exported["config"]
+    await expect(dialog.get_by_role("button", name="Apply")).to_be_enabled()
     await dialog.get_by_role("button", name="Apply").press("Enter")
     await expect(dialog).to_have_count(0)
     await expect(view.button("Import configuration…")).to_be_focused()

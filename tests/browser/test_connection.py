@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from playwright.async_api import WebSocketRoute, expect
 
-from tests.browser.conftest import Opener, Relay, Server, search_plugin
+from tests.browser.conftest import Opener, Server, search_plugin
+from tests.browser.relay import Relay
 
 # One browser serves all tests of a module, so they share its event loop.
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.usefixtures("shared_server")]
@@ -19,13 +20,13 @@ async def test_a_server_that_is_gone_is_told_of_on_every_page(
     view = await open_page(relay.url)
     # Pages come when they are opened, which needs the server.
     for page in PAGES:
-        await view.page.evaluate("(page) => { location.hash = page }", f"#/{page}")
-        await expect(view.page.locator("main h1")).to_be_visible()
+        await view.go(page)
+        await view.has_come()
     await view.page.evaluate("window.sameDocument = true")
     await relay.cut()
     banner = view.page.locator("[data-banner]")
     for page in PAGES:
-        await view.page.evaluate("(page) => { location.hash = page }", f"#/{page}")
+        await view.go(page)
         await expect(banner).to_contain_text("The server is out of reach")
     pill = view.page.locator("[data-connection] button").first
     await pill.focus()
@@ -42,7 +43,7 @@ async def test_a_server_that_is_gone_is_told_of_on_every_page(
     await expect(panel).to_be_hidden()
     await expect(pill).to_be_focused()
     await expect(banner).to_have_count(0)
-    await view.page.evaluate("location.hash = '#/plugins'")
+    await view.go("plugins")
     await view.has_state("search/late", "active")
     assert await view.page.evaluate("window.sameDocument") is True
 
@@ -70,7 +71,7 @@ async def test_a_page_that_does_not_come_can_be_asked_for_again(
 ) -> None:
     view = await open_page(relay.url)
     await relay.cut()
-    await view.page.evaluate("location.hash = '#/settings'")
+    await view.go("settings")
     await expect(view.page.get_by_role("heading", name="This page did not load")).to_be_visible()
     relay.mend()
     # A browser remembers a module that did not come, so it takes a page that begins anew.

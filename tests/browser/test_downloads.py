@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,15 +9,14 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Locator, expect
 
-from tests.browser.conftest import Opener, Relay, Server, View
+from tests.browser.conftest import Opener, Server, View
+from tests.browser.relay import Relay
 from tests.browser.task_plugins import INSTANT, Counter
 
 # One browser serves all tests of a module, so they share its event loop.
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 DOWNLOADS = "/#/downloads"
-
-
 PAGE = "http://127.0.0.1:6800/ui/"
 
 
@@ -32,9 +30,9 @@ def counter(home: Path) -> Counter:
 async def common_counter(shared_server: Server) -> AsyncIterator[Counter]:
     """The counting plugin in the shared server, let to ten; afterwards all that it began has ended."""
     counter = Counter(shared_server.home, 10, page=PAGE)
-    async with asyncio.timeout(15):
-        while not (await shared_server.get("/api/plugins"))["download"]:
-            await asyncio.sleep(0.02)
+    await shared_server.comes_to(
+        "/api/plugins", lambda told: [one["state"] for one in told["download"]] == ["active"]
+    )
     yield counter
     counter.let()
     for task in (await shared_server.get("/api/tasks?kind=download"))["tasks"]:
@@ -43,9 +41,12 @@ async def common_counter(shared_server: Server) -> AsyncIterator[Counter]:
 
 
 async def add(view: View, url: str, title: str = "") -> None:
-    await view.page.get_by_label("Address").fill(url)
-    await view.page.get_by_label("Title (optional)").fill(title)
+    form = view.page.get_by_role("form", name="Add a download")
+    await form.get_by_label("Address").fill(url)
+    await form.get_by_label("Title (optional)").fill(title)
     await view.button("Download").click()
+    # Before the server has answered, the form may still take out what is typed next.
+    await expect(form.locator(".spin")).to_have_count(0)
 
 
 def row(view: View, title: str) -> Locator:
@@ -221,9 +222,7 @@ async def test_what_happens_while_the_page_is_cut_off_is_caught_up(
     await relay.cut()
     await expect(view.page.locator('[data-connection="waiting"]')).to_be_visible()
     common_counter.let(70)
-    async with asyncio.timeout(15):
-        while (await server.get("/api/tasks?kind=download"))["tasks"][0]["progress"] < 70:
-            await asyncio.sleep(0.02)
+    await server.comes_to("/api/tasks?kind=download", lambda told: told["tasks"][0]["progress"] >= 70)
     relay.mend()
     # It stands still, so no event tells this.
     await expect(bar).to_have_attribute("aria-valuenow", "70")

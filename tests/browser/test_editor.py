@@ -8,7 +8,8 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Locator, expect
 
-from tests.browser.conftest import Opener, Relay, Server, View, parser_plugin, search_plugin
+from tests.browser.conftest import Opener, Server, View, drop, parser_plugin, search_plugin
+from tests.browser.relay import Relay
 
 # One browser serves all tests of a module, so they share its event loop.
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -20,10 +21,9 @@ HOSTILE = "</bdi><img src=x onerror=\"window.owned='image'\"><script>window.owne
 class Desk:
     """The page of one plugin, with its editor."""
 
-    def __init__(self, view: View, id: str) -> None:
+    def __init__(self, view: View) -> None:
         self.view = view
         self.page = view.page
-        self.id = id
 
     @property
     def text(self) -> Locator:
@@ -54,9 +54,9 @@ class Desk:
         await self.page.keyboard.press("Enter")
 
 
-async def at_desk(opener: Opener, server: Server, id: str, *, query: str = "", **how: object) -> Desk:
+async def at_desk(opener: Opener, server: Server | Relay, id: str, *, query: str = "", **how: object) -> Desk:
     view = await opener(f"{server.url}/#/plugins/{id}/code{query}", **how)
-    desk = Desk(view, id)
+    desk = Desk(view)
     await expect(view.page.locator(".cm-content")).to_be_visible()
     return desk
 
@@ -71,7 +71,7 @@ async def test_a_plugin_is_written_tried_broken_and_mended(server: Server, open_
     await expect(view.page.get_by_text("The name has to be")).to_be_visible()
     await name.fill("fresh")
     await view.page.keyboard.press("Enter")
-    desk = Desk(view, "search/fresh")
+    desk = Desk(view)
     await expect(desk.text).to_be_focused()
     await expect(desk.text).to_contain_text("class FreshPlugin")
     assert not server.path("search/fresh_plugin.py").exists()
@@ -136,14 +136,7 @@ async def test_what_a_call_raises_is_shown_at_its_line(server: Server, open_page
 async def test_a_file_dropped_on_the_editor_is_one_to_install(server: Server, open_page: Opener) -> None:
     server.save("search/calm_plugin.py", search_plugin("calm"))
     desk = await at_desk(open_page, server, "search/calm")
-    await desk.text.evaluate(
-        """(element) => {
-            const dataTransfer = new DataTransfer();
-            dataTransfer.items.add(new File(['dropped = 1'], 'dropped_plugin.py', {type: 'text/x-python'}));
-            const how = {dataTransfer, bubbles: true, composed: true, cancelable: true};
-            for (const type of ['dragenter', 'dragover', 'drop']) element.dispatchEvent(new DragEvent(type, how));
-        }"""
-    )
+    await drop(desk.text, "dropped_plugin.py", "dropped = 1")
     await expect(desk.page.get_by_role("dialog")).to_contain_text("dropped_plugin.py")
     await expect(desk.text).not_to_contain_text("dropped")
     await expect(desk.status).to_have_text("As on disk")
@@ -314,8 +307,8 @@ async def test_nothing_is_lost_while_the_server_is_gone_or_asks_for_a_token(
     server: Server, relay: Relay, open_page: Opener
 ) -> None:
     server.save("search/far_plugin.py", search_plugin("far"))
-    view = await open_page(f"{relay.url}/#/plugins/search/far/code")
-    desk = Desk(view, "search/far")
+    desk = await at_desk(open_page, relay, "search/far")
+    view = desk.view
     await desk.write(search_plugin("far", "1.0.1"))
     await relay.cut()
     await desk.save()
@@ -372,14 +365,10 @@ async def test_the_page_is_fit_for_all(
 ) -> None:
     source = search_plugin("n" * 64, description="d" * 300)
     server.save(f"search/{'n' * 60}_plugin.py", source + "\nraise RuntimeError('w' * 300)\n")
-    view = await open_page(
-        f"{server.url}/#/plugins/search/{'n' * 60}/code", locale=locale, theme=theme, width=width
-    )
-    await expect(view.page.locator(".cm-mark")).to_be_visible()
-    for address in ("", "/#/plugins/new"):
-        if address:
-            await view.page.goto(server.url + address)
-            await expect(view.page.get_by_role("heading", level=1)).to_be_visible()
+    view = await open_page(locale=locale, theme=theme, width=width)
+    for hash, shown in ((f"plugins/search/{'n' * 60}/code", ".cm-mark"), ("plugins/new", "#new-name")):
+        await view.go(hash)
+        await expect(view.page.locator(shown)).to_be_visible()
         result = await Axe().run(view.page)
         assert result.response["violations"] == []
         assert await view.page.evaluate("document.querySelector('main').scrollWidth") <= width

@@ -10,7 +10,7 @@ import pytest_asyncio
 from aiohttp import web
 from playwright.async_api import expect
 
-from tests.browser.conftest import Opener, Server
+from tests.browser.conftest import Opener, Server, another_site
 
 # One browser serves all tests of a module, so they share its event loop.
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -29,13 +29,8 @@ async def origin() -> AsyncIterator[str]:
     async def offer(_request: web.Request) -> web.Response:
         return web.Response(body=b"x" * 100_000, content_type="application/octet-stream")
 
-    app = web.Application()
-    app.router.add_get("/shelf/{name}", offer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}/shelf/"
-    await runner.cleanup()
+    async with another_site("/shelf/{name}", offer) as address:
+        yield f"{address}/shelf/"
 
 
 async def test_the_journey_from_nothing(origin: str, server: Server, open_page: Opener) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.conftest import Opener, Relay, Server, parser_plugin, search_plugin
+from tests.browser.conftest import Opener, Server, parser_plugin, search_plugin
+from tests.browser.relay import Relay
 
 # One browser serves all tests of a module, so they share its event loop.
 pytestmark = pytest.mark.asyncio(loop_scope="module")

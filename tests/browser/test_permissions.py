@@ -62,6 +62,7 @@ async def test_what_is_lacking_is_granted_in_part_wholly_and_taken_back(
     card = page.get_by_role("region", name="Permissions")
     await card.get_by_role("button", name="Grant…").click()
     await dialog.get_by_role("button", name="Grant all").click()
+    await expect(dialog).to_have_count(0)
     await expect(card.get_by_role("button", name="Change…")).to_be_visible()
     await page.get_by_role("button", name="Undo").last.click()
     await expect(card.get_by_role("button", name="Grant…")).to_be_visible()

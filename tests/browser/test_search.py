@@ -7,15 +7,14 @@ import base64
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import pytest_asyncio
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 from playwright.async_api import Locator, Route, expect
 
-from tests.browser.conftest import Opener, Relay, Server, View, parser_plugin
+from tests.browser.conftest import Opener, Server, View, another_site, parser_plugin
+from tests.browser.relay import Relay
 from tests.browser.task_plugins import INSTANT, RAISING, Finder, results
 
 # One browser serves all tests of a module, so they share its event loop.
@@ -183,10 +182,14 @@ async def test_everything_that_is_known_of_a_result_is_shown(server: Server, ope
     await expect(release.get_by_role("link", name="a release")).to_have_attribute(
         "href", "magnet:?xt=urn:btih:" + "a" * 40
     )
-    await release.get_by_role("button", name="Download a release Torrent file").click()
-    await release.get_by_role("button", name="Download a release", exact=True).click()
-    await film.get_by_role("button", name="Download 斗罗大陆 第1集", exact=True).click()
-    await expect(film.get_by_role("button", name="Download 斗罗大陆 第1集 again")).to_have_count(1)
+    # One after the other, so that the list has them in this order.
+    for result, name in (
+        (release, "a release Torrent file"),
+        (release, "a release"),
+        (film, "斗罗大陆 第1集"),
+    ):
+        await result.get_by_role("button", name=f"Download {name}", exact=True).click()
+        await expect(result.get_by_role("button", name=f"Download {name} again", exact=True)).to_have_count(1)
     await view.page.get_by_role("link", name="Downloads", exact=True).click()
     await expect(view.page.locator('[data-status="completed"] h3')).to_have_text(
         ["斗罗大陆 第1集", "a release", "a release"]
@@ -249,15 +252,11 @@ async def pictures(home: Path) -> AsyncIterator[str]:
             return web.Response(body=base64.b64decode(PICTURE.partition(",")[2]), content_type="text/html")
         return web.Response(text="<svg xmlns='http://www.w3.org/2000/svg'/>", content_type="image/svg+xml")
 
-    app = web.Application()
-    app.router.add_get("/{path:.*}", answer)
-    site = TestServer(app, host="127.0.0.1")
-    await site.start_server()
     settings = home / "config" / "service.toml"
     settings.parent.mkdir(exist_ok=True)
     settings.write_text('[thumbnails]\nprivate_hosts = ["127.0.0.1"]\n')
-    yield f"http://127.0.0.1:{site.port}"
-    await site.close()
+    async with another_site("/{path:.*}", answer) as address:
+        yield address
 
 
 async def test_pictures_come_by_way_of_the_server(pictures: str, server: Server, open_page: Opener) -> None:
@@ -457,9 +456,9 @@ async def test_what_is_found_while_the_page_is_cut_off_is_not_missed(
     await relay.cut()
     await expect(view.page.locator('[data-connection="waiting"]')).to_be_visible()
     slow.let(5)
-    async with asyncio.timeout(15):
-        while len(await found(server, view)) < 5:
-            await asyncio.sleep(0.02)
+    # What the search that the page shows has found so far, as the server has it.
+    id = view.page.url.rpartition("/")[2]
+    await server.comes_to(f"/api/tasks/{id}", lambda task: len(task["results"] or []) >= 5)
     relay.mend()
     await expect(titles(view)).to_have_text(["a", "b", "c", "d", "e"])
     await part_is(view, "patient", "searching")
@@ -482,9 +481,3 @@ async def test_a_search_that_a_restart_ended_says_so(server: Server, open_page: 
     await expect(view.page.get_by_role("button", name="Stop")).to_have_count(0)
     await expect(titles(view)).to_have_text(["kept"])
     await expect(view.page.get_by_text("The server stopped while the task ran")).to_be_visible()
-
-
-async def found(server: Server, view: View) -> list[Any]:
-    """What the search that the page shows has found so far, as the server has it."""
-    task = await server.get(f"/api/tasks/{view.page.url.rpartition('/')[2]}")
-    return task["results"] or []

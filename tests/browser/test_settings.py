@@ -52,7 +52,7 @@ async def test_what_cannot_be_fetched_says_so_and_is_fetched_again(server: Serve
     problem = '{"status": 500, "code": "internal", "title": "", "detail": "the disk is on fire"}'
     for path in ("server", "environments"):
         await view.page.route(f"**/api/{path}", lambda route: route.fulfill(status=500, body=problem))
-    await view.page.evaluate("location.hash = '#/settings'")
+    await view.go("settings")
     packages = view.page.get_by_role("region", name="Packages of plugins")
     await expect(packages).to_contain_text("the disk is on fire")
     await expect(view.page.get_by_role("region", name="Server", exact=True)).to_contain_text("on fire")
@@ -71,7 +71,8 @@ async def test_what_cannot_be_fetched_says_so_and_is_fetched_again(server: Serve
 
 async def test_the_documents_of_the_interfaces_open(server: Server, open_page: Opener) -> None:
     view = await open_page(f"{server.url}/#/settings")
-    about = view.page.get_by_role("region", name="About and API")
-    for link in await about.get_by_role("link").all():
+    links = view.page.get_by_role("region", name="About and API").get_by_role("link")
+    await expect(links).not_to_have_count(0)
+    for link in await links.all():
         answer = await view.page.request.get(f"{server.url}{await link.get_attribute('href')}")
         assert answer.ok

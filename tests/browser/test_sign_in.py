@@ -50,7 +50,7 @@ async def test_the_form_takes_the_token(server: Server, open_page: Opener) -> No
     await view.page.get_by_label("Token").fill(server.token)
     await view.page.get_by_role("button").click()
     await view.is_live()
-    assert view.page.url == f"{server.url}/"
+    await expect(view.page).to_have_url(f"{server.url}/")
     await view.page.reload()
     await view.is_live()
 
@@ -60,7 +60,7 @@ async def test_the_form_leads_back_to_where_one_was(server: Server, open_page: O
     await view.page.get_by_label("Token").fill(server.token)
     await view.page.keyboard.press("Enter")
     await view.is_live()
-    assert view.page.url == f"{server.url}/some/page?x=1#/settings"
+    await expect(view.page).to_have_url(f"{server.url}/some/page?x=1#/settings")
 
 
 async def test_a_link_in_a_message_signs_in(server: Server, open_page: Opener) -> None:

@@ -1,6 +1,6 @@
 /** The server's routes for configuration. */
 
-import type { Api } from '../api/api';
+import { type Api, pluginPath } from '../api/api';
 import type { LoadError, Plugin } from '../api/model';
 
 export type Config = Record<string, unknown>;
@@ -40,15 +40,11 @@ export class ConfigApi {
   constructor(private readonly api: Api) {}
 
   async read(plugin: Pick<Plugin, 'type' | 'name'>): Promise<Config> {
-    return (await this.api.send<{ config: Config }>('GET', pathOf(plugin))).config;
+    return (await this.api.send<{ config: Config }>('GET', `${pluginPath(plugin)}/config`)).config;
   }
 
   write(plugin: Pick<Plugin, 'type' | 'name'>, config: unknown): Promise<Stored> {
-    return this.api.send('PUT', pathOf(plugin), config);
-  }
-
-  undo(change: string): Promise<{ message: string }> {
-    return this.api.send('POST', `/api/changes/${encodeURIComponent(change)}/undo`);
+    return this.api.send('PUT', `${pluginPath(plugin)}/config`, config);
   }
 
   exportAll(): Promise<{ config: Config; timestamp: string }> {
@@ -62,8 +58,4 @@ export class ConfigApi {
   importAll(config: Config): Promise<Imported> {
     return this.api.send('POST', '/api/config/import', { config });
   }
-}
-
-function pathOf({ type, name }: Pick<Plugin, 'type' | 'name'>): string {
-  return `/api/plugins/${encodeURIComponent(type)}/${encodeURIComponent(name)}/config`;
 }

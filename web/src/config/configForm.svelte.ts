@@ -2,6 +2,7 @@
 
 import { ApiError } from '../api/api';
 import type { Plugin } from '../api/model';
+import type { PluginsApi } from '../plugins/pluginsApi';
 import { describe } from '../shell/dashboard.svelte';
 import type { Config, ConfigApi, Stored } from './configApi';
 import { AnyDraft, type ChoiceDraft, type Draft, draftOf, ObjectDraft, parsed } from './draft.svelte';
@@ -62,6 +63,7 @@ export class ConfigForm {
 
   constructor(
     private readonly api: ConfigApi,
+    private readonly plugins: Pick<PluginsApi, 'undo'>,
     private plugin: Plugin,
   ) {
     this.schema = schemaOf(plugin);
@@ -223,7 +225,7 @@ export class ConfigForm {
     if (change === undefined || change === null) return;
     this.saving = true;
     try {
-      await this.api.undo(change);
+      await this.plugins.undo(change);
       this.stored = null;
     } catch (error) {
       this.refusal = describe(error);

@@ -12,7 +12,7 @@ const forms = new Map<string, ConfigForm>();
 export function openForm(dashboard: Dashboard, plugin: Plugin): ConfigForm {
   const kept = forms.get(plugin.id);
   if (kept?.dirty) return kept;
-  const form = unowned(() => new ConfigForm(new ConfigApi(dashboard.api), plugin));
+  const form = unowned(() => new ConfigForm(new ConfigApi(dashboard.api), dashboard.plugins, plugin));
   forms.delete(plugin.id);
   forms.set(plugin.id, form);
   for (const [id, { dirty }] of forms) {

@@ -1,6 +1,6 @@
 /** The routes of a plugin's files and revisions, as far as the page uses them. */
 
-import { type Api, ApiError } from '../api/api';
+import { type Api, ApiError, pluginPath } from '../api/api';
 import type { LoadError, Origin, Plugin, PluginType } from '../api/model';
 
 export type FileKind = 'main' | 'package' | 'requirements' | 'helper';
@@ -52,7 +52,7 @@ export class SourceApi {
   constructor(private readonly api: Api) {}
 
   async files(of: Identity): Promise<PluginFile[]> {
-    return (await this.api.sendOnce<{ files: PluginFile[] }>('GET', `${pathOf(of)}/files`)).files;
+    return (await this.api.sendOnce<{ files: PluginFile[] }>('GET', `${pluginPath(of)}/files`)).files;
   }
 
   async source(of: Identity, file: string): Promise<Source> {
@@ -81,19 +81,19 @@ export class SourceApi {
   }
 
   async revisions(of: Identity): Promise<Revision[]> {
-    return (await this.api.sendOnce<{ revisions: Revision[] }>('GET', `${pathOf(of)}/revisions`)).revisions;
+    return (await this.api.sendOnce<{ revisions: Revision[] }>('GET', `${pluginPath(of)}/revisions`)).revisions;
   }
 
   /** The texts of a revision by their paths. */
   async revision(of: Identity, revision: string): Promise<Record<string, string>> {
-    const path = `${pathOf(of)}/revisions/${encodeURIComponent(revision)}`;
+    const path = `${pluginPath(of)}/revisions/${encodeURIComponent(revision)}`;
     const { files } = await this.api.send<{ files: { path: string; text: string }[] }>('GET', path);
     return Object.fromEntries(files.map((file) => [file.path, file.text]));
   }
 
   /** `change` is what undoes it; null where it was that revision already. */
   rollback(of: Identity, revision: string): Promise<Plugin & { change: string | null }> {
-    return this.api.send('POST', `${pathOf(of)}/rollback`, { revision });
+    return this.api.send('POST', `${pluginPath(of)}/rollback`, { revision });
   }
 
   /** What was done to a plugin, newest first. */
@@ -106,10 +106,6 @@ export class SourceApi {
   async newestChange(of: Identity): Promise<Change | null> {
     const [newest] = await this.changes(of, 1);
     return newest !== undefined && newest.undoable && newest.undone_by === null ? newest : null;
-  }
-
-  undo(change: string): Promise<{ message: string; plugin: Plugin | null }> {
-    return this.api.send('POST', `/api/changes/${encodeURIComponent(change)}/undo`);
   }
 
   /** What a new plugin begins with. Nothing is written. */
@@ -133,12 +129,13 @@ export function mainFileOf({ file }: Pick<Plugin, 'file'>): string {
   return file.endsWith('.py') ? file : `${file}/__init__.py`;
 }
 
-export function pathOf({ type, name }: Identity): string {
-  return `/api/plugins/${encodeURIComponent(type)}/${encodeURIComponent(name)}`;
+/** Whether calls are answered: by the newest file, or by the generation before it. */
+export function serves({ state }: Pick<Plugin, 'state'>): boolean {
+  return state === 'active' || state === 'degraded';
 }
 
 function sourcePath(of: Identity, file: string): string {
-  return `${pathOf(of)}/source?${new URLSearchParams({ path: file })}`;
+  return `${pluginPath(of)}/source?${new URLSearchParams({ path: file })}`;
 }
 
 function tagOf(headers: Headers): string {

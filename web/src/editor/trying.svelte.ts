@@ -1,13 +1,13 @@
 /** One call of a plugin by hand: what came, how long it took, what it wrote to its log meanwhile. */
 
-import { ApiError } from '../api/api';
+import { ApiError, pluginPath } from '../api/api';
 import type { LogLineData } from '../api/generated';
 import type { LoadError, Plugin } from '../api/model';
 import { isTaskEvent, type LiveEvent } from '../live/events';
 import type { Dashboard } from '../shell/dashboard.svelte';
 import { describe } from '../shell/dashboard.svelte';
 import { hasEnded, type Task } from '../tasks/taskModel';
-import { pathOf, pluginErrorOf } from './sources';
+import { pluginErrorOf } from './sources';
 
 export type Attempt =
   | { kind: 'none' }
@@ -171,7 +171,7 @@ export class TryOut {
   }
 
   private async readLog(plugin: Plugin, lines: number): Promise<LogLineData[]> {
-    return (await this.dashboard.api.send<{ lines: LogLineData[] }>('GET', `${pathOf(plugin)}/logs?lines=${lines}`)).lines;
+    return (await this.dashboard.api.send<{ lines: LogLineData[] }>('GET', `${pluginPath(plugin)}/logs?lines=${lines}`)).lines;
   }
 
   private stopFollowing(): void {

@@ -7,7 +7,7 @@ import { oneAtATime } from '../live/oneAtATime';
 import { describe } from '../shell/dashboard.svelte';
 import type { Dashboard } from '../shell/dashboard.svelte';
 import { Buffer, type Elsewhere } from './buffer.svelte';
-import { mainFileOf, pluginErrorOf, type PluginFile, SourceApi } from './sources';
+import { mainFileOf, pluginErrorOf, type PluginFile, serves, SourceApi } from './sources';
 import { TryOut } from './trying.svelte';
 
 const UNKNOWN: Elsewhere = { cause: 'file', generation: null, at: null };
@@ -138,8 +138,8 @@ export class Workbook {
       if (isNew && (await this.isThereAlready(buffer))) return;
       const { plugin, sha256 } = await this.sources.put(this.plugin, buffer.path, toWrite, buffer.base.sha256 || null);
       buffer.saved(text, sha256);
-      const serves = plugin.state === 'active' || plugin.state === 'degraded';
-      buffer.outcome = { kind: 'saved', generation: plugin.generation, loadMs: plugin.load_ms, serves };
+      const { generation, load_ms: loadMs } = plugin;
+      buffer.outcome = { kind: 'saved', generation, loadMs, serves: serves(plugin) };
       void this.dashboard.catchUp();
       if (isNew) void this.list();
     } catch (error) {
@@ -210,10 +210,10 @@ export class Workbook {
     const failed = pluginErrorOf(error);
     if (failed !== null) {
       const plugin = this.dashboard.state.plugins[this.plugin.id];
-      const serves = plugin?.state === 'active' || plugin?.state === 'degraded';
       const of = error instanceof ApiError ? (error.problem.plugin ?? null) : null;
       const other = of === this.plugin.id ? null : of;
-      buffer.outcome = { kind: 'refused', error: failed, of: other, generation: plugin?.generation ?? null, serves };
+      const still = plugin !== undefined && serves(plugin);
+      buffer.outcome = { kind: 'refused', error: failed, of: other, generation: plugin?.generation ?? null, serves: still };
       return;
     }
     if (!(error instanceof ApiError)) {

@@ -64,6 +64,8 @@ export interface UpdateOutcome {
 
 export interface Undone {
   message: string;
+  /** The plugin as it is now; null where it was about none, or that is gone. */
+  plugin: Plugin | null;
   change: { id: string; plugin: string | null; summary: string };
 }
 

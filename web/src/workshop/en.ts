@@ -26,7 +26,6 @@ export const en = {
   'gone.text': 'Its text in the editor is still here, nothing is lost.',
   'gone.text.dirty': 'Its text in the editor is still here, with the changes that are not saved. Nothing is lost.',
   'gone.undo': 'Undo the deletion',
-  'gone.undone': 'Undone: the plugin is back',
   'gone.save': 'Save as a new plugin',
   'gone.saved': 'Installed as the plugin {id}',
   'gone.to': 'Go to {id}',

@@ -24,7 +24,6 @@ export const zh = {
   'gone.text': '编辑器里的文本都还在，没有丢失。',
   'gone.text.dirty': '编辑器里的文本（包括未保存的修改）都还在，没有丢失。',
   'gone.undo': '撤销删除',
-  'gone.undone': '已撤销，插件恢复了',
   'gone.save': '另存为新插件',
   'gone.saved': '已作为插件 {id} 安装',
   'gone.to': '转到 {id}',
