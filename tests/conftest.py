@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 
-SOAK = os.environ.get("PLUGBAY_SOAK") == "1"
+from tests.rounds import SOAK
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -6,7 +6,6 @@ Everything is generated from a seed; `make soak` tries many times as much.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import quote
@@ -19,10 +18,9 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from tests.integration.live import Live, live_server, save, search_plugin
+from tests.rounds import SEED, SOAK, sized
 
-SEED = int(os.environ.get("PLUGBAY_SEED", "20261128"))
-SOAK = bool(os.environ.get("PLUGBAY_SOAK"))
-EXAMPLES = 400 if SOAK else 20
+EXAMPLES = sized(20, 400)
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 if SOAK:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import SOAK
 from tests.integration.live import Live, live_server, save, search_plugin, write
-
-SEED = int(os.environ.get("PLUGBAY_SEED", "20261122"))
+from tests.rounds import SEED, sized
 
 # Answers with what it is made of, after it was let go on by a file.
 PATIENT = """
@@ -251,7 +248,7 @@ async def test_a_client_that_resumes_after_any_cut_ends_with_the_servers_state(l
     done = asyncio.Event()
 
     async def storm() -> None:
-        for number in range(200 if SOAK else 60):
+        for number in range(sized(60, 200)):
             file = live.plugins / f"search/{chance.choice(names)}_plugin.py"
             name = file.stem.removesuffix("_plugin")
             roll = chance.random()

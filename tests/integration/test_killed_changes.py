@@ -24,8 +24,7 @@ from aiohttp.test_utils import TestServer
 from tests.integration.live import Answer, Live, connected, live_server, ready
 from tests.integration.server_process import environment, running_server
 from tests.registry import Registry
-
-SEED = int(os.environ.get("PLUGBAY_SEED", "20261128"))
+from tests.rounds import SEED
 
 PLUGIN = """\
 # /// script

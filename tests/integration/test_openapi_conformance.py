@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -25,9 +24,8 @@ from schemathesis.specs.openapi.checks import (
 from service.api.openapi import build_openapi
 from service.api.routes import ROUTES
 from tests.integration.server_process import STOP_S, environment
+from tests.rounds import SEED, SOAK
 
-SEED = int(os.environ.get("PLUGBAY_SEED", "20261128"))
-SOAK = bool(os.environ.get("PLUGBAY_SOAK"))
 SEARCH = """
 from service.sdk import SearchPlugin
 class Demo(SearchPlugin):

@@ -13,8 +13,9 @@ from typing import Any
 import homes
 import pytest
 
+from tests.rounds import SEED
+
 ROOT = Path(__file__).parents[4]
-SEED = int(os.environ.get("PLUGBAY_SEED", "20261128"))
 
 # One of each kind of step, or every step there is.
 EVERY = [
