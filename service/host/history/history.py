@@ -71,6 +71,7 @@ class History:
         if self._sweeping is not None:
             self._sweeping.cancel()
             await asyncio.wait([self._sweeping])
+        await self.journal.close()
         await self.revisions.close()
 
     async def sweep(self) -> None:
