@@ -6,12 +6,13 @@ answered as written is there.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
 import os
 import secrets
 from pathlib import Path
+
+from service.host.threads import writing
 
 TEMPORARY_SUFFIX = ".tmp"
 
@@ -31,7 +32,7 @@ async def write(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     Raises:
         OSError: nothing was changed, unless only the last `fsync` of the folder failed.
     """
-    await asyncio.to_thread(write_now, path, data, mode=mode)
+    await writing(write_now, path, data, mode=mode)
 
 
 def write_now(path: Path, data: bytes, *, mode: int = 0o644) -> None:

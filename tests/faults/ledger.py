@@ -124,6 +124,10 @@ class Ledger:
             if name not in self._off:
                 assert plugin["error"] is None, plugin
                 assert await live.answer(name) == f"{version} {self._words.get(name, 'none')}"
+        await self.check_records(live)
+
+    async def check_records(self, live: Live) -> None:
+        """See every task and every change be known."""
         for id in self._tasks:
             assert (await live.get(f"/api/tasks/{id}")).status == 200, id
         page = (await live.get(f"/api/changes?limit={_LISTED}")).body

@@ -28,7 +28,7 @@ from service.host.history.changes import Changes, ChangeView, summary_of, trash_
 from service.host.history.changeset import Changeset, Wanted
 from service.host.history.claims import Claims
 from service.host.history.entries import Entries, Entry
-from service.host.history.errors import ChangeNotSaved, ChangeSuperseded, not_saved
+from service.host.history.errors import ChangeNotSaved, ChangeSuperseded, not_saved, saving
 from service.host.history.notes import Hold
 from service.host.history.performing import OnFiles, Performing
 from service.host.history.present import Present, Undo
@@ -37,6 +37,7 @@ from service.host.history.revisions import Revisions
 from service.host.history.steps import files_below, missing_folders
 from service.host.history.unsettled import Unsettled
 from service.host.store import Store
+from service.host.threads import writing
 from service.model import moment
 from service.model.actor import acting
 from service.model.text import Text
@@ -155,7 +156,9 @@ class Journal:
         await self._claims.claim(keys)
         try:
             await _whole(self._unsettled.settle())
-            await self._have_room()
+            with saving():
+                # Nothing begins that could not be undone for want of room.
+                await self._reserve.keep()
             id = f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(4)}"
             changeset = await _whole(self._present.observed(id, wanted, undoes))
             if changeset.is_empty() and undoes is None:
@@ -294,10 +297,8 @@ class Journal:
             undoes=entry.undoes,
             by=entry.by,
         )
-        try:
+        with saving():
             changeset_hash = await self._performing.put_changeset(entry.changeset)
-        except OSError as error:
-            raise not_saved(error) from error
         needed = {one.id for one in self._kept()}
         await self._changes.record(view, entry.changeset, changeset_hash, kept_anyway=needed)
         del self._under_way[entry.id]
@@ -316,7 +317,7 @@ class Journal:
                 return
             await self._performing.close(entry)
             if entry.undoes is not None and (undone := self._later.pop(entry.undoes, None)) is not None:
-                await asyncio.to_thread(self._entries.remove, undone.id)
+                await writing(self._entries.remove, undone.id)
         except (OSError, PlugbayError) as error:
             log.warning("history.not_cleaned", change=entry.id, reason=str(error))
             self._unsettled.try_later(entry)
@@ -349,13 +350,6 @@ class Journal:
             self._unsettled.done(entry)
         with contextlib.suppress(OSError):
             await self._reserve.keep()
-
-    async def _have_room(self) -> None:
-        """Nothing begins that could not be undone for want of room."""
-        try:
-            await self._reserve.keep()
-        except OSError as error:
-            raise not_saved(error) from error
 
     async def _settled(self, entry: Entry, *, moves: bool) -> Recovered:
         """Finish what was recorded, undo what was not.

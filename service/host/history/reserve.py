@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
 import os
 from pathlib import Path
 
 import structlog
+
+from service.host.threads import writing
 
 log = structlog.get_logger(__name__)
 
@@ -37,13 +38,13 @@ class Reserve:
             OSError: the disk has not so much, or cannot be written to.
         """
         if not self._is_kept:
-            await asyncio.to_thread(self._keep)
+            await writing(self._keep)
 
     async def give_up(self) -> bool:
         """Let the room be used; whether there was any."""
         was_kept, self._is_kept = self._is_kept, False
         if was_kept:
-            await asyncio.to_thread(self._remove)
+            await writing(self._remove)
         return was_kept
 
     def _keep(self) -> None:
