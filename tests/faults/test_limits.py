@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import resource
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pytest
 import pytest_asyncio
 
 from tests.faults.ledger import UNTIL_S, text_of, until_answer, until_ok
-from tests.integration.live import Live, live_server, save
+from tests.integration.live import Live, Seen, live_server, save
 from tests.integration.process_tree import descendants
 from tests.rounds import SOAK, sized
 
@@ -145,11 +146,15 @@ def group_of_processes(pids: set[int]) -> Iterator[Callable[[bool], None]]:
         yield allow
     finally:
         allow(True)
-        for pid in (group / "cgroup.procs").read_text().split():
+        for one in (group / "cgroup.procs").read_text().split():
             with contextlib.suppress(OSError):
-                (root / "cgroup.procs").write_text(pid)
+                (root / "cgroup.procs").write_text(one)
         with contextlib.suppress(OSError):
             group.rmdir()
+
+
+def has_ended(after: int, id: str, events: Sequence[Seen]) -> bool:
+    return any(one.id == id and one.kind in ("reloaded", "failed") for one in events[after:])
 
 
 async def test_no_process_can_be_started(live: Live) -> None:
@@ -164,12 +169,7 @@ async def test_no_process_can_be_started(live: Live) -> None:
             for name in NAMES:
                 after = len(live.events)
                 save(live.plugins / f"search/{name}_plugin.py", text_of(name, f"pid{rounds}"))
-                await live.until(
-                    lambda events, after=after, name=name: any(
-                        one.id == f"search/{name}" and one.kind in ("reloaded", "failed")
-                        for one in events[after:]
-                    )
-                )
+                await live.until(functools.partial(has_ended, after, f"search/{name}"))
             failed = [one for one in (await live.listed()).values() if one["error"] is not None]
             assert failed
             for plugin in failed:

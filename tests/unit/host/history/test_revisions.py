@@ -101,7 +101,9 @@ async def test_a_package_with_what_is_no_module(database: Database, blobs: Blobs
     assert found[1] == served
 
 
-async def test_newest_first_and_bounded(database: Database, blobs: Blobs) -> None:
+async def test_newest_first_and_bounded(
+    database: Database, blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one = Revisions(database, blobs, kept=3)
     served = [demo(f"a = {number}\n") for number in range(5)]
     for number, each in enumerate(served):
@@ -113,9 +115,7 @@ async def test_newest_first_and_bounded(database: Database, blobs: Blobs) -> Non
     await one.remember(DEMO, served[2], "2", ORIGIN)
     assert [kept.version for kept in await one.list(DEMO)] == ["2", "4", "3"]
     needed = await one.needs()
-    for path in blobs.folder.rglob("*"):
-        if path.is_file():
-            os.utime(path, (0, 0))
+    monkeypatch.setattr("service.host.history.blobs._GRACE_S", -60.0)
     # Two were dropped, each with a content of its own.
     assert await blobs.sweep(needed) == 2
     for kept in await one.list(DEMO):
@@ -202,6 +202,14 @@ async def test_a_full_disk_is_said_to_who_waits(database: Database, blobs: Blobs
     assert [kept.version for kept in await one.list(DEMO)] == ["3"]
     await one.close()
     await one.close()
+
+
+async def test_a_content_is_young_though_the_clock_was_set(blobs: Blobs) -> None:
+    sha256 = await blobs.put(b"put just now")
+    # As after the clock was set forward by a day.
+    os.utime(blobs.path(sha256), (0, 0))
+    assert await blobs.sweep(set()) == 0
+    assert await blobs.get(sha256) == b"put just now"
 
 
 def test_a_large_file_is_kept_in_pieces(blobs: Blobs, folder: Path) -> None:
