@@ -93,6 +93,15 @@ class Ledger:
         """What a plugin is configured with."""
         return self._words.get(name, "none")
 
+    def version(self, name: str) -> str | None:
+        """The version that is installed, if any is."""
+        return self._versions[name]
+
+    def forget_records(self) -> None:
+        """The lists of tasks and of changes are lost."""
+        self.tasks.clear()
+        self.changes.clear()
+
     def is_on(self, name: str) -> bool:
         """Whether a plugin is there and switched on."""
         return self._versions[name] is not None and name not in self._off

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import json
 import os
+import random
 import resource
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +21,7 @@ import pytest_asyncio
 from tests.faults.ledger import UNTIL_S, text_of, until_answer, until_ok
 from tests.integration.live import Live, Seen, live_server, save
 from tests.integration.process_tree import descendants
-from tests.rounds import SOAK, sized
+from tests.rounds import SEED, SOAK, sized
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 if SOAK:
@@ -115,6 +118,61 @@ async def test_no_descriptors_are_left(live: Live) -> None:
 async def status_of(http: aiohttp.ClientSession, live: Live) -> int:
     async with http.get(f"{live.server.url}/livez", timeout=aiohttp.ClientTimeout(total=UNTIL_S)) as answer:
         return answer.status
+
+
+# -- inotify -----------------------------------------------------------------------------------------------------
+# That no watch is to be had changes what the whole machine has: see tests/integration/test_watching.py.
+
+
+async def test_more_events_come_than_the_queue_holds(live: Live) -> None:
+    """The server stands still meanwhile, as a machine does that is busy; then the last state of everything serves."""
+    draw = random.Random(SEED)
+    for number in range(1, sized(1, 20) + 1):
+        most = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+        log_before = len(live.server.printed)
+        live.server.process.send_signal(signal.SIGSTOP)
+        try:
+            await asyncio.to_thread(storm, live.plugins / "search", most)
+            names = draw.sample(NAMES, draw.randint(1, len(NAMES)))
+            for name in names:
+                save(live.plugins / f"search/{name}_plugin.py", text_of(name, f"storm{number}"))
+            save(live.plugins / f"search/new{number}_plugin.py", text_of(f"new{number}", "1"))
+            if number > 1:
+                (live.plugins / f"search/new{number - 1}_plugin.py").unlink()
+            save(live.home / "config/plugins.json", json.dumps({"search:ann": {"word": f"storm{number}"}}))
+        finally:
+            live.server.process.send_signal(signal.SIGCONT)
+        for name in names:
+            word = f"storm{number}" if name == "ann" else "none"
+            await until_answer(live, name, f"storm{number} {word}")
+        await until_word(live, f"storm{number}")
+        await until_answer(live, f"new{number}", "1 none")
+        async with asyncio.timeout(UNTIL_S):
+            while f"search/new{number - 1}" in await live.listed():
+                await asyncio.sleep(0.05)
+            # The kernel says so behind all that it kept.
+            while "watch.events_lost" not in live.server.printed[log_before:]:
+                await asyncio.sleep(0.05)
+    (live.plugins / f"search/new{number}_plugin.py").unlink()
+    (live.home / "config/plugins.json").unlink()
+    await until_word(live, "none")
+    print(f"inotify: {number} times events were lost; changes missed 0")
+
+
+async def until_word(live: Live, word: str) -> None:
+    """Wait until the first plugin has a configuration, whatever its version is by then."""
+    async with asyncio.timeout(UNTIL_S):
+        while not (await live.answer("ann")).endswith(f" {word}"):
+            await asyncio.sleep(0.05)
+
+
+def storm(folder: Path, count: int) -> None:
+    """More events than so many; each other one is of another file, as the kernel merges two that are the same."""
+    paths = [folder / "one.txt", folder / "two.txt"]
+    for _ in range(count // 4 + 100):
+        for path in paths:
+            path.touch()
+            path.unlink()
 
 
 # -- processes ---------------------------------------------------------------------------------------------------
