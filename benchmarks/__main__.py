@@ -25,6 +25,7 @@ BENCHMARKS = (
     "calls",
     "door",
     "fanout",
+    "resume",
     "tasks",
     "download",
     "dashboard",

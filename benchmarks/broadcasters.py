@@ -19,23 +19,28 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 
 from aiohttp import web
 
-from service.api.keys import EVENT_LOG, HUB
-from service.api.websocket import websocket_handler
+from benchmarks.processes import free_port, new_home
+from service.api.access_log import AccessLog
+from service.api.keys import EVENT_LOG, HUB, REGISTRY
+from service.api.protocol import Runner
+from service.app import build_app
+from service.home import prepare_home
 from service.live.event_log import Entry, EventLog
-from service.live.hub import Hub
-from service.live.limits import LiveLimits
 from service.live.selector import FairSelector
+from service.logs import logging_to
 from service.model.events import Cause, PluginChanged, Timings
 from service.model.identity import PluginType
 from service.model.plugin import ConfigField, Origin, Permissions, PluginView
 from service.model.states import PluginState
+from service.settings_reading import load_settings
 
 _BACKLOG = 1024
-_LOG_EVENTS, _LOG_BYTES = 10_000, 32 * 1024 * 1024
+_START_TIMEOUT_S = 20.0
 # What a server says first to a client that asked for events: the peers as Plugbay does.
 _ANSWER = '{"jsonrpc":"2.0","id":1,"result":{"epoch":"bench","seq":"0","recovered":true,"replayed":0}}'
 _Commands = dict[str, Callable[[dict[str, Any]], dict[str, Any]]]
@@ -96,29 +101,31 @@ def event() -> PluginChanged:
 
 @contextlib.asynccontextmanager
 async def plugbay() -> AsyncIterator[tuple[int, _Commands]]:
-    """Plugbay's hub behind its own route, with the limits that it ships with."""
-    log = EventLog(max_events=_LOG_EVENTS, max_bytes=_LOG_BYTES, node="bench")
-    hub = Hub(log, LiveLimits())
-    app = web.Application()
-    app[EVENT_LOG], app[HUB] = log, hub
-    app.router.add_get("/api/ws", websocket_handler)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0, backlog=_BACKLOG)
-    await site.start()
+    """Plugbay whole, as it ships, with no plugin."""
+    port = free_port()
+    with new_home() as home, logging_to(level="warning"):
+        prepare_home(home)
+        app = build_app(load_settings(home, {"PLUGBAY_SERVER__PORT": str(port)}), home)
+        runner = Runner(app, access_log_class=AccessLog, handler_cancellation=True)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", port, backlog=_BACKLOG).start()
+            async with asyncio.timeout(_START_TIMEOUT_S):
+                await app[REGISTRY].ready.wait()
+            yield port, _commands(partial(_publish, app), partial(_fill, app), lambda: app[HUB].clients)
+        finally:
+            await runner.cleanup()
 
-    def publish(count: int) -> None:
-        for _ in range(count):
-            log.publish(event())
 
-    def fill(count: int) -> dict[str, Any]:
-        publish(count)
-        return {"epoch": log.epoch, "seq": str(log.head - count)}
+def _publish(app: web.Application, count: int) -> None:
+    for _ in range(count):
+        app[EVENT_LOG].publish(event())
 
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(hub.run())
-        yield _port(runner.addresses[0]), _commands(publish, fill, lambda: hub.clients)
-        raise SystemExit
+
+def _fill(app: web.Application, count: int) -> dict[str, Any]:
+    _publish(app, count)
+    log = app[EVENT_LOG]
+    return {"epoch": log.epoch, "seq": str(log.head - count)}
 
 
 @contextlib.asynccontextmanager
@@ -127,7 +134,8 @@ async def websockets() -> AsyncIterator[tuple[int, _Commands]]:
     from websockets.asyncio.server import ServerConnection, broadcast, serve
 
     connections: set[ServerConnection] = set()
-    kept = frames(1)
+    kept: list[str] = []
+    told = json.loads(frames(1)[0])
 
     async def handler(connection: ServerConnection) -> None:
         wish = json.loads(await connection.recv())
@@ -143,7 +151,7 @@ async def websockets() -> AsyncIterator[tuple[int, _Commands]]:
 
     def publish(count: int) -> None:
         for _ in range(count):
-            broadcast(connections, kept[0])
+            broadcast(connections, json.dumps(told))
 
     def fill(count: int) -> dict[str, Any]:
         kept[:] = frames(count)
@@ -165,7 +173,8 @@ async def uvicorn() -> AsyncIterator[tuple[int, _Commands]]:
 
     connections: set[WebSocket] = set()
     sending: set[asyncio.Task[None]] = set()
-    kept = frames(1)
+    kept: list[str] = []
+    told = json.loads(frames(1)[0])
 
     async def handler(websocket: WebSocket) -> None:
         await websocket.accept()
@@ -181,8 +190,9 @@ async def uvicorn() -> AsyncIterator[tuple[int, _Commands]]:
 
     async def tell(count: int) -> None:
         for _ in range(count):
+            message = json.dumps(told)
             for websocket in list(connections):
-                await websocket.send_text(kept[0])
+                await websocket.send_text(message)
 
     def publish(count: int) -> None:
         task = asyncio.ensure_future(tell(count))
@@ -194,7 +204,7 @@ async def uvicorn() -> AsyncIterator[tuple[int, _Commands]]:
         return {"epoch": "bench", "seq": "0"}
 
     app = Starlette(routes=[WebSocketRoute("/api/ws", handler)])
-    server = Server(Config(app, log_level="error", backlog=_BACKLOG, ws_ping_interval=None))
+    server = Server(Config(app, lifespan="off", log_level="error", backlog=_BACKLOG, ws_ping_interval=None))
     listening = socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG)
     serving = asyncio.ensure_future(server.serve([listening]))
     try:

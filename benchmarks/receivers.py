@@ -20,7 +20,7 @@ import struct
 import time
 from typing import Any
 
-EVENT_MARK = b'"type":"plugbay.plugin.'
+EVENT_MARK = b'"plugbay.plugin.'
 _ANSWERED = b'"recovered"'
 _HEADER = struct.Struct("!BB")
 _TIMEOUT_S = 60.0
