@@ -65,6 +65,7 @@ class Row:
         peer_p99: the same of the peer.
         p99_goal: what is asked of it, or of its ratio.
         absent: why the peer could not be measured here; then it has no value.
+        more_is_better: as of rates.
     """
 
     what: Text
@@ -77,6 +78,7 @@ class Row:
     peer_p99: float | None = None
     p99_goal: Goal | None = None
     absent: Text | None = None
+    more_is_better: bool = False
 
     @classmethod
     def of(
@@ -104,6 +106,7 @@ class Row:
             goal=goal,
             p99_goal=p99_goal,
             absent=absent,
+            more_is_better=more_is_better,
         )
 
     @property
@@ -123,6 +126,14 @@ class Row:
             return None
         both = ((self.goal, self.value, self.ratio), (self.p99_goal, self.p99, self.p99_ratio))
         return all(_is_met(goal, ratio if goal.ratio else value) for goal, value, ratio in both if goal)
+
+    @property
+    def asked(self) -> str:
+        """What is asked and whether it is so, such as `≤ 1.4 ×, p99 ≤ 10 ms ✓`; empty where nothing is."""
+        goals = [self.goal.shown(self.unit)] if self.goal else []
+        goals += [f"p99 {self.p99_goal.shown(self.unit)}"] if self.p99_goal else []
+        mark = {True: " ✓", False: " ✗", None: ""}[self.met]
+        return ", ".join(goals) + mark
 
 
 class Scale(StrEnum):
@@ -211,3 +222,10 @@ def p99(values: Sequence[float]) -> float:
 def worst(values: Sequence[float], *, more_is_better: bool = False) -> float:
     """What 99 of 100 are no worse than: the p99 of times, the p1 of rates."""
     return -p99([-value for value in values]) if more_is_better else p99(values)
+
+
+def number(value: float) -> str:
+    """A figure as it is read: three digits or so."""
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
