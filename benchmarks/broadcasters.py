@@ -2,9 +2,9 @@
 
     python -m benchmarks.broadcasters plugbay|websockets|uvicorn
 
-It says `{"port": …}`, then answers lines of JSON on stdin: `publish` an event `count` times, keep `count` events for
-clients that come back (`fill`), and say how many `clients` there are, how long the event loop was held since it was
-last asked (`hold`, where that can be told), and how much `memory` it takes.
+It says `{"port": …}`, then answers lines of JSON on stdin: `publish` an event `count` times (which has no answer), keep
+`count` events for clients that come back (`fill`), and say when it `published` last, how many `clients` there are, how
+long the event loop was held since it was last asked (`hold`, where that can be told), and how much `memory` it takes.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _BACKLOG = 1024
 _START_TIMEOUT_S = 20.0
 # What a server says first to a client that asked for events: the peers as Plugbay does.
 _ANSWER = '{"jsonrpc":"2.0","id":1,"result":{"epoch":"bench","seq":"0","recovered":true,"replayed":0}}'
-_Commands = dict[str, Callable[[dict[str, Any]], dict[str, Any]]]
+_Commands = dict[str, Callable[[dict[str, Any]], dict[str, Any] | None]]
 
 
 class HeldTime:
@@ -227,10 +227,12 @@ def frames(count: int) -> list[str]:
 def _commands(
     publish: Callable[[int], None], fill: Callable[[int], dict[str, Any]], clients: Callable[[], int]
 ) -> _Commands:
-    def on_publish(arguments: dict[str, Any]) -> dict[str, Any]:
-        began = time.monotonic_ns()
+    def on_publish(arguments: dict[str, Any]) -> None:
+        # Nobody is told, who would then want the processor while the event is sent.
+        published["at"] = time.monotonic_ns()
         publish(arguments["count"])
-        return {"at": began}
+
+    published = {"at": 0}
 
     def on_memory(arguments: dict[str, Any]) -> dict[str, Any]:
         with open("/proc/self/statm", "rb") as file:
@@ -238,6 +240,7 @@ def _commands(
 
     return {
         "publish": on_publish,
+        "published": lambda arguments: published,
         "fill": lambda arguments: fill(arguments["count"]),
         "clients": lambda arguments: {"clients": clients()},
         "memory": on_memory,
@@ -258,7 +261,8 @@ async def _serve(name: str, held: HeldTime | None) -> None:
         )
         while line := await reader.readline():
             arguments = json.loads(line)
-            _say(commands[arguments["command"]](arguments))
+            if (answer := commands[arguments["command"]](arguments)) is not None:
+                _say(answer)
 
 
 def _port(address: Any) -> int:

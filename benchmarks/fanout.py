@@ -77,8 +77,9 @@ class Pair:
         """Publish so many events and wait until every client has them."""
         await self.receivers.ask("arm", count=count)
         await self.server.ask("hold")
-        began = (await self.server.ask("publish", count=count))["at"]
+        await self.server.tell("publish", count=count)
         ended = (await self.receivers.answer())["at"]
+        began = (await self.server.ask("published"))["at"]
         hold = await self.server.ask("hold")
         return Round((ended - began) / 1e6, hold["ms"], hold["cpu_ms"])
 

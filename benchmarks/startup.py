@@ -105,6 +105,5 @@ async def _start(
     async with start(home) as server:
         ready = server.answered
         if count is not None:
-            ready = await server.until("/readyz")
-            await all_active(server, count)
+            ready = await all_active(server, count)
         return server.answered - server.started, ready - server.started
