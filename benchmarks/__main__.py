@@ -29,6 +29,7 @@ BENCHMARKS = (
     "calls",
     "door",
     "fanout",
+    "resume",
     "tasks",
     "download",
     "dashboard",

@@ -67,13 +67,6 @@ class Contender(NamedTuple):
     rest: float = 0.0
 
 
-def needs(*libraries: str) -> Text | None:
-    """Why what needs these Python packages cannot run here."""
-    missing = [name for name in libraries if machine.installed(name) == "-"]
-    names = ", ".join(missing)
-    return Text(zh=f"未安装 {names}", en=f"not installed: {names}") if missing else None
-
-
 # -- the floor -------------------------------------------------------------------------------------------------------
 
 

@@ -13,8 +13,9 @@ from typing import Any
 import aiohttp
 
 from benchmarks import contenders, live
-from benchmarks.contenders import NAME, Contender, Parts, Save, needs
+from benchmarks.contenders import NAME, Contender, Parts, Save
 from benchmarks.figures import Figure, Goal, Row, Series, Size, Spread, median
+from benchmarks.peers import absence
 from benchmarks.processes import Server, free_port, new_home, plugbay, running
 from benchmarks.sources import LINES, catalogue, plugin_path, put, rename_into
 from service.model.text import Text
@@ -89,7 +90,7 @@ def _contenders(seldom: int, parts: dict[str, list[Parts]]) -> list[Contender]:
         Contender(
             Text(zh="uvicorn --reload（watchfiles），客户端重连", en="uvicorn --reload (watchfiles), connecting again"),
             contenders.uvicorn_reload,
-            absent=needs("uvicorn", "watchfiles", "starlette"),
+            absent=absence(libraries=("uvicorn", "watchfiles", "starlette")),
             every=seldom,
             rest=1.0,
         ),
@@ -97,7 +98,7 @@ def _contenders(seldom: int, parts: dict[str, list[Parts]]) -> list[Contender]:
             Text(zh="adev runserver（aiohttp-devtools），客户端重连",
                  en="adev runserver (aiohttp-devtools), connecting again"),
             contenders.adev_runserver,
-            absent=needs("aiohttp-devtools"),
+            absent=absence(libraries=("aiohttp-devtools",)),
             every=seldom,
             # It looks at nothing for a second after a change.
             rest=1.5,
