@@ -16,11 +16,12 @@ from service.host.files.sources import ROOT_PACKAGE, SourceFile, module_name
 
 _TEXTS_KEPT = 4096
 
-# Every repetition is bounded and gives nothing back, so that no text takes long.
+# Every repetition is bounded and gives nothing back, so that no text takes long. An optional group with an alternative or
+# a name inside has to be able to: Python before 3.11.5 does not find the match otherwise.
 _GAP = r"(?:[^\S\n]|\\\r?\n){0,40}+"
 _MODULE = r"(?P<{}>[^\W\d]\w*+(?:\.\w++){{0,20}}+)"
 _FROM = re.compile(
-    rf"\bfrom{_GAP}(?:(?P<dots>\.{{1,20}}+){_GAP}(?:(?!import\b){_MODULE.format('below')}{_GAP})?+"
+    rf"\bfrom{_GAP}(?:(?P<dots>\.{{1,20}}+){_GAP}(?:(?!import\b){_MODULE.format('below')}{_GAP})?"
     rf"|{_MODULE.format('whole')}{_GAP})"
     # What is in brackets may go over many lines.
     r"\bimport\b(?:\s{0,40}+\((?P<inside>[^)]{0,4000}+)|(?P<names>(?:[^\n;\\]|\\\r?\n){0,4000}+))"
