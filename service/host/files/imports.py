@@ -16,8 +16,8 @@ from service.host.files.sources import ROOT_PACKAGE, SourceFile, module_name
 
 _TEXTS_KEPT = 4096
 
-# Every repetition is bounded and gives nothing back, so that no text takes long. An optional group with an alternative or
-# a name inside has to be able to: Python before 3.11.5 does not find the match otherwise.
+# Every repetition is bounded and gives nothing back, so that no text takes long. An optional group with a name inside
+# has to be able to: otherwise Python before 3.11.5 loses the match.
 _GAP = r"(?:[^\S\n]|\\\r?\n){0,40}+"
 _MODULE = r"(?P<{}>[^\W\d]\w*+(?:\.\w++){{0,20}}+)"
 _FROM = re.compile(
