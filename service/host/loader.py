@@ -9,7 +9,14 @@ from typing import Any
 
 from service.errors import LoadFailed
 from service.host import permissions
-from service.host.conversation import Conversation, LoadLimits, Outline, imports_of, load_failed
+from service.host.conversation import (
+    Conversation,
+    LoadLimits,
+    Outline,
+    WorkerKilled,
+    imports_of,
+    load_failed,
+)
 from service.host.dependencies import declaration
 from service.host.dependencies.declaration import Declared
 from service.host.dependencies.environments import Environments
@@ -33,6 +40,8 @@ __all__ = ["LoadLimits", "Loader", "Outline", "flawed", "imports_of"]
 
 _LONG_LOAD_SECONDS = 1.0
 _PARALLEL_LOADS = 8
+# How often a load that lost its worker for no fault of the plugin's begins again.
+_BEGINS_AGAIN = 2
 
 
 class Loader:
@@ -199,20 +208,25 @@ class Loader:
             self._templates.learn(site, self._environments.modules(site.name))
         policy = await self._policy(snapshot, number, site, allowed, config)
         async with _Place(self._places):
-            worker = await self._worker(snapshot, number, site, policy)
-            worker.limits = limits
-            try:
-                generation = await self._attempt(worker, snapshot, config, number, on_output, site, policy)
-            except LoadFailed as failure:
-                if site is None or not (worker.is_preloaded and _may_be_of_the_fork(failure.error)):
-                    raise
-                # One that was lost with its template tells nothing of it.
-                was_lost = worker.exited.done() and worker.exited.result() is None
-                worker = await self._worker(snapshot, number, site, policy, cold=True)
+            killed, of_the_fork = 0, ""
+            while True:
+                worker = await self._worker(snapshot, number, site, policy, cold=bool(killed or of_the_fork))
                 worker.limits = limits
-                generation = await self._attempt(worker, snapshot, config, number, on_output, site, policy)
-                if not was_lost:
-                    self._templates.distrust(site, f"a plugin only loads without it ({failure.error.code})")
+                try:
+                    generation = await self._attempt(
+                        worker, snapshot, config, number, on_output, site, policy
+                    )
+                    break
+                except WorkerKilled:
+                    killed += 1
+                    if killed > _BEGINS_AGAIN:
+                        raise
+                except LoadFailed as failure:
+                    if of_the_fork or not (worker.is_preloaded and _may_be_of_the_fork(failure.error)):
+                        raise
+                    of_the_fork = failure.error.code
+            if of_the_fork and site is not None:
+                self._templates.distrust(site, f"a plugin only loads without it ({of_the_fork})")
         if lease is not None:
             lease.user = str(Identity(snapshot.unit.type, generation.manifest.name))
             # What the plugin runs on stays as long as its process does.

@@ -126,7 +126,7 @@ class Nursery:
         """
         while not self._spares.empty():
             worker = self._spares.get_nowait()
-            if not worker.exited.done():
+            if not worker.has_ended():
                 self._refill_wanted.set()
                 return worker
         self._refill_wanted.set()

@@ -241,6 +241,9 @@ class TemplateLink:
                 except BlockingIOError:
                     await asyncio.sleep(0.001)
                 except OSError as error:
+                    if isinstance(error, ConnectionError):
+                        # Its end is gone, though nobody has read that yet: whoever asks again shall ask the next one.
+                        self.close()
                     raise TemplateLost from error
                 else:
                     return

@@ -98,6 +98,18 @@ async def test_nonsense_ends_the_conversation(
         await link.fork()
 
 
+async def test_a_template_that_is_gone_is_known_to_be_by_whoever_asks_first(
+    ends: tuple[socket.socket, socket.socket],
+) -> None:
+    """Else those who ask again before its end is read would ask it three times, and be told that three died."""
+    ours, theirs = ends
+    link = TemplateLink(ours, {}, 1024)
+    theirs.close()
+    with pytest.raises(TemplateLost):
+        await link.fork()
+    assert link.lost.is_set()
+
+
 async def test_a_flood_of_answers_ends_the_conversation(ends: tuple[socket.socket, socket.socket]) -> None:
     ours, theirs = ends
     link = TemplateLink(ours, {}, 1024, suspect_pid=1)
