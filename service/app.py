@@ -366,7 +366,7 @@ def _health() -> Resource:
                 "sandbox": lambda: sandbox.problem,
                 "watcher": lambda: kernel.watcher.problem,
                 "config": lambda: config.problem,
-                "store": lambda: database.problem,
+                "store": lambda: database.state,
                 "history": lambda: next(iter(journal.problems), None),
                 "descriptors": lambda: descriptors.shortage(limit, len(kernel.registry.all())),
             }

@@ -92,6 +92,7 @@ KINDS: dict[str, Kind] = {
     "front_end_missing": _kind(503, "网页尚未构建", "The page has not been built"),
     "server_stopped": _kind(503, "服务器在任务运行时停止", "The server stopped while the task ran"),
     "shutting_down": _kind(503, "服务器正在关闭", "The server is shutting down"),
+    "store_busy": _kind(503, "数据库被占用", "The database is held by another process"),
     "not_ready": _kind(503, "正在启动", "Not ready yet"),
     "fetch_timeout": _kind(504, "下载超时", "The address took too long"),
     "plugin_timeout": _kind(504, "插件超时", "The plugin took too long"),

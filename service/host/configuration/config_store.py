@@ -23,6 +23,7 @@ from service.host import atomic
 from service.host.configuration import config_file
 from service.host.configuration.config_file import Entries, Reading
 from service.host.configuration.entries import is_on, plain
+from service.host.threads import writing
 from service.model.text import Text
 
 log = structlog.get_logger(__name__)
@@ -57,12 +58,12 @@ class ConfigStore:
     async def load(self) -> None:
         """Read the file at start. Never raises for what is in it: see `problem`."""
         async with self._lock:
-            reading = await asyncio.to_thread(self._look_first)
+            reading = await writing(self._look_first)
             if reading.entries is not None:
                 self._adopt(reading)
-                await asyncio.to_thread(self._keep_good, reading.data)
+                await writing(self._keep_good, reading.data)
                 return
-            self._report(reading, await asyncio.to_thread(self._set_aside, reading))
+            self._report(reading, await writing(self._set_aside, reading))
             good = await asyncio.to_thread(config_file.look, self._good_path)
             self._entries = good.entries or {}
 
@@ -133,12 +134,12 @@ class ConfigStore:
             reading = await self._settled()
             changed, self._unreported = self._unreported, set()
             if reading.entries is None:
-                self._report(reading, await asyncio.to_thread(self._set_aside, reading))
+                self._report(reading, await writing(self._set_aside, reading))
                 return changed
             self.problem = None
             if reading.data != self._seen or reading.absent:
                 changed |= self._adopt(reading)
-                await asyncio.to_thread(self._keep_good, reading.data)
+                await writing(self._keep_good, reading.data)
             return changed
 
     async def close(self) -> None:
@@ -168,18 +169,18 @@ class ConfigStore:
             if not changed:
                 return changed
             try:
-                data = await asyncio.to_thread(self._write, entries)
+                data = await writing(self._write, entries)
             except (OSError, ValueError, TypeError) as error:
                 raise self._not_saved(error) from error
             self._entries, self._seen, self.problem = entries, data, None
-            await asyncio.to_thread(self._keep_good, data)
+            await writing(self._keep_good, data)
             return changed
 
     async def _take_in_edits(self) -> None:
         """Before a write: an edit by hand that the watcher has not told of yet must not be lost."""
         reading = await asyncio.to_thread(config_file.look, self._path)
         if reading.problem is not None:
-            aside = await asyncio.to_thread(self._set_aside, reading)
+            aside = await writing(self._set_aside, reading)
             self._report(reading, aside)
             if aside is None and reading.data != b"":
                 # Whatever is there cannot be kept, so it must not be written over.

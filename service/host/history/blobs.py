@@ -16,6 +16,7 @@ from collections.abc import Set
 from pathlib import Path
 
 from service.host import atomic
+from service.host.threads import writing
 
 _MODE = 0o600
 _CHUNK_BYTES = 1 << 16
@@ -50,7 +51,7 @@ class Blobs:
         Raises:
             OSError: it is not kept.
         """
-        return await asyncio.to_thread(self.put_now, content)
+        return await writing(self.put_now, content)
 
     async def get(self, sha256: str) -> bytes:
         """What was kept.
@@ -67,11 +68,11 @@ class Blobs:
         Returns:
             how many went.
         """
-        return await asyncio.to_thread(self._sweep, wanted)
+        return await writing(self._sweep, wanted)
 
     async def start(self) -> None:
         """Remove what a killed process had not written whole; before anything is put."""
-        await asyncio.to_thread(self._remove_temporary)
+        await writing(self._remove_temporary)
 
     def put_now(self, content: bytes) -> str:
         """`put` for callers that are in a thread already."""

@@ -18,6 +18,7 @@ from service.host.files.sources import Snapshot, SnapshotModule, Unit, module_na
 from service.host.history.blobs import BlobLost, Blobs
 from service.host.history.errors import not_kept
 from service.host.history.notes import Hold, Note, note_of
+from service.host.threads import writing
 from service.model.identity import Identity
 from service.model.plugin import Origin
 
@@ -264,7 +265,7 @@ class Revisions:
                     done.set_result(None)
 
     async def _write(self, note: Note) -> None:
-        files = await asyncio.to_thread(self._keep_files, note)
+        files = await writing(self._keep_files, note)
         snapshot, identity = note.snapshot, str(note.identity)
         origin = msgspec.json.encode(note.origin)
 

@@ -212,7 +212,8 @@ class Placing:
         except BaseException:
             if plugin is not None:
                 # It served already when its record could not be written: what the files hold again comes back.
-                self._kernel.reconciler.request(plugin, Change(wishes.cause, force=True))
+                again = Change(wishes.cause, force=True)
+                await asyncio.shield(self._kernel.reconciler.request(plugin, again))
             else:
                 generation.worker.kill()
             await asyncio.shield(folders.remove())
@@ -349,7 +350,7 @@ class Placing:
             except BaseException:
                 if plugin is not None:
                     # Its files went as they came, and so shall it.
-                    reconciler.request(plugin, Change(wishes.cause))
+                    await asyncio.shield(reconciler.request(plugin, Change(wishes.cause)))
                 raise
         except BaseException:
             await asyncio.shield(folders.remove())

@@ -220,9 +220,9 @@ class Sharing:
             for one in loaded:
                 if one.plugin not in begun:
                     _drop(one)
-            for plugin in begun:
-                # It served already, or had stopped for it: what the files hold again comes back.
-                self._kernel.reconciler.request(plugin, Change(edit.cause, force=True))
+            # They served already, or had stopped for it: what the files hold again comes back.
+            again = [self._kernel.reconciler.request(one, Change(edit.cause, force=True)) for one in begun]
+            await asyncio.shield(asyncio.gather(*again, return_exceptions=True))
             await asyncio.shield(folders.remove())
             raise
         await folders.remove()
