@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import os
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -38,6 +39,19 @@ class Database:
         self._writing: asyncio.Task[None] | None = None
         self._closed = False
         self.problem: Text | None = None
+
+    @property
+    def waiting(self) -> int:
+        """How many writes wait to be done."""
+        return len(self._waiting)
+
+    def size_bytes(self) -> int:
+        """What it takes on the disk, with what has not been taken over into it yet; blocks."""
+        size = 0
+        for suffix in ("", "-wal"):
+            with contextlib.suppress(OSError):
+                size += os.stat(f"{self._path}{suffix}").st_size
+        return size
 
     async def open(self) -> None:
         """Open or make the database; one that is damaged is moved aside.

@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import secrets
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,6 +85,9 @@ class Journal:
         store: remembers origins.
         changes: the list of what was done.
         revisions: keeps what serves because of a change no sooner than that is recorded.
+
+    Attributes:
+        recorded: how many changes were made since the start, by kind.
     """
 
     def __init__(
@@ -102,6 +106,7 @@ class Journal:
         self._entries = Entries(home)
         self._claims = Claims()
         self._settling = asyncio.Lock()
+        self.recorded: Counter[str] = Counter()
         self._under_way: dict[str, Entry] = {}
         self._unsettled: dict[str, Entry] = {}
         self._later: dict[str, Entry] = {}
@@ -289,6 +294,8 @@ class Journal:
         needed = {one.id for one in self._kept()}
         await self._changes.record(view, entry.changeset, changeset_hash, kept_anyway=needed)
         del self._under_way[entry.id]
+        self.recorded[entry.kind] += 1
+        log.info("change.recorded", change=entry.id, kind=entry.kind, plugin=entry.plugin)
 
     async def _end(self, entry: Entry) -> None:
         """It is recorded; what fails now is done at the next change or start."""

@@ -10,7 +10,7 @@ from service.host.workers.output import OutputLines
 class Lines:
     def __init__(self, line_bytes: int = 10) -> None:
         self.got: list[tuple[str, bytes]] = []
-        self.output = OutputLines(line_bytes, lambda level, line: self.got.append((level, line)))
+        self.output = OutputLines(line_bytes, lambda level, line, _: self.got.append((level, line)))
 
     def feed(self, *parts: bytes) -> list[tuple[str, bytes]]:
         for part in parts:
