@@ -41,7 +41,7 @@ class Database:
         self.problem: Text | None = None
 
     @property
-    def waiting(self) -> int:
+    def writes_waiting(self) -> int:
         """How many writes wait to be done."""
         return len(self._waiting)
 

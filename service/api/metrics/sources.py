@@ -233,7 +233,7 @@ def _queue_tables(sources: Sources) -> Iterator[Table]:
     yield Table(families.TASKS, list(tasks.items()))
     yield Table(families.TASKS_ENDED, list(board.ended.items()))
     yield _one(families.DOWNLOAD_BYTES, board.downloaded_bytes)
-    yield _one(families.WRITES_WAITING, sources.database.waiting)
+    yield _one(families.WRITES_WAITING, sources.database.writes_waiting)
 
 
 def _read_machine(sources: Sources, serving: Iterable[tuple[str, int]]) -> list[Table]:

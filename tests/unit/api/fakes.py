@@ -295,6 +295,7 @@ class Record:
     level: str
     generation: int
     message: str
+    request: str | None = None
 
 
 class FakeLogs:
