@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import os
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -65,6 +66,19 @@ class Database:
     def state(self) -> Text | None:
         """What is wrong with it now: `problem`, or that something waits to be written, and why."""
         return self._late.problem or self.problem
+
+    @property
+    def writes_waiting(self) -> int:
+        """How many writes wait to be done."""
+        return len(self._queue) + len(self._late)
+
+    def size_bytes(self) -> int:
+        """What it takes on the disk, with what has not been taken over into it yet; blocks."""
+        size = 0
+        for suffix in ("", "-wal"):
+            with contextlib.suppress(OSError):
+                size += os.stat(f"{self._path}{suffix}").st_size
+        return size
 
     async def open(self) -> None:
         """Open or make the database; one that is damaged is moved aside.

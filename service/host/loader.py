@@ -24,6 +24,7 @@ from service.host.dependencies.leases import Lease
 from service.host.files.flaws import describe_flaw
 from service.host.files.sources import Snapshot, SourceFlawed
 from service.host.generation import END_SECONDS, Generation
+from service.host.loads_under_way import LoadsUnderWay
 from service.host.plugin_limits import LimitsOfPlugins, PluginLimits
 from service.host.workers.sandbox import Place, Sandbox
 from service.host.workers.templates import SERVER_SITE, Templates
@@ -38,8 +39,6 @@ from service.worker.confinement.policy import Policy
 
 __all__ = ["LoadLimits", "Loader", "Outline", "flawed", "imports_of"]
 
-_LONG_LOAD_SECONDS = 1.0
-_PARALLEL_LOADS = 8
 # How often a load that lost its worker for no fault of the plugin's begins again.
 _BEGINS_AGAIN = 2
 
@@ -58,6 +57,9 @@ class Loader:
         is_bundled: whether a plugin's code is the one that came with the server, which is granted what it asks for.
         stall_s: seconds that a plugin's event loop may stand still before its log tells what holds it up, see
             `service.worker.stalls`; nobody looks where it is not given.
+
+    Attributes:
+        under_way: the loads that are.
     """
 
     def __init__(
@@ -80,7 +82,7 @@ class Loader:
         self._environments = environments
         self._home = home
         self._conversation = Conversation(home, limits, downloads_dir, stall_s)
-        self._places = asyncio.Semaphore(_PARALLEL_LOADS)
+        self.under_way = LoadsUnderWay()
 
     @property
     def home(self) -> Path:
@@ -123,6 +125,22 @@ class Loader:
         Raises:
             LoadFailed: at which stage, where and why.
         """
+        with self.under_way.counted():
+            return await self._load_all(
+                snapshot, config, number, on_output, on_progress, granted, grant, limits
+            )
+
+    async def _load_all(
+        self,
+        snapshot: Snapshot,
+        config: Mapping[str, Any],
+        number: int,
+        on_output: Callable[[bytes], None],
+        on_progress: Callable[[InstallProgress], None] | None,
+        granted: Mapping[str, Any] | None,
+        grant: bool,
+        limits: PluginLimits | None,
+    ) -> Generation:
         declared = await self._declared(snapshot, number)
         asked = permissions.asked_by(declared.plugbay if declared is not None else None)
         if grant or (granted is None and self._is_bundled(snapshot)):
@@ -207,7 +225,7 @@ class Loader:
             site = lease.set.path
             self._templates.learn(site, self._environments.modules(site.name))
         policy = await self._policy(snapshot, number, site, allowed, config)
-        async with _Place(self._places):
+        async with self.under_way.place():
             killed, of_the_fork = 0, ""
             while True:
                 worker = await self._worker(snapshot, number, site, policy, cold=bool(killed or of_the_fork))
@@ -368,28 +386,3 @@ def flawed(flaw: SourceFlawed, number: int | None, max_bytes: int) -> LoadFailed
             generation=number,
         )
     )
-
-
-class _Place:
-    """One of the places for loads at the same time, given up early by a load that takes long.
-
-    A plugin that hangs must not keep others from loading.
-    """
-
-    def __init__(self, places: asyncio.Semaphore) -> None:
-        self._places = places
-        self._held = False
-
-    async def __aenter__(self) -> None:
-        await self._places.acquire()
-        self._held = True
-        self._timer = asyncio.get_running_loop().call_later(_LONG_LOAD_SECONDS, self._give_up)
-
-    async def __aexit__(self, *_: object) -> None:
-        self._timer.cancel()
-        self._give_up()
-
-    def _give_up(self) -> None:
-        if self._held:
-            self._held = False
-            self._places.release()

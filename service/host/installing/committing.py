@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from service.errors import PlugbayError
 from service.host.history.errors import ChangeNotSaved
@@ -49,6 +49,19 @@ async def in_several_tries(attempt: Callable[[], Awaitable[T]]) -> T:
     return await attempt()
 
 
+class _Turn(asyncio.Lock):
+    """A lock that knows how many wait for it."""
+
+    waiting = 0
+
+    async def acquire(self) -> Literal[True]:
+        self.waiting += 1
+        try:
+            return await super().acquire()
+        finally:
+            self.waiting -= 1
+
+
 class Commits:
     """What is being put in place.
 
@@ -57,8 +70,13 @@ class Commits:
     """
 
     def __init__(self) -> None:
-        self.one_by_one = asyncio.Lock()
+        self.one_by_one = _Turn()
         self._tasks: set[asyncio.Task[Any]] = set()
+
+    @property
+    def waiting(self) -> int:
+        """How much waits for its turn."""
+        return self.one_by_one.waiting
 
     async def close(self) -> None:
         """Wait for what is being put in place; calling it twice is safe."""

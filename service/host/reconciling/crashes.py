@@ -38,12 +38,16 @@ class Crashes:
         registry: what runs.
         want: asks for a change.
         limits: how soon and how often.
+
+    Attributes:
+        stuck: how many workers were given up because a call went on though it was cancelled.
     """
 
     def __init__(self, registry: Registry, want: Callable[[Unit, Change], None], limits: CrashLimits) -> None:
         self._registry = registry
         self._want = want
         self._limits = limits
+        self.stuck = 0
 
     def watch(self, desk: Desk, generation: Generation) -> None:
         """Care for a generation that serves from now on."""
@@ -99,6 +103,7 @@ class Crashes:
 
     def _on_stuck(self, desk: Desk, generation: Generation) -> None:
         """A call goes on though it was cancelled: new calls get a new worker, and this one ends with its others."""
+        self.stuck += 1
         generation.note_stuck()
         plugin = self._registry.at(desk.unit.path)
         if plugin is not None and plugin.serving is generation:

@@ -113,6 +113,16 @@ class Nursery:
         """How often the base template has been started; one more where it is lost and will be."""
         return self._starts + (self._link is not None and self._link.lost.is_set())
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether the base template runs and forks."""
+        return self._ready.is_set() and self._link is not None and not self._link.lost.is_set()
+
+    @property
+    def spares(self) -> int:
+        """How many workers wait for a plugin."""
+        return self._spares.qsize()
+
     def workers(self) -> list[WorkerProcess]:
         """Every worker of the base template that has not ended, spares too; may be called from any thread."""
         link = self._link

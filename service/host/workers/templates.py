@@ -22,6 +22,7 @@ import signal
 import sysconfig
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import structlog
 
@@ -81,6 +82,17 @@ class _Set:
         return [*self.retiring, *(one for one in (self.current, self.coming) if one is not None)]
 
 
+class TemplateFigures(NamedTuple):
+    """How many workers wait for a plugin, whether the base template runs and how often it was started, how many
+    templates dependency sets have, and how many sets cannot have one."""
+
+    base: bool
+    spares: int
+    of_sets: int
+    unfit: int
+    starts: int
+
+
 class Templates:
     """See the module.
 
@@ -118,6 +130,17 @@ class Templates:
             for template in one.templates:
                 template.end()
         await self._nursery.close()
+
+    def figures(self) -> TemplateFigures:
+        """How many there are of what."""
+        templates = [template for one in self._sets.values() for template in one.templates]
+        return TemplateFigures(
+            base=self._nursery.is_ready,
+            spares=self._nursery.spares + sum(template.has_spare for template in templates),
+            of_sets=len(templates),
+            unfit=sum(one.unfit is not None for one in self._sets.values()),
+            starts=self._nursery.starts,
+        )
 
     def workers(self) -> list[WorkerProcess]:
         """Every worker that has not ended, spares too; may be called from any thread."""
