@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 
-from benchmarks.figures import Figure, Goal, Row, median, p99
+from benchmarks.figures import Figure, Goal, Row
 from benchmarks.processes import Child
 from service.model.text import Text
 
@@ -46,29 +46,32 @@ async def compare(
         busy: list[float] = []
         for window in range(count * 2 + 1):
             async with work() if window % 2 else contextlib.nullcontext():
-                answer = await load.ask(
-                    "paced", port=port, path=path, rate=REQUESTS_PER_SECOND, seconds=WINDOW_SECONDS
-                )
+                times = await paced(load, port, path)
             if window:  # the first is for warming up
-                (busy if window % 2 else quiet).extend(answer["ms"])
-        zh, en = named.zh.format(what.zh), named.en.format(what.en)
-        figure.rows += [
-            Row(
-                what=Text(zh=f"{zh}，p99", en=f"{en}, p99"),
-                value=p99(busy),
-                unit="ms",
+                (busy if window % 2 else quiet).extend(times)
+        figure.rows.append(
+            Row.of(
+                Text(zh=named.zh.format(what.zh), en=named.en.format(what.en)),
+                "ms",
+                busy,
                 peer=peer,
-                peer_value=p99(quiet),
-                goal=Goal(at_most=1.5, ratio=True),
-            ),
-            Row(
-                what=Text(zh=f"{zh}，中位数", en=f"{en}, median"),
-                value=median(busy),
-                unit="ms",
-                peer=peer,
-                peer_value=median(quiet),
-            ),
-        ]
+                peer_values=quiet,
+                p99_goal=Goal(at_most=1.5, ratio=True),
+            )
+        )
+
+
+async def paced(load: Child, port: int, path: str) -> list[float]:
+    """Milliseconds of each request of one window.
+
+    Raises:
+        RuntimeError: a request lost its connection.
+    """
+    answer = await load.ask("paced", port=port, path=path, rate=REQUESTS_PER_SECOND, seconds=WINDOW_SECONDS)
+    if answer["lost"]:
+        raise RuntimeError(f"{answer['lost']} requests lost their connections")
+    times: list[float] = answer["ms"]
+    return times
 
 
 @contextlib.asynccontextmanager

@@ -27,6 +27,8 @@ _START_SECONDS = 20.0
 _FORK_SECONDS = 10.0
 _END_SECONDS = 5.0
 _RESTART_PAUSE_SECONDS = 0.1
+# Whoever took a spare loads a plugin now; to make the next one meanwhile would take the processors from it.
+_REFILL_PAUSE_SECONDS = 0.025
 # All that plugins get of the server's environment: tokens and passwords stand there under any name. An address of a
 # proxy may have a password in it, too, but without it a plugin would not reach anything.
 _HANDED_ON = frozenset(
@@ -187,10 +189,12 @@ class Nursery:
     async def _refill(self) -> None:
         while True:
             await self._refill_wanted.wait()
+            if self._spares.qsize():
+                await asyncio.sleep(_REFILL_PAUSE_SECONDS)
             self._refill_wanted.clear()
             while self._spares.qsize() < self._wanted_spares:
                 try:
-                    self._spares.put_nowait(await (await self._ready_link()).fork())
+                    self._spares.put_nowait(await (await self._ready_link()).fork(ahead=True))
                 except (TemplateLost, OSError) as error:
                     log.warning("worker.not_forked", reason=str(error))
                     await asyncio.sleep(_RESTART_PAUSE_SECONDS)
