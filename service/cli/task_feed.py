@@ -71,8 +71,6 @@ async def see_through(
     view = View()
     # A Ctrl-C in between must not lose the id: nobody could cancel what has just begun.
     started = asyncio.ensure_future(starting)
-    # Whoever presses it twice leaves before the answer, and what that says is then nobody's concern.
-    started.add_done_callback(lambda answer: answer.cancelled() or answer.exception())
     with screen:
         try:
             view.task = dict(await asyncio.shield(started))

@@ -290,14 +290,14 @@ async def _serving(home: Path) -> AsyncIterator[Server]:
         await server.stop()
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def own_server(home: Path) -> AsyncIterator[Server]:
     """A server for this test alone."""
     async with _serving(home) as server:
         yield server
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def shared_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server]:
     """One server for all tests of a module that use this.
 
@@ -315,7 +315,7 @@ def server(request: pytest.FixtureRequest) -> Server:
     return server
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def relay(server: Server) -> AsyncIterator[Relay]:
     relay = Relay(server.port)
     await relay.start()
@@ -323,7 +323,7 @@ async def relay(server: Server) -> AsyncIterator[Relay]:
     await relay.close()
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
@@ -331,7 +331,7 @@ async def browser() -> AsyncIterator[Browser]:
         await browser.close()
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def open_page(browser: Browser, server: Server) -> AsyncIterator[Opener]:
     """Opens the dashboard in a window of its own. After the test no page may have complained of anything."""
     contexts: list[BrowserContext] = []
