@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import shutil
 import time
@@ -29,6 +30,22 @@ _NODE_MODULES = ROOT / "web" / "node_modules"
 Save = Callable[[int], Awaitable[float]]
 
 
+class Parts(NamedTuple):
+    """What a save took, one part after the other, in milliseconds.
+
+    Args:
+        noticed: until the file system's notice was taken: the server's until the file was read.
+        begun: until the load began: a fork, or with Plugbay all that leads to a worker.
+        loaded: the load.
+        told: until the client had it.
+    """
+
+    noticed: float
+    begun: float
+    loaded: float
+    told: float
+
+
 class Contender(NamedTuple):
     """One that a save is measured beside.
 
@@ -50,18 +67,11 @@ class Contender(NamedTuple):
     rest: float = 0.0
 
 
-def needs(*libraries: str) -> Text | None:
-    """Why what needs these Python packages cannot run here."""
-    missing = [name for name in libraries if machine.installed(name) == "-"]
-    names = ", ".join(missing)
-    return Text(zh=f"未安装 {names}", en=f"not installed: {names}") if missing else None
-
-
 # -- the floor -------------------------------------------------------------------------------------------------------
 
 
 @contextlib.asynccontextmanager
-async def floor(mode: str) -> AsyncIterator[Save]:
+async def floor(mode: str, parts: list[Parts]) -> AsyncIterator[Save]:
     """inotify, fork, compile and a write; `mode` is `compile`, or `run` to run the module, too."""
     with new_home() as home:
         path = plugin_path(home, NAME)
@@ -77,7 +87,10 @@ async def floor(mode: str) -> AsyncIterator[Save]:
                     while True:
                         line = await reader.readline()
                         received = time.perf_counter()
-                        if json.loads(line)["version"] == version:
+                        message = json.loads(line)
+                        if message["version"] == version:
+                            at = [began, *message["times"], received]
+                            parts.append(Parts(*((b - a) * 1000 for a, b in itertools.pairwise(at))))
                             return (received - began) * 1000
 
             yield save

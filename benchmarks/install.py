@@ -43,7 +43,7 @@ async def measure(size: Size) -> Figure:
     figure = Figure(Text(zh="安装带依赖的插件", en="Installing plugins with dependencies"))
     with _elsewhere() as registry, tempfile.TemporaryDirectory(prefix="plugbay-bench-") as folder:
         variables = registry.environment(Path(folder, "cache"))
-        await _others(figure, size.of(1, 6, 40), registry, variables)
+        await _others(figure, size.of(1, 6, 40), windows.window_seconds(size), registry, variables)
         await _compared(figure, size.of(2, 30, 200), size.of(1, 8, 40), registry, variables)
     return figure
 
@@ -70,7 +70,9 @@ def _elsewhere() -> Iterator[Registry]:
 # -- other requests --------------------------------------------------------------------------------------------------
 
 
-async def _others(figure: Figure, count: int, registry: Registry, variables: Mapping[str, str]) -> None:
+async def _others(
+    figure: Figure, count: int, seconds: float, registry: Registry, variables: Mapping[str, str]
+) -> None:
     with new_home() as home:
         put(plugin_path(home, windows.CALLED), small(windows.CALLED))
         async with serving(home, variables) as (server, client), child("benchmarks.load") as load:
@@ -82,15 +84,16 @@ async def _others(figure: Figure, count: int, registry: Registry, variables: Map
                 server.port,
                 count,
                 installs.going_on,
+                seconds=seconds,
                 named=Text(zh="安装期间{}", en="{} during installs"),
                 peer=Text(zh="没有安装时", en="without installs"),
             )
     figure.notes.append(
         Text(
-            zh=f"{windows.REQUESTS_PER_SECOND} 次请求/秒，每种各 {count * windows.WINDOW_SECONDS:g} 秒；"
+            zh=f"{windows.REQUESTS_PER_SECOND} 次请求/秒，每种各 {count * seconds:g} 秒；"
             f"期间不间断安装，共 {len(installs.took)} 次，每次 {PACKAGES} 个从未下载过的包、"
             f"{PACKAGES * MODULES} 个模块，中位数 {median(installs.took):.0f} ms",
-            en=f"{windows.REQUESTS_PER_SECOND} requests/s, {count * windows.WINDOW_SECONDS:g} s of each; "
+            en=f"{windows.REQUESTS_PER_SECOND} requests/s, {count * seconds:g} s of each; "
             f"{len(installs.took)} installs without a pause, each of {PACKAGES} packages with "
             f"{PACKAGES * MODULES} modules that were never fetched before, median {median(installs.took):.0f} ms",
         )

@@ -18,7 +18,7 @@ from benchmarks.sources import catalogue, plugin_path, put, rename_into
 from service.model.text import Text
 
 _ACTIVE_WITHIN_S = 120.0
-_LOOK_S = 0.1
+_LOOK_S = 0.2
 # What is asked of the whole is asked of this many.
 _ASKED = 200
 _IN_PROCESS = Text(zh="同样的服务器，全部在自身进程内", en="the same server with all in its own process")

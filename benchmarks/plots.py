@@ -22,6 +22,9 @@ _PEERS = ("#c26a12", "#17855b", "#b23a72", "#3f7fbf", "#7a6a00", "#7d53a8", "#5f
 _PEERS_DARK = ("#e9a355", "#53c796", "#ee85b3", "#7fb6ee", "#cdbb45", "#bd98e6", "#a3afbe")
 _DARK |= dict(zip(_PEERS, _PEERS_DARK, strict=True))
 _WIDTH = 9.2
+_LABEL_CHARS = 72
+OVERVIEW = "Plugbay's cost over its peer's, medians"
+_POINTS = 300
 _STYLE: Any = {
     "svg.fonttype": "none",
     # Names inside the file do not change from run to run.
@@ -52,13 +55,14 @@ def spread(plot: Spread) -> str:
         for place, (one, values) in enumerate(rows):
             colour = _OURS if one.ours else next(colours)
             least, middle, high = min(values), median(values), p99(values)
-            lanes = [place + 0.26 * _scattered(number) for number in range(len(values))]
-            axes.scatter(values, lanes, s=7, color=colour, alpha=0.28, linewidths=0, zorder=2)
+            points = _thinned(values)
+            lanes = [place + 0.26 * _scattered(number) for number in range(len(points))]
+            axes.scatter(points, lanes, s=7, color=colour, alpha=0.28, linewidths=0, zorder=2)
             axes.plot([least, high], [place, place], color=colour, linewidth=2, zorder=3)
             axes.plot([high, high], [place - 0.14, place + 0.14], color=colour, linewidth=2, zorder=3)
             axes.plot([middle], [place], "o", color=colour, markersize=8, markeredgecolor=_PAPER, zorder=4)
             axes.annotate(
-                f"{number(middle)} {plot.unit}   p99 {number(high)}",
+                f"{number(middle)} {plot.unit} · p99 {number(high)}",
                 (1.012, place),
                 xycoords=("axes fraction", "data"),
                 color=_INK if one.ours else _QUIET,
@@ -117,7 +121,7 @@ def lines(plot: Lines) -> str:
 
 
 def overview(figures: Sequence[tuple[str, Figure]]) -> str | None:
-    """Each figure beside its peer on one scale: what lies to the left of 1 is ahead of it.
+    """Each figure beside its peer on one scale: what lies to the left of 1 is ahead of it; rates are turned over.
 
     Args:
         figures: by name of the benchmark.
@@ -129,9 +133,10 @@ def overview(figures: Sequence[tuple[str, Figure]]) -> str | None:
     if not rows:
         return None
     with matplotlib.rc_context(_STYLE):
-        canvas = Canvas(figsize=(_WIDTH, 1.2 + 0.27 * len(rows)), layout="constrained")
+        canvas = Canvas(figsize=(_WIDTH, 0.8 + 0.28 * len(rows)), layout="constrained")
         axes = canvas.subplots()
-        _titled(axes, "Plugbay's cost over its peer's: to the left of 1 it is ahead")
+        canvas.suptitle(OVERVIEW, x=0.01, ha="left", fontsize=11, fontweight="bold")
+        _bare(axes)
         axes.axvline(1, color=_QUIET, linewidth=1.2, zorder=1)
         for place, (_, row) in enumerate(rows):
             cost = _cost(row, row.ratio or 1)
@@ -144,21 +149,18 @@ def overview(figures: Sequence[tuple[str, Figure]]) -> str | None:
                 f"{number(cost)} ×",
                 (1.012, place),
                 xycoords=("axes fraction", "data"),
-                color=colour,
+                color=_INK,
                 va="center",
                 fontsize=9,
                 annotation_clip=False,
             )
         names = [f"{name}: {_short(row)}" for name, row in rows]
-        axes.set_yticks(range(len(rows)), names, color=_INK, fontsize=9)
+        axes.set_yticks(range(len(rows)), names, color=_INK, fontsize=8.5)
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.tick_params(axis="y", length=0)
         _scaled(axes, "x", Scale.LOG)
         axes.grid(axis="x", linewidth=0.8)
-        axes.set_xlabel(
-            "medians; a bar is what is asked, orange what falls short of it; rates are turned over"
-        )
-        return _svg(canvas, "Every figure beside its peer")
+        return _svg(canvas, OVERVIEW)
 
 
 def _cost(row: Row, ratio: float) -> float:
@@ -175,7 +177,14 @@ def _bound(row: Row) -> float | None:
 def _short(row: Row) -> str:
     peer = row.peer.en if row.peer else ""
     text = f"{row.what.en} / {peer}"
-    return text if len(text) <= 76 else f"{text[:75]}…"
+    return text if len(text) <= _LABEL_CHARS else f"{text[: _LABEL_CHARS - 1]}…"
+
+
+def _thinned(values: list[float]) -> list[float]:
+    """No more of them than can be told apart, evenly by rank; with thousands the file would be of megabytes."""
+    step = max(1, -(-len(values) // _POINTS))
+    ordered = sorted(values)
+    return [*ordered[:-1:step], ordered[-1]]
 
 
 def _scattered(place: int) -> float:
@@ -185,6 +194,10 @@ def _scattered(place: int) -> float:
 
 def _titled(axes: Axes, title: str) -> None:
     axes.set_title(title, loc="left", fontsize=11, fontweight="bold", pad=10)
+    _bare(axes)
+
+
+def _bare(axes: Axes) -> None:
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
 

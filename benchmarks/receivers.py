@@ -140,10 +140,8 @@ def resumed(port: int, clients: int, count: int, wish: str) -> float:
             data = connections[number].recv(_READ_BYTES)
             if not data:
                 raise RuntimeError("a server closed a connection")
-            text = rests[number] + data
-            # A mark may be cut in two by the end of what was read, and is then counted with what follows.
-            missing[number] -= text.count(EVENT_MARK) if (cut := text.rfind(EVENT_MARK)) >= 0 else 0
-            rests[number] = text[max(cut + 1, len(text) - len(EVENT_MARK) + 1) :]
+            events, rests[number] = counted(rests[number] + data)
+            missing[number] -= events
             if missing[number] <= 0:
                 del missing[number]
                 poll.unregister(number)
@@ -151,6 +149,12 @@ def resumed(port: int, clients: int, count: int, wish: str) -> float:
     for one in connections.values():
         one.close()
     return took
+
+
+def counted(data: bytes) -> tuple[int, bytes]:
+    """How many events there are, and what is to be put before what comes next: an event may be cut in two."""
+    last = data.rfind(EVENT_MARK)
+    return data.count(EVENT_MARK), data[max(last + 1, len(data) - len(EVENT_MARK) + 1) :]
 
 
 def _until(connection: socket.socket, data: bytes, wanted: bytes) -> bytes:

@@ -48,6 +48,7 @@ async def measure(size: Size) -> Figure:
         )
     )
     count = size.of(1, 6, 40)
+    seconds = windows.window_seconds(size)
     async with child("benchmarks.load") as load:
         async with _served() as served:
             await windows.compare(
@@ -56,24 +57,25 @@ async def measure(size: Size) -> Figure:
                 served.server.port,
                 count,
                 served.saves.going_on,
+                seconds=seconds,
                 named=Text(zh="{}", en="{}"),
                 peer=Text(zh="没有重新加载时", en="without reloads"),
             )
             await served.check()
-            await _beside_peers(figure, load, count, served)
+            await _beside_peers(figure, load, count, seconds, served)
             await served.check()
     figure.notes.append(
         Text(
-            zh=f"{windows.REQUESTS_PER_SECOND} 次请求/秒，每种各 {count * windows.WINDOW_SECONDS:g} 秒，"
+            zh=f"{windows.REQUESTS_PER_SECOND} 次请求/秒，每种各 {count * seconds:g} 秒，"
             f"期间 Plugbay 重新加载 {served.saves.count} 次",
-            en=f"{windows.REQUESTS_PER_SECOND} requests/s, {count * windows.WINDOW_SECONDS:g} s of each; Plugbay "
+            en=f"{windows.REQUESTS_PER_SECOND} requests/s, {count * seconds:g} s of each; Plugbay "
             f"reloaded {served.saves.count} times in all",
         )
     )
     return figure
 
 
-async def _beside_peers(figure: Figure, load: Child, count: int, ours: _Served) -> None:
+async def _beside_peers(figure: Figure, load: Child, count: int, seconds: float, ours: _Served) -> None:
     absent = {"uvicorn": absence(libraries=("uvicorn", "watchfiles", "starlette"))}
     times: dict[str, list[float]] = {}
     lost: dict[str, int] = {}
@@ -84,10 +86,10 @@ async def _beside_peers(figure: Figure, load: Child, count: int, ours: _Served) 
         for turn in range(count + 1):
             for name in servers if turn % 2 else reversed(servers):
                 # A server that answers nothing while it is saved at does so when that is over.
-                async with servers[name].saves.going_on(windows.WINDOW_SECONDS):
+                async with servers[name].saves.going_on(seconds):
                     answer = await load.ask(
                         "paced", port=servers[name].server.port, path=_PATH, rate=windows.REQUESTS_PER_SECOND,
-                        seconds=windows.WINDOW_SECONDS,
+                        seconds=seconds,
                     )  # fmt: skip
                 if turn:  # the first is for warming up
                     times.setdefault(name, []).extend(answer["ms"])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import socket
 import sys
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
@@ -12,8 +14,10 @@ from xml.etree import ElementTree
 import pytest
 
 from benchmarks import __main__ as harness
-from benchmarks import document, machine, plots
+from benchmarks import document, load, machine, plots
 from benchmarks.figures import Figure, Goal, Lines, Row, Series, Size, Spread, median, p99, worst
+from benchmarks.peers import absence
+from benchmarks.receivers import EVENT_MARK, counted
 from benchmarks.sources import LINES, catalogue, rename_into
 from service.model.text import Text
 
@@ -193,3 +197,40 @@ def test_the_plugin_that_is_measured_has_200_lines_and_runs(tmp_path: Path) -> N
     exec(compile(path.read_bytes(), path, "exec"), namespace)
     plugin = namespace["CataloguePlugin"]
     assert getattr(plugin, "version", None) == "1.0.7"
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 23, 64])
+def test_an_event_that_comes_in_pieces_is_counted_once(size: int) -> None:
+    text = (b'\x81~{"type":' + EVENT_MARK + b'reloaded"}') * 5
+    rest, events = b"", 0
+    for at in range(0, len(text), size):
+        found, rest = counted(rest + text[at : at + size])
+        events += found
+    assert events == 5
+
+
+def test_a_request_whose_server_goes_away_counts_until_it_is_answered() -> None:
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            with listening.accept()[0] as first:
+                first.recv(4096)
+            with listening.accept()[0] as second:
+                while second.recv(4096):
+                    second.sendall(answer)
+
+        server = threading.Thread(target=serve)
+        server.start()
+        told = load.paced(listening.getsockname()[1], "/", rate=1000, seconds=0.005)
+        server.join(10)
+    assert told["lost"] == 1
+    assert len(told["ms"]) == 5
+
+
+def test_a_peer_that_is_not_there_is_named_in_both_languages() -> None:
+    assert absence(libraries=("pytest",), programs=("sh",)) is None
+    reason = absence(libraries=("no-such-library", "pytest"), programs=("no-such-program",))
+    assert reason is not None
+    assert reason.en == "no-such-library, no-such-program not installed"
+    assert reason.zh == "未安装 no-such-library、no-such-program"
