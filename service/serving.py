@@ -17,6 +17,7 @@ from service.api.access_log import AccessLog, protocol_logger
 from service.api.protocol import IDLE_S, Runner
 from service.app import build_app
 from service.host import descriptors, threads
+from service.loop_errors import LoopErrors
 from service.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -47,6 +48,7 @@ async def serve(settings: Settings, home: Path, sockets: Sequence[socket.socket]
     )
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(LoopErrors())
 
     def on_signal() -> None:
         if stop.is_set():

@@ -290,8 +290,10 @@ class Loader:
                 Stage.IMPORT,
                 "worker_unavailable",
                 Text(
-                    zh=f"无法启动插件进程（{error}），请检查内存与进程数上限",
-                    en=f"No worker process could be started ({error}); check memory and process limits",
+                    zh=f"无法启动插件进程（{error}）；请检查内存，并调大进程数上限（ulimit -u、pids.max 或 TasksMax）"
+                    "与打开文件数上限（ulimit -n），服务器会自动重试",
+                    en=f"No worker process could be started ({error}); check memory, and raise the limits of processes "
+                    "(ulimit -u, pids.max or TasksMax) and of open files (ulimit -n). It is tried again by itself",
                 ),
             ) from error
 

@@ -67,6 +67,8 @@ class Ledger:
     Attributes:
         done: how many changes were answered as done, by kind.
         refused: how many were refused, by code.
+        tasks: the ids of those that were answered as begun, in order.
+        changes: the ids of those that were answered as done, in order.
     """
 
     def __init__(self, draw: random.Random, names: tuple[str, ...] = ("ann", "bob", "cyd")) -> None:
@@ -77,8 +79,8 @@ class Ledger:
         self._versions: dict[str, str | None] = dict.fromkeys(names)
         self._words: dict[str, str] = {}
         self._off: set[str] = set()
-        self._tasks: list[str] = []
-        self._changes: list[str] = []
+        self.tasks: list[str] = []
+        self.changes: list[str] = []
         self.done: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
 
@@ -86,6 +88,23 @@ class Ledger:
         return (
             f"{self.done.total()} done {dict(self.done)}, {self.refused.total()} refused {dict(self.refused)}"
         )
+
+    def word(self, name: str) -> str:
+        """What a plugin is configured with."""
+        return self._words.get(name, "none")
+
+    def version(self, name: str) -> str | None:
+        """The version that is installed, if any is."""
+        return self._versions[name]
+
+    def forget_records(self) -> None:
+        """The lists of tasks and of changes are lost."""
+        self.tasks.clear()
+        self.changes.clear()
+
+    def is_on(self, name: str) -> bool:
+        """Whether a plugin is there and switched on."""
+        return self._versions[name] is not None and name not in self._off
 
     async def one(self, live: Live) -> None:
         """One change, drawn."""
@@ -109,7 +128,8 @@ class Ledger:
 
     async def check(self, live: Live) -> None:
         """See all that was answered as done be so, and nothing else."""
-        plugins = {id: one for id, one in (await live.listed()).items() if id.startswith("search/")}
+        mine = {f"search/{name}" for name in self._names}
+        plugins = {id: one for id, one in (await live.listed()).items() if id in mine}
         there = {f"search/{name}" for name, version in self._versions.items() if version is not None}
         assert set(plugins) == there
         for name, version in self._versions.items():
@@ -118,7 +138,7 @@ class Ledger:
             source = await live.get(f"/api/plugins/search/{name}/source")
             assert source.body == text_of(name, version), name
             config = (await live.get(f"/api/plugins/search/{name}/config")).body["config"]
-            assert config["word"] == self._words.get(name, "none"), name
+            assert config["word"] == self.word(name), name
             plugin = plugins[f"search/{name}"]
             assert plugin["enabled"] is (name not in self._off), name
             if name not in self._off:
@@ -128,16 +148,16 @@ class Ledger:
 
     async def check_records(self, live: Live) -> None:
         """See every task and every change be known."""
-        for id in self._tasks:
+        for id in self.tasks:
             assert (await live.get(f"/api/tasks/{id}")).status == 200, id
         page = (await live.get(f"/api/changes?limit={_LISTED}")).body
-        assert set(self._changes[-_LISTED:]) <= {one["id"] for one in page["changes"]}
+        assert set(self.changes[-_LISTED:]) <= {one["id"] for one in page["changes"]}
         assert (await live.get("/api/config/export")).status == 200
 
     async def tasks_end(self, live: Live) -> None:
         """Wait until every task has ended."""
         async with asyncio.timeout(UNTIL_S):
-            for id in self._tasks:
+            for id in self.tasks:
                 while (await live.get(f"/api/tasks/{id}")).body["status"] not in ("completed", "failed"):
                     await asyncio.sleep(0.02)
 
@@ -179,7 +199,7 @@ class Ledger:
     async def _download(self, live: Live, name: str) -> None:
         answer = await live.post("/api/download", {"url": f"quick:{self._next()}", "title": name})
         if self._accounted("download", answer):
-            self._tasks.append(answer.body["task"]["id"])
+            self.tasks.append(answer.body["task"]["id"])
 
     def _next(self) -> str:
         self._number += 1
@@ -189,7 +209,7 @@ class Ledger:
         if answer.status == 200:
             self.done[kind] += 1
             if change := answer.body.get("change"):
-                self._changes.append(change)
+                self.changes.append(change)
             return True
         assert answer.status in REFUSED, (kind, answer)
         told(answer)

@@ -44,6 +44,7 @@ class Place:
         self._root = Path(f"/proc/{keeper}/root")
         self.outside = self.seen(self.home)
         self.enter = enter
+        self._image: Path | None = None
         self.python = str(folder.with_name("python"))
         Path(self.python).write_text(
             f'#!/bin/sh\nexec {shlex.join(enter)} {shlex.quote(sys.executable)} "$@"\n'
@@ -63,6 +64,11 @@ class Place:
         self.run("mount", *options, str(self.folder))
         self.outside.mkdir(exist_ok=True)
 
+    def mount_image(self, image: Path | None) -> None:
+        """Mount the file system in a file, which becomes read-only where it has an error."""
+        self._image = image
+        self.mount("-o", "loop,errors=remount-ro", str(image))
+
     def fill(self, leave: int = 0) -> None:
         """Leave no room but so many bytes."""
         full = self.seen(self.folder) / "filler"
@@ -81,9 +87,37 @@ class Place:
         """Have all of the disk again."""
         (self.seen(self.folder) / "filler").unlink(missing_ok=True)
 
-    def read_only(self, on: bool) -> None:
-        """Mount the disk anew, for reading only or for writing too."""
-        self.run("mount", "-o", f"remount,{'ro' if on else 'rw'}", str(self.folder))
+    def remount(self, options: str) -> None:
+        """Mount the disk anew with other options. Raises `CalledProcessError` where that cannot be."""
+        self.run("mount", "-o", f"remount,{options}", str(self.folder))
+
+    @contextmanager
+    def covered(self) -> Iterator[None]:
+        """While it lasts, nothing of the home can be opened for writing; what is open already can be written to."""
+        self.run("mount", "--bind", str(self.home), str(self.home))
+        self.run("mount", "-o", "remount,bind,ro", str(self.home))
+        try:
+            yield
+        finally:
+            self.run("umount", "--lazy", str(self.home))
+
+    def break_down(self) -> None:
+        """Have the kernel meet an error in the file system, upon which it makes it read-only, whoever writes to it."""
+        found = subprocess.run(
+            [*self.enter, "findmnt", "-no", "SOURCE", str(self.folder)],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        device = os.path.basename(found.stdout.strip())
+        Path(f"/sys/fs/ext4/{device}/trigger_fs_error").write_text("a test")
+
+    def mount_again(self) -> None:
+        """Take a disk that broke down out and in again, as nobody uses it any more."""
+        self.run("umount", str(self.folder))
+        # It finds the error that the kernel noted down, and says so.
+        subprocess.run(["e2fsck", "-p", str(self._image)], check=False, capture_output=True)
+        self.mount_image(self._image)
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
@@ -158,7 +192,7 @@ def disk_that_freezes(folder: Path, mib: int = 64) -> Iterator[Place]:
         place = Place(where, keeper, enter)
         try:
             subprocess.run(["mkfs.ext4", "-q", "-F", str(image)], check=True, capture_output=True, text=True)
-            place.mount("-o", "loop", str(image))
+            place.mount_image(image)
             with place.frozen():
                 pass
         except FileNotFoundError as error:

@@ -42,6 +42,10 @@ class ConfigStore:
         path: the file; it and its folder need not exist.
         settle_s: how long a file that is missing or bad may stay so before that counts, in seconds. Editors
             rename, truncate and write in two chunks; each of these is over long before.
+
+    Attributes:
+        problem: why the file is not in force, `None` where it is.
+        is_unread: whether it could not be read at all: then nothing tells when it can be again.
     """
 
     def __init__(self, path: Path, *, settle_s: float = 0.25) -> None:
@@ -54,6 +58,7 @@ class ConfigStore:
         self._lock = asyncio.Lock()
         self._writes: set[asyncio.Task[Any]] = set()
         self.problem: Text | None = None
+        self.is_unread = False
 
     async def load(self) -> None:
         """Read the file at start. Never raises for what is in it: see `problem`."""
@@ -133,6 +138,7 @@ class ConfigStore:
         async with self._lock:
             reading = await self._settled()
             changed, self._unreported = self._unreported, set()
+            self.is_unread = False
             if reading.entries is None:
                 self._report(reading, await writing(self._set_aside, reading))
                 return changed
@@ -214,6 +220,7 @@ class ConfigStore:
         if problem is not None and problem != self.problem:
             log.error("config_not_in_force", problem=problem.en)
         self.problem = problem
+        self.is_unread = problem is not None and reading.data is None
 
     def _not_saved(self, error: Exception) -> ConfigNotSaved:
         name = config_file.shown(self._path)
