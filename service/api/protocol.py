@@ -1,7 +1,7 @@
 """The connection below the API: what aiohttp's parser cannot read gets a problem as everything else does.
 
-The parser comes before the application, so the middleware never hears of a request that is no HTTP. Three things
-more are done here, since nobody later can:
+The parser comes before the application, so the middleware never hears of a request that is no HTTP. Three things more
+are done here, since nobody later can:
 
 - Raw bytes above 127 in a request line are percent-encoded before the parser sees them. A user who types
   `curl 'http://…/api/search/files?keyword=海贼王'` sends such bytes; the parser refuses them, most servers take

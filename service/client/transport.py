@@ -116,7 +116,7 @@ class Transport:
     def _answer(self, status: int, content: bytes) -> dict[str, Any]:
         try:
             answer = msgspec.json.decode(content)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             answer = None
         if not isinstance(answer, dict):
             raise not_plugbay(self.url, status, self.language)

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import itertools
 import random
+import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -18,16 +19,23 @@ from typing import Literal, NamedTuple
 
 Towards = Literal["client", "server"]
 Kind = Literal["none", "cut", "close", "delay", "throttle", "spoil", "swallow", "freeze"]
-KINDS: tuple[Kind, ...] = ("none", "cut", "close", "delay", "throttle", "spoil", "swallow", "freeze")
+QUICK: tuple[Kind, ...] = ("cut", "close", "delay", "throttle", "spoil")
+# A client needs seconds to find out that nobody is there, in which nothing else can happen to it.
+KINDS: tuple[Kind, ...] = (*QUICK, *QUICK, "swallow", "freeze")
+
+
+# A slow connection is cut in the end, so that others come.
+_SLOW_S = 2.0
 
 
 class Fault(NamedTuple):
     """What becomes of one connection.
 
     Attributes:
-        kind: `cut` ends it by a reset and `close` in order; `delay` holds up each piece for a while; `throttle` passes
-            on a few bytes at a time; `spoil` turns over one bit of one byte; `swallow` takes everything from then on
-            and passes on nothing, also not that an end has gone; `freeze` does not even take it.
+        kind: `cut` ends it by a reset and `close` in order; `delay` holds up each piece for a while and `throttle`
+            passes on a few bytes at a time, until they are cut too; `spoil` turns over one bit of one byte; `swallow`
+            takes everything from then on and passes on nothing, also not that an end has gone; `freeze` does not even
+            take it.
         towards: which direction's bytes are counted.
         after: how many of them are passed on before it happens.
     """
@@ -74,6 +82,11 @@ class ChaosProxy:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def silent(self) -> int:
+        """How many connections have fallen silent and are still held."""
+        return sum(connection.is_silent for connection in self._connections)
 
     def calm(self) -> None:
         """Do nothing to further connections. Those that fell silent stay so."""
@@ -134,7 +147,7 @@ class _Connection:
         ends = [writer]
         self._ends = ends
         try:
-            back, onward = await asyncio.open_connection("127.0.0.1", port)
+            back, onward = await asyncio.open_connection(sock=await _connected(port))
             ends.append(onward)
             async with asyncio.TaskGroup() as pumps:
                 pumps.create_task(self._pump(reader, onward, "server"))
@@ -157,7 +170,7 @@ class _Connection:
         while True:
             data = await self._read(reader)
             if not data:
-                if self._is_silent:
+                if self.is_silent:
                     # The other end is not told: for that one, this one is still there.
                     await asyncio.Event().wait()
                 raise _Cut
@@ -165,11 +178,11 @@ class _Connection:
             if self.fault.towards == towards and 0 <= at < len(data) and not self._happened:
                 data = await self._happen(data, at, writer)
             passed += len(data)
-            if not self._is_silent:
+            if not self.is_silent:
                 await self._pass_on(data, writer)
 
     @property
-    def _is_silent(self) -> bool:
+    def is_silent(self) -> bool:
         return self._happened and self.fault.kind in ("swallow", "freeze")
 
     async def _read(self, reader: asyncio.StreamReader) -> bytes:
@@ -185,6 +198,8 @@ class _Connection:
         kind = self.fault.kind
         self._happened = True
         self._done[kind] += 1
+        if kind in ("delay", "throttle"):
+            asyncio.get_running_loop().call_later(_SLOW_S * self._chance.random(), self.cut)
         if kind == "spoil":
             return data[:at] + bytes([data[at] ^ 0x80]) + data[at + 1 :]
         if kind in ("cut", "close", "swallow", "freeze"):
@@ -212,6 +227,19 @@ class _Connection:
             await writer.drain()
             if kind == "throttle":
                 await asyncio.sleep(0.002)
+
+
+async def _connected(port: int) -> socket.socket:
+    """A socket for which the system takes little: else it would take minutes of events for one that is frozen."""
+    connection = socket.socket()
+    connection.setblocking(False)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    try:
+        await asyncio.get_running_loop().sock_connect(connection, ("127.0.0.1", port))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 class _Cut(Exception):

@@ -267,7 +267,7 @@ class TemplateLink:
                 self._take(self._decoder.decode(packet), descriptors)
             else:
                 self.close()
-        except (msgspec.MsgspecError, RecursionError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             self.close()
         finally:
             for descriptor in descriptors:

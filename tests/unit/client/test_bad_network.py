@@ -62,6 +62,13 @@ async def test_a_frame_that_is_spoilt_is_asked_for_again(server: FakeServer, fra
         assert (await next_of(events, Happened)).event["seq"] == "1"
 
 
+async def test_an_answer_that_is_spoilt_is_none_of_a_plugbay(proxy: ChaosProxy) -> None:
+    proxy.draw = lambda _: Fault("spoil", "client", 250)
+    async with Client(proxy.url) as client:
+        with pytest.raises(ServerUnreachable):
+            await client.plugins()
+
+
 async def test_a_list_that_does_not_come_is_not_waited_for(
     proxy: ChaosProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -83,8 +83,8 @@ async def test_a_process_that_is_not_its_child_is_not_taken_for_a_worker(
 
 @pytest.mark.parametrize(
     "packet",
-    [b"no JSON", b"[1]", b'{"forked": "x"}', b"[" * 5000, b'{"exited": 1.5}'],
-    ids=["no JSON", "no object", "no number", "deep", "fraction"],
+    [b"no JSON", b"[1]", b'{"forked": "x"}', b"[" * 5000, b'{"exited": 1.5}', b'{"unfit": "\xff"}'],
+    ids=["no JSON", "no object", "no number", "deep", "fraction", "no UTF-8"],
 )
 async def test_nonsense_ends_the_conversation(
     packet: bytes, ends: tuple[socket.socket, socket.socket]
