@@ -15,6 +15,7 @@ from typing import TypeVar
 import structlog
 
 from service.host.database_file import StoreFailed, failed, is_damaged, move_aside, open_database
+from service.model.request_id import for_no_request
 from service.model.text import Text
 
 log = structlog.get_logger(__name__)
@@ -112,7 +113,10 @@ class Database:
             return
         self._waiting.append((write, done))
         if self._writing is None or self._writing.done():
-            self._writing = asyncio.get_running_loop().create_task(self._write_waiting())
+            # It writes for others, too.
+            self._writing = asyncio.get_running_loop().create_task(
+                self._write_waiting(), context=for_no_request()
+            )
 
     async def _write_waiting(self) -> None:
         while self._waiting:

@@ -20,6 +20,7 @@ from service.host.history.errors import not_kept
 from service.host.history.notes import Hold, Note, note_of
 from service.model.identity import Identity
 from service.model.plugin import Origin
+from service.model.request_id import for_no_request
 
 log = structlog.get_logger(__name__)
 
@@ -246,7 +247,7 @@ class Revisions:
         self._waiting.append((note, done))
         if self._writing is None or self._writing.done():
             self._writing = asyncio.get_running_loop().create_task(
-                self._write_waiting(), name="keep revisions"
+                self._write_waiting(), name="keep revisions", context=for_no_request()
             )
 
     async def _write_waiting(self) -> None:
