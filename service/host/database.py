@@ -30,6 +30,7 @@ from service.host.database_file import (
     write_anew,
 )
 from service.host.database_waiting import About, Item, Waiting, Write
+from service.model.request_id import for_no_request
 from service.model.text import Text
 
 __all__ = ["About", "Database", "StoreFailed", "Write"]
@@ -157,7 +158,10 @@ class Database:
 
     def _begin_writing(self) -> None:
         if self._writing is None or self._writing.done():
-            self._writing = asyncio.get_running_loop().create_task(self._write_waiting())
+            # It writes for others, too.
+            self._writing = asyncio.get_running_loop().create_task(
+                self._write_waiting(), context=for_no_request()
+            )
 
     async def _write_waiting(self) -> None:
         if self._retry is not None:

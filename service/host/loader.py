@@ -34,6 +34,7 @@ from service.host.workers.worker_process import WorkerProcess
 from service.model.events import InstallProgress
 from service.model.identity import Identity
 from service.model.plugin import LoadError, Stage
+from service.model.request_id import for_no_request
 from service.model.states import GenerationState
 from service.model.text import Text
 from service.worker.compat.signs import imports_base_plugin
@@ -236,7 +237,8 @@ class Loader:
             lease.user = str(Identity(snapshot.unit.type, generation.manifest.name))
             # What the plugin runs on stays as long as its process does.
             worker.exited.add_done_callback(
-                lambda _: lease.release(in_vain=generation.state is GenerationState.READY)
+                lambda _: lease.release(in_vain=generation.state is GenerationState.READY),
+                context=for_no_request(),
             )
         return generation
 

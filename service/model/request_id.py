@@ -7,7 +7,7 @@ import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 
 MAX_CHARS = 128
 
@@ -39,6 +39,11 @@ def taken_or_new(told: str | None) -> str:
     if told is not None and is_request_id(told := told.strip()):
         return told
     return new_request_id()
+
+
+def for_no_request() -> Context:
+    """For what outlives the request in which it is set up, such as what is to be done when a process ends."""
+    return Context()
 
 
 @contextmanager

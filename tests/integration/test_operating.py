@@ -376,6 +376,13 @@ async def test_what_a_request_began_has_its_id(live: Live) -> None:
     url = {"url": "http://127.0.0.1:9/none_plugin.py", "plugin_type": "search"}
     await live.post("/api/plugins/install", url, headers={"X-Request-ID": "install-1"})
     assert (await logged(live, "install-1", "install.failed"))["plugin"] == "search/none"
+    # The crash of a worker that a request had loaded long ago is not that request's.
+    count = len(live.events)
+    await live.get("/api/search/demo?keyword=exit", headers={"X-Request-ID": "exit-1"})
+    await live.event("loaded", "search/demo", after=count)
+    assert (await logged(live, "exit-1", "plugin.call"))["outcome"] == "plugin_crashed"
+    crashes = [one for one in lines_of(live) if one["event"] == "plugin.crashed"]
+    assert crashes and not any("request_id" in one for one in crashes)
     # A save has no request.
     count = len(live.events)
     save(live.plugins / "search/demo_plugin.py", DEMO.replace('version = "1"', 'version = "9"'))

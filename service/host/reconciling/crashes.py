@@ -16,6 +16,7 @@ from service.host.reconciling.conflicts import crash_loop
 from service.host.reconciling.desks import Change, Desk
 from service.host.registry import Registry
 from service.model.events import Cause
+from service.model.request_id import for_no_request
 from service.model.states import GenerationState
 
 log = structlog.get_logger(__name__)
@@ -52,7 +53,9 @@ class Crashes:
     def watch(self, desk: Desk, generation: Generation) -> None:
         """Care for a generation that serves from now on."""
         generation.worker.channel.on_stuck = lambda: self._on_stuck(desk, generation)
-        generation.worker.exited.add_done_callback(lambda _: self._on_exit(desk, generation))
+        generation.worker.exited.add_done_callback(
+            lambda _: self._on_exit(desk, generation), context=for_no_request()
+        )
 
     def start_again(self, desk: Desk, plugin: Plugin, snapshot: Snapshot) -> bool:
         """Count a crash and start the same code again in a while (full jitter).

@@ -30,6 +30,7 @@ from service.host.workers.dependency_template import DependencyTemplate, Unfit
 from service.host.workers.processes import Nursery
 from service.host.workers.template_link import TemplateLost
 from service.host.workers.worker_process import WorkerProcess
+from service.model.request_id import for_no_request
 from service.worker.confinement.policy import Policy
 
 log = structlog.get_logger(__name__)
@@ -183,7 +184,9 @@ class Templates:
                     log.info("template.not_forked", set=one.site.name, reason=str(error))
                 else:
                     worker.is_preloaded = True
-                    worker.exited.add_done_callback(lambda exited: self._on_exit(one, exited))
+                    worker.exited.add_done_callback(
+                        lambda exited: self._on_exit(one, exited), context=for_no_request()
+                    )
                     return worker
         return await self._nursery.acquire()
 
