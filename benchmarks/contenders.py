@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
-import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -27,6 +27,22 @@ _NODE_MODULES = ROOT / "web" / "node_modules"
 
 # Saves the next version and returns how many milliseconds it took until the client had it.
 Save = Callable[[int], Awaitable[float]]
+
+
+class Parts(NamedTuple):
+    """What a save took, one part after the other, in milliseconds.
+
+    Args:
+        noticed: until the file system's notice was taken: the server's until the file was read.
+        begun: until the load began: a fork, or with Plugbay all that leads to a worker.
+        loaded: the load.
+        told: until the client had it.
+    """
+
+    noticed: float
+    begun: float
+    loaded: float
+    told: float
 
 
 class Contender(NamedTuple):
@@ -54,7 +70,7 @@ class Contender(NamedTuple):
 
 
 @contextlib.asynccontextmanager
-async def floor(mode: str) -> AsyncIterator[Save]:
+async def floor(mode: str, parts: list[Parts]) -> AsyncIterator[Save]:
     """inotify, fork, compile and a write; `mode` is `compile`, or `run` to run the module, too."""
     with new_home() as home:
         path = plugin_path(home, NAME)
@@ -70,7 +86,10 @@ async def floor(mode: str) -> AsyncIterator[Save]:
                     while True:
                         line = await reader.readline()
                         received = time.perf_counter()
-                        if json.loads(line)["version"] == version:
+                        message = json.loads(line)
+                        if message["version"] == version:
+                            at = [began, *message["times"], received]
+                            parts.append(Parts(*((b - a) * 1000 for a, b in itertools.pairwise(at))))
                             return (received - began) * 1000
 
             yield save
@@ -145,7 +164,7 @@ async def _answers(server: Server, version: str) -> float:
 
 def no_vite() -> Text | None:
     """Why Vite cannot run here."""
-    if shutil.which("node") is None:
+    if machine.node() is None:
         return Text(zh="未安装 node", en="node is not installed")
     if machine.package("vite") == "-":
         return Text(zh="web/node_modules 中没有 vite", en="there is no vite in web/node_modules")
@@ -165,7 +184,7 @@ async def vite() -> AsyncIterator[Save]:
         options = f"--host 127.0.0.1 --port {port} --strictPort --logLevel error".split()
         command = [str(_NODE_MODULES / "vite" / "bin" / "vite.js"), str(home), *options]
         async with (
-            running(*command, port=port, alive="/index.html", program="node") as server,
+            running(*command, port=port, alive="/index.html", program=machine.node() or "node") as server,
             aiohttp.ClientSession(server.url) as http,
             http.ws_connect("/", protocols=["vite-hmr"]) as socket,
         ):

@@ -80,7 +80,11 @@ def _summary(pictures: Path, results: Sequence[Result]) -> Iterator[str]:
             f"[`{one.name}`](#{one.name})" for one in failed
         )
     if drawn := plots.overview([(one.name, one.figure) for one in known if one.figure]):
-        yield _picture(pictures, "overview", drawn, "Every figure over its peer's")
+        yield _picture(pictures, "overview", drawn, plots.OVERVIEW)
+        yield (
+            "To the left of 1 it is ahead of its peer, which stands behind the stroke of each name; rates are turned "
+            "over. A bar is what is asked, and orange is what falls short of it."
+        )
 
 
 def _newest(results: Iterable[Result]) -> Circumstances | None:

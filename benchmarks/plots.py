@@ -22,6 +22,8 @@ _PEERS = ("#c26a12", "#17855b", "#b23a72", "#3f7fbf", "#7a6a00", "#7d53a8", "#5f
 _PEERS_DARK = ("#e9a355", "#53c796", "#ee85b3", "#7fb6ee", "#cdbb45", "#bd98e6", "#a3afbe")
 _DARK |= dict(zip(_PEERS, _PEERS_DARK, strict=True))
 _WIDTH = 9.2
+_LABEL_CHARS = 72
+OVERVIEW = "Plugbay's cost over its peer's, medians"
 _POINTS = 300
 _STYLE: Any = {
     "svg.fonttype": "none",
@@ -60,7 +62,7 @@ def spread(plot: Spread) -> str:
             axes.plot([high, high], [place - 0.14, place + 0.14], color=colour, linewidth=2, zorder=3)
             axes.plot([middle], [place], "o", color=colour, markersize=8, markeredgecolor=_PAPER, zorder=4)
             axes.annotate(
-                f"{number(middle)} {plot.unit}   p99 {number(high)}",
+                f"{number(middle)} {plot.unit} · p99 {number(high)}",
                 (1.012, place),
                 xycoords=("axes fraction", "data"),
                 color=_INK if one.ours else _QUIET,
@@ -119,7 +121,7 @@ def lines(plot: Lines) -> str:
 
 
 def overview(figures: Sequence[tuple[str, Figure]]) -> str | None:
-    """Each figure beside its peer on one scale: what lies to the left of 1 is ahead of it.
+    """Each figure beside its peer on one scale: what lies to the left of 1 is ahead of it; rates are turned over.
 
     Args:
         figures: by name of the benchmark.
@@ -131,9 +133,10 @@ def overview(figures: Sequence[tuple[str, Figure]]) -> str | None:
     if not rows:
         return None
     with matplotlib.rc_context(_STYLE):
-        canvas = Canvas(figsize=(_WIDTH, 1.2 + 0.27 * len(rows)), layout="constrained")
+        canvas = Canvas(figsize=(_WIDTH, 0.8 + 0.28 * len(rows)), layout="constrained")
         axes = canvas.subplots()
-        _titled(axes, "Plugbay's cost over its peer's: to the left of 1 it is ahead")
+        canvas.suptitle(OVERVIEW, x=0.01, ha="left", fontsize=11, fontweight="bold")
+        _bare(axes)
         axes.axvline(1, color=_QUIET, linewidth=1.2, zorder=1)
         for place, (_, row) in enumerate(rows):
             cost = _cost(row, row.ratio or 1)
@@ -146,21 +149,18 @@ def overview(figures: Sequence[tuple[str, Figure]]) -> str | None:
                 f"{number(cost)} ×",
                 (1.012, place),
                 xycoords=("axes fraction", "data"),
-                color=colour,
+                color=_INK,
                 va="center",
                 fontsize=9,
                 annotation_clip=False,
             )
         names = [f"{name}: {_short(row)}" for name, row in rows]
-        axes.set_yticks(range(len(rows)), names, color=_INK, fontsize=9)
+        axes.set_yticks(range(len(rows)), names, color=_INK, fontsize=8.5)
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.tick_params(axis="y", length=0)
         _scaled(axes, "x", Scale.LOG)
         axes.grid(axis="x", linewidth=0.8)
-        axes.set_xlabel(
-            "medians; a bar is what is asked, orange what falls short of it; rates are turned over"
-        )
-        return _svg(canvas, "Every figure beside its peer")
+        return _svg(canvas, OVERVIEW)
 
 
 def _cost(row: Row, ratio: float) -> float:
@@ -177,7 +177,7 @@ def _bound(row: Row) -> float | None:
 def _short(row: Row) -> str:
     peer = row.peer.en if row.peer else ""
     text = f"{row.what.en} / {peer}"
-    return text if len(text) <= 76 else f"{text[:75]}…"
+    return text if len(text) <= _LABEL_CHARS else f"{text[: _LABEL_CHARS - 1]}…"
 
 
 def _thinned(values: list[float]) -> list[float]:
@@ -194,6 +194,10 @@ def _scattered(place: int) -> float:
 
 def _titled(axes: Axes, title: str) -> None:
     axes.set_title(title, loc="left", fontsize=11, fontweight="bold", pad=10)
+    _bare(axes)
+
+
+def _bare(axes: Axes) -> None:
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
 

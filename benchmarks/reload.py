@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 
 from benchmarks import contenders, live
-from benchmarks.contenders import NAME, Contender, Save
+from benchmarks.contenders import NAME, Contender, Parts, Save
 from benchmarks.figures import Figure, Goal, Row, Series, Size, Spread, median
 from benchmarks.peers import absence
 from benchmarks.processes import Server, free_port, new_home, plugbay, running
@@ -33,15 +33,15 @@ async def measure(size: Size) -> Figure:
             en=f"From a save (rename) to the WebSocket client, a plugin of {LINES} lines",
         )
     )
-    seldom = size.of(2, 15, 15)
-    parts: list[dict[str, float]] = []
-    ours = Contender(Text(zh="Plugbay", en="Plugbay"), lambda: _plugbay(parts))
-    others = _contenders(seldom)
+    seldom = size.of(2, 20, 20)
+    parts: dict[str, list[Parts]] = {"Plugbay": [], "compile": [], "run": []}
+    ours = Contender(Text(zh="Plugbay", en="Plugbay"), lambda: _plugbay(parts["Plugbay"]))
+    others = _contenders(seldom, parts)
     async with contextlib.AsyncExitStack() as stack:
         race = _Race(ours)
         for one in (ours, *others):
             await race.enter(stack, one)
-        for turn in range(1, size.of(3, 250, 1000) + _WARM_UP + 1):
+        for turn in range(1, size.of(3, 200, 1000) + _WARM_UP + 1):
             await race.turn(turn, warm_up=turn <= _WARM_UP)
     values = race.times[ours.text]
     figure.rows += [_row(values, one, race) for one in others]
@@ -55,22 +55,27 @@ async def measure(size: Size) -> Figure:
             ],
         )
     )
-    figure.notes.append(_parts(parts, len(values)))
+    counts = ", ".join(str(len(race.times[one.text])) for one in (ours, *others))
+    figure.notes += [
+        Text(zh=f"保存次数：{counts}", en=f"saves, of Plugbay and in the order of the rows: {counts}"),
+        _parts(parts["Plugbay"], Text(zh="Plugbay", en="Plugbay")),
+        *(_parts(parts[mode], one.text) for mode, one in zip(("compile", "run"), others, strict=False)),
+    ]
     return figure
 
 
-def _contenders(seldom: int) -> list[Contender]:
+def _contenders(seldom: int, parts: dict[str, list[Parts]]) -> list[Contender]:
     """The floor first, then whom people would use instead; those that start anew take part seldom."""
     return [
         Contender(
             Text(zh="下限：inotify、fork、编译、写套接字", en="the floor: inotify, fork, compile, socket write"),
-            lambda: contenders.floor("compile"),
+            lambda: contenders.floor("compile", parts["compile"]),
             goal=Goal(at_most=1.3, ratio=True),
             p99_goal=Goal(at_most=10),
         ),
         Contender(
             Text(zh="下限，并运行模块、创建插件", en="the floor, and the module run, the plugin made"),
-            lambda: contenders.floor("run"),
+            lambda: contenders.floor("run", parts["run"]),
             goal=Goal(at_most=1.3, ratio=True),
         ),
         Contender(
@@ -169,16 +174,20 @@ class _Race:
         self.absent[one.text] = Text(zh=f"失败：{reason}", en=f"it failed: {reason}")
 
 
-def _parts(parts: list[dict[str, float]], count: int) -> Text:
-    shown = ", ".join(f"{name} {median([one[name] for one in parts]):.2f}" for name in parts[0])
+def _parts(parts: list[Parts], who: Text) -> Text:
+    if not parts:
+        return Text(zh=f"{who.zh}：没有分段", en=f"{who.en}: no parts")
+    noticed, begun, loaded, told = (median(one) for one in zip(*parts, strict=True))
     return Text(
-        zh=f"{count} 次保存；服务器自己测得的中位数（毫秒）：{shown}",
-        en=f"{count} saves; what the server itself measured of them, medians in ms: {shown}",
+        zh=f"{who.zh}，各段中位数（毫秒）：得知 {noticed:.2f}，开始加载前 {begun:.2f}，加载 {loaded:.2f}，"
+        f"告知客户端 {told:.2f}",
+        en=f"{who.en}, medians of its parts in ms: noticed {noticed:.2f}, until the load begins {begun:.2f}, the load "
+        f"{loaded:.2f}, until the client has it {told:.2f}",
     )
 
 
 @contextlib.asynccontextmanager
-async def _plugbay(parts: list[dict[str, float]]) -> AsyncIterator[Save]:
+async def _plugbay(parts: list[Parts]) -> AsyncIterator[Save]:
     with new_home() as home:
         path = plugin_path(home, NAME)
         put(path, catalogue(NAME, "1.0.0"))
@@ -187,9 +196,11 @@ async def _plugbay(parts: list[dict[str, float]]) -> AsyncIterator[Save]:
             async with live.following(server.url) as client:
 
                 async def save(turn: int) -> float:
-                    received, message = await _saved(path, client, turn)
-                    parts.append(message["data"]["timings"])
-                    return received
+                    took, message = await _saved(path, client, turn)
+                    timings = message["data"]["timings"]
+                    noticed, load, total = (timings[name] for name in ("detect_ms", "load_ms", "total_ms"))
+                    parts.append(Parts(noticed, total - noticed - load, load, took - total))
+                    return took
 
                 yield save
 

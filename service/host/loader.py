@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from service.host.files.flaws import describe_flaw
 from service.host.files.sources import Snapshot, SourceFlawed
 from service.host.generation import END_SECONDS, Generation
 from service.host.plugin_limits import LimitsOfPlugins, PluginLimits
+from service.host.policies import Policies
 from service.host.workers.sandbox import Place, Sandbox
 from service.host.workers.templates import SERVER_SITE, Templates
 from service.host.workers.worker_process import WorkerProcess
@@ -64,7 +66,7 @@ class Loader:
         is_bundled: Callable[[Snapshot], bool] = lambda _: False,
         stall_s: float | None = None,
     ) -> None:
-        self._sandbox = sandbox
+        self._policies = Policies(sandbox)
         self.limits_of_plugins = limits_of_plugins
         self._is_bundled = is_bundled
         self._templates = templates
@@ -197,12 +199,35 @@ class Loader:
         if lease is not None:
             site = lease.set.path
             self._templates.learn(site, self._environments.modules(site.name))
-        policy = await self._policy(snapshot, number, site, allowed, config)
+        unit = snapshot.unit
+        data_dir = self.data_dir(unit.type.value, unit.short_name)
+        place = Place(unit, self.plugins_dir / unit.path, data_dir, site)
+        load = functools.partial(self._load_under, snapshot, config, number, on_output, site, limits)
+        generation = await self._policies.load(snapshot, number, place, allowed, config, load)
+        worker = generation.worker
+        if lease is not None:
+            lease.user = str(Identity(snapshot.unit.type, generation.manifest.name))
+            # What the plugin runs on stays as long as its process does.
+            worker.exited.add_done_callback(
+                lambda _: lease.release(in_vain=generation.state is GenerationState.READY)
+            )
+        return generation
+
+    async def _load_under(
+        self,
+        snapshot: Snapshot,
+        config: Mapping[str, Any],
+        number: int,
+        on_output: Callable[[bytes], None],
+        site: Path | None,
+        limits: PluginLimits,
+        policy: Policy,
+    ) -> Generation:
         async with _Place(self._places):
             worker = await self._worker(snapshot, number, site, policy)
             worker.limits = limits
             try:
-                generation = await self._attempt(worker, snapshot, config, number, on_output, site, policy)
+                return await self._attempt(worker, snapshot, config, number, on_output, site, policy)
             except LoadFailed as failure:
                 if site is None or not (worker.is_preloaded and _may_be_of_the_fork(failure.error)):
                     raise
@@ -213,38 +238,7 @@ class Loader:
                 generation = await self._attempt(worker, snapshot, config, number, on_output, site, policy)
                 if not was_lost:
                     self._templates.distrust(site, f"a plugin only loads without it ({failure.error.code})")
-        if lease is not None:
-            lease.user = str(Identity(snapshot.unit.type, generation.manifest.name))
-            # What the plugin runs on stays as long as its process does.
-            worker.exited.add_done_callback(
-                lambda _: lease.release(in_vain=generation.state is GenerationState.READY)
-            )
-        return generation
-
-    async def _policy(
-        self,
-        snapshot: Snapshot,
-        number: int,
-        site: Path | None,
-        allowed: Mapping[str, Any],
-        config: Mapping[str, Any],
-    ) -> Policy:
-        unit = snapshot.unit
-        data_dir = self.data_dir(unit.type.value, unit.short_name)
-        place = Place(unit, self.plugins_dir / unit.path, data_dir, site)
-        try:
-            return await asyncio.to_thread(self._sandbox.policy, place, allowed, config)
-        except OSError as error:
-            raise load_failed(
-                snapshot,
-                number,
-                Stage.IMPORT,
-                "data_dir_unusable",
-                Text(
-                    zh=f"无法创建插件的数据目录（{error}），请检查磁盘空间与权限",
-                    en=f"The plugin's data folder cannot be made ({error}); check the disk's space and permissions",
-                ),
-            ) from error
+                return generation
 
     async def _worker(
         self,
