@@ -32,6 +32,8 @@ CHROMIUM_ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
     "--disable-gpu",
+    # No process is made ahead for a page that may come: none does.
+    "--renderer-process-limit=1",
 ]
 # An address is changed at once, and the page a moment later.
 GO = """(hash) => new Promise((done) => {
