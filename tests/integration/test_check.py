@@ -21,6 +21,7 @@ from service.host.files.sources import Flaw
 from service.workbench.remedies import REMEDIES
 from tests.integration.broken_plugins import FINE, FULL, LAYOUT, SLOW, TEXTS
 from tests.integration.examining import Seen
+from tests.integration.forging import run_plugbay
 from tests.registry import Behaviour, Registry
 
 SERVICE = Path(__file__).parents[2] / "service"
@@ -234,14 +235,8 @@ class Doubtful(SearchPlugin):
 def run(*arguments: str, cwd: Path, language: str = "en", url: str = "http://127.0.0.1:9") -> Any:
     environment = {**os.environ, "PLUGBAY_LANG": language, "PLUGBAY_URL": url, "COLUMNS": "80"}
     environment.pop("PLUGBAY_HOME", None)
-    return subprocess.run(
-        [sys.executable, "-m", "service", *arguments],
-        cwd=cwd,
-        env={**environment, "PYTHONPATH": str(SERVICE.parent)},
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
+    return run_plugbay(
+        *arguments, environ={**environment, "PYTHONPATH": str(SERVICE.parent)}, folder=cwd, timeout_s=50
     )
 
 
