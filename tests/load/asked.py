@@ -125,8 +125,8 @@ class Asked:
             return SUPERSEDED
         if deletion.entry is not None:
             self._store({**model.config, was.key: deletion.entry})
-        unit = model.write(was.type, was.stem, deletion.code)
-        unit.source, unit.unsure = was.source, True
+        unit = Unit(was.type, was.stem, deletion.code, source=was.source, unsure=True)
+        model.bring_back(unit)
         self.deletions.remove(deletion)
         return DONE
 

@@ -21,13 +21,18 @@ async def agree(world: World, model: Model, *, since: int) -> None:
         since: how many events there had been before it.
     """
 
-    async def told() -> bool:
-        return model.agrees(by_plugin(world.staying.events[since:]))
 
-    await world.until(told, lambda: _unlike(model, by_plugin(world.staying.events[since:])))
+    def came() -> dict[str, list[str]]:
+        found = by_plugin(world.staying.events[since:])
+        return {id: kinds for id, kinds in found.items() if id != world.apart[1]}
+
+    async def told() -> bool:
+        return model.agrees(came())
+
+    await world.until(told, lambda: _unlike(model, came()))
     if model.is_vague:
         await world.quiet()
-        assert await told(), _unlike(model, by_plugin(world.staying.events[since:]))
+        assert await told(), _unlike(model, came())
     listed = await world.listed()
     seen = {id: seen_of(plugin, model) for id, plugin in listed.items()}
     wanted = {unit.id: _wanted(unit) for unit in model.listed()}
@@ -51,7 +56,7 @@ async def _follow(world: World, listed: Plugins) -> None:
 
         async def knows(follower: Any = follower) -> bool:
             await follower.look()
-            return bool(follower.plugins == listed)
+            return bool(world.known(follower.plugins) == listed)
 
         await world.until(
             knows,

@@ -286,14 +286,16 @@ class Changes(RuleBasedStateMachine):
 
         answer = self._ask("reload_all", asked, "/api/plugins/reload", None)
         if answer is not None:
-            assert (answer.body["success_count"], answer.body["fail_count"]) == counted[0]
+            # With the one that is apart.
+            assert (answer.body["success_count"] - 1, answer.body["fail_count"]) == counted[0]
 
     # -- calls and clients ---------------------------------------------------------------------------------------
 
     @rule(data=st.data())
     @precondition(lambda self: len(self.flights) < MOST_FLIGHTS and self._callable())
     def begin_call(self, data: st.DataObject) -> None:
-        unit = data.draw(st.sampled_from(self._callable()))
+        found = self._callable()
+        unit = found[data.draw(st.integers(0, len(found) - 1))]
         self._step("begin_call", f"begin a call of {unit.id}")
         self.flights.append(self.run(self.world.begin_call(unit.type, str(unit.listed), answer_of(unit))))
 

@@ -7,7 +7,7 @@ which name, what the list says of it, and which events tell of that.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.load.written import FAULTS, UNMET, UNRUN, Code, answer
@@ -111,10 +111,11 @@ class Unit:
 
 @dataclass(frozen=True)
 class Served:
-    """A revision that served, and the file that it was in."""
+    """A revision that served, the file that it was in, and what it was loaded with last."""
 
     code: Code
     stem: str
+    helper: int | str | None
 
 
 @dataclass
@@ -126,6 +127,7 @@ class Model:
         corrupt: what `config/plugins.json` holds instead, where that cannot be read.
         helpers: what each holds: a number, `typo`, or nothing.
         served: the revisions that did, by id.
+        last_good: what served last, by file.
         installed: the files that an install put in place, also those that went since.
         told: what events have to tell in this step, by id: each a choice of phrases, with `?` at its end where it may be
             left out, `~` where that is known by what follows.
@@ -136,6 +138,7 @@ class Model:
     corrupt: str | None = None
     helpers: dict[str, int | str] = field(default_factory=dict)
     served: dict[str, list[Served]] = field(default_factory=dict)
+    last_good: dict[str, Served] = field(default_factory=dict)
     installed: set[str] = field(default_factory=set)
     told: dict[str, list[str]] = field(default_factory=dict)
 
@@ -235,6 +238,25 @@ class Model:
         if unit.path in self.units:
             self.vanish(unit)
 
+    def bring_back(self, unit: Unit) -> None:
+        """A file is there again; where it does not load, what served last from it does."""
+        self.units[unit.path] = unit
+        self.follow(unit)
+        good = self.last_good.get(unit.path)
+        if unit.off or unit.serving is not None or good is None or unit.claims == good.code.name:
+            return
+        name, failure = good.code.name, unit.failure
+        again = self.load(unit, replace(good.code, helper=None))
+        if not isinstance(again, Running) or self.holder(unit.type, name) not in (None, unit):
+            return
+        self.told.pop(unit.id)
+        unit.listed, unit.manifest = name, good.code
+        if self.enabled(unit.type, name):
+            unit.serving, unit.failure = Running(good.code, again.config, good.helper), failure
+            self.tell(unit, "failed")
+        else:
+            self.switch_off(unit)
+
     def vanish(self, unit: Unit) -> None:
         """A file is gone, and so is what it was listed by."""
         self.units.pop(unit.path, None)
@@ -323,7 +345,7 @@ class Model:
         else:
             unit.serving, unit.failure = loaded, None
             self.tell(unit, choice)
-            self._keep(unit, loaded.code)
+            self._keep(unit, loaded)
         self.hand_on()
 
     def switch_off(self, unit: Unit, *, anew: bool = False) -> None:
@@ -357,13 +379,14 @@ class Model:
             assert isinstance(loaded, Running)
             one.serving, one.manifest, one.failure = loaded, loaded.code, None
             self.tell(one, "reloaded")
-            self._keep(one, loaded.code)
+            self._keep(one, loaded)
         return True
 
-    def _keep(self, unit: Unit, code: Code) -> None:
+    def _keep(self, unit: Unit, loaded: Running) -> None:
         kept = self.served.setdefault(unit.id, [])
-        newest = Served(code, unit.stem)
-        kept[:] = [one for one in kept if one != newest] + [newest]
+        newest = Served(loaded.code, unit.stem, loaded.helper)
+        kept[:] = [one for one in kept if (one.code, one.stem) != (newest.code, newest.stem)] + [newest]
+        self.last_good[unit.path] = newest
 
     def _list(self, unit: Unit) -> None:
         if unit.listed is None:

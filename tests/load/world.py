@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -15,6 +14,7 @@ import aiohttp
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from tests.load import pressure
 from tests.integration.server_process import ServerProcess, environment, running_server
 from tests.load.followers import Follower, Plugins, Returning, Staying, Streaming, by_id
 from tests.load.model import Config
@@ -51,6 +51,7 @@ class World:
 
     Attributes:
         requests: how many were made.
+        apart: the file and the id of a plugin that is there all the time and of which the model knows nothing.
         begun: the position in the events at which all was empty.
         patience_s: how long to wait for what has to come.
     """
@@ -58,6 +59,7 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.home = folder / "home"
         self.plugins = self.home / "plugins"
+        self.apart = (f"search/{pressure.NAME}_plugin.py", f"search/{pressure.NAME}")
         self.offered: dict[str, str] = {}
         self.requests = 0
         self.begun = 0
@@ -70,6 +72,7 @@ class World:
     async def open(self) -> None:
         """Start everything."""
         self.plugins.mkdir(parents=True)
+        self.put(self.apart[0], pressure.TEXT, how="in place")
         registry = self._stack.enter_context(Registry())
         for version in ("1.0", "2.0"):
             registry.add("greeting", version)
@@ -80,6 +83,8 @@ class World:
         environ = environment(
             **registry.environment(self._folder / "cache"),
             UV_NO_INDEX="0",
+            # The log of events is full, and so as large as it gets, long before a run is over.
+            PLUGBAY_LIVE__LOG_EVENTS="2000",
             PLUGBAY_LIMITS__SEARCH_S="300",
             PLUGBAY_LIMITS__CALL_S="300",
         )
@@ -124,8 +129,12 @@ class World:
             return Answer(response.status, text)
 
     async def listed(self) -> Plugins:
-        """Every plugin by id."""
-        return by_id((await self.request("GET", "/api/plugins")).body)
+        """Every plugin by id, without the one that is apart."""
+        return self.known(by_id((await self.request("GET", "/api/plugins")).body))
+
+    def known(self, plugins: Plugins) -> Plugins:
+        """Those of these plugins that the model knows of."""
+        return {id: plugin for id, plugin in plugins.items() if id != self.apart[1]}
 
     async def call(self, type_: str, name: str, wish: str = "x") -> str:
         """What a call of a plugin gives, or the code of its refusal."""
@@ -183,16 +192,16 @@ class World:
         return {
             str(file.relative_to(self.plugins)): file.read_text()
             for file in self.plugins.rglob("*.py")
-            if not file.name.startswith(".")
+            if not file.name.startswith(".") and not file.samefile(self.plugins / self.apart[0])
         }
 
     async def clear(self) -> None:
         """Have no plugin, no helper and no configuration, and nothing that is still to come."""
-        for folder in self.plugins.iterdir():
-            shutil.rmtree(folder)
+        for path in self.files:
+            (self.plugins / path).unlink()
         self.put_config("{}")
         self.offered.clear()
-        await self.until(self._is_empty, lambda: f"there is still {list(self.staying.plugins)}")
+        await self.until(self._is_empty, lambda: f"there is still {list(self.known(self.staying.plugins))}")
         await self.quiet()
         for follower in self.followers:
             await follower.look()
@@ -232,7 +241,8 @@ class World:
         return self.home / "config" / "plugins.json"
 
     async def _is_empty(self) -> bool:
-        return not self.staying.plugins and not (await self.request("GET", "/api/config/export")).body["config"]
+        config = (await self.request("GET", "/api/config/export")).body["config"]
+        return not self.known(self.staying.plugins) and not config
 
     async def _wait(self, request: web.Request) -> web.Response:
         token = request.match_info["token"]
