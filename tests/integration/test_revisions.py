@@ -331,6 +331,15 @@ async def test_source_of_one_that_is_off_or_failed(live: Live) -> None:
     assert (answer.status, answer.body["state"]) == (200, "active"), answer
 
 
+async def test_source_of_one_that_was_off_by_the_name_of_its_file(live: Live) -> None:
+    save(live.plugins / "search/demo_plugin.py", "x = (")
+    await live.event("failed", ID)
+    await live.post(f"{API}/toggle?enabled=false")
+    assert (await put(live, search_plugin("other"))).body["state"] == "active"
+    assert await live.answer("other") == "1"
+    await same_view(live)
+
+
 async def test_source_of_one_that_runs_alone(live: Live, unused_tcp_port: int) -> None:
     def alone(says: str, then: str = "pass") -> str:
         return search_plugin(says=says, imports="import socket") + (
