@@ -6,7 +6,8 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from tests.load.model import Config, Failure, Model, Unit
+from tests.load.facts import Config, Failure, Served, Unit, path_of
+from tests.load.model import UNSAID, Model, Unsaid
 from tests.load.written import Code
 
 
@@ -22,6 +23,15 @@ NOT_FOUND = Expected(404, "plugin_not_found")
 EXISTS = Expected(409, "plugin_exists")
 INVALID = Expected(422, "plugin_invalid")
 SUPERSEDED = Expected(409, "change_superseded")
+# What may be amiss with an install, and how it is answered.
+ODDITIES = {
+    "no such address": Expected(502, "fetch_failed"),
+    "not over http": Expected(400, "request_invalid"),
+    "link-local": Expected(400, "url_refused"),
+    "unknown field": Expected(400, "request_invalid"),
+    "another hash": Expected(422, "hash_mismatch"),
+    "dry run": DONE,
+}
 
 
 @dataclass(frozen=True)
@@ -30,6 +40,7 @@ class Deletion:
 
     unit: Unit
     code: Code
+    part: int | str | None
     entry: dict[str, Any] | None
     change: list[str] = field(default_factory=list)
 
@@ -49,12 +60,17 @@ class Asked:
 
     # -- files ---------------------------------------------------------------------------------------------------
 
-    def install(self, type_: str, stem: str, *, replace: bool) -> Expected:
-        """Install what is offered as a file of this name."""
-        model, path = self.model, f"{type_}/{stem}.py"
-        if (code := self.origin.get(path)) is None:
-            return Expected(502, "fetch_failed")
+    def install(self, type_: str, stem: str, *, replace: bool, odd: str | None) -> Expected:
+        """Install what is offered as a file of this name; `odd` is what is amiss with it, one of `ODDITIES`."""
+        model, path = self.model, path_of(type_, stem)
+        code = self.origin[path]
         there = model.units.get(path)
+        if odd == "no such address":
+            return ODDITIES[odd]
+        if odd == "dry run":
+            return DONE
+        if odd is not None and (odd != "another hash" or there is None or replace):
+            return ODDITIES[odd]
         if there is not None and not replace:
             return EXISTS
         if isinstance(model.load(there or Unit(type_, stem, code), code), Failure):
@@ -62,6 +78,11 @@ class Asked:
         held = model.holder(type_, code.name) or there
         if held is not None and not replace:
             return EXISTS
+        if held is not None and held.is_package:
+            # A file takes the place of a folder.
+            held.code = None
+            model.helpers.pop(held.part, None)
+            held = None
         unit = self._put(held or Unit(type_, stem, code), code)
         unit.source, unit.unsure = (path, code), False
         model.installed.add(unit.path)
@@ -93,13 +114,15 @@ class Asked:
             unit.source = (path, code)
         return expected
 
-    def roll_back(self, unit: Unit, code: Code, stem: str) -> Expected:
+    def roll_back(self, unit: Unit, served: Served) -> Expected:
         """Have a revision serve again, in the file that it was in."""
         model = self.model
-        if isinstance(model.load(unit, code), Failure):
+        if isinstance(model.load(unit, served.code, served.helper if unit.is_package else UNSAID), Failure):
             return INVALID
-        moves = stem != unit.stem and f"{unit.type}/{stem}.py" not in model.units
-        expected = self._change(unit, code, stem=stem if moves else unit.stem)
+        moves = served.stem != unit.stem and path_of(unit.type, served.stem) not in model.units
+        expected = self._change(
+            unit, served.code, stem=served.stem if moves else unit.stem, part=served.helper
+        )
         unit.unsure = True
         return expected
 
@@ -108,7 +131,9 @@ class Asked:
         assert unit.code is not None
         model = self.model
         entry = model.config.get(unit.key)
-        self.deletions.append(Deletion(deepcopy(unit), unit.code, deepcopy(entry)))
+        self.deletions.append(
+            Deletion(deepcopy(unit), unit.code, model.helpers.get(unit.part), deepcopy(entry))
+        )
         if entry is not None:
             self._store({key: value for key, value in model.config.items() if key != unit.key})
         unit.code = None
@@ -125,6 +150,8 @@ class Asked:
             return SUPERSEDED
         if deletion.entry is not None:
             self._store({**model.config, was.key: deletion.entry})
+        if deletion.part is not None:
+            model.helpers[was.part] = deletion.part
         unit = Unit(was.type, was.stem, deletion.code, source=was.source, unsure=True)
         model.bring_back(unit)
         self.deletions.remove(deletion)
@@ -188,7 +215,9 @@ class Asked:
 
     # -- small parts ---------------------------------------------------------------------------------------------
 
-    def _change(self, unit: Unit, code: Code, *, stem: str | None = None) -> Expected:
+    def _change(
+        self, unit: Unit, code: Code, *, stem: str | None = None, part: int | str | Unsaid | None = UNSAID
+    ) -> Expected:
         """Replace a plugin's file by another of the same plugin."""
         model = self.model
         if unit.said and code.name != unit.listed:
@@ -197,15 +226,24 @@ class Asked:
             return EXISTS
         if stem is not None and stem != unit.stem:
             del model.units[unit.path]
-            unit.stem = stem
+            before, unit.stem = unit.part, stem
             model.units[unit.path] = unit
-        self._put(unit, code)
+            if before in model.helpers:
+                model.helpers[unit.part] = model.helpers.pop(before)
+        differs = False
+        if unit.is_package and not isinstance(part, Unsaid):
+            differs = model.helpers.get(unit.part) != part
+            if part is None:
+                model.helpers.pop(unit.part, None)
+            else:
+                model.helpers[unit.part] = part
+        self._put(unit, code, differs=differs)
         return DONE
 
-    def _put(self, unit: Unit, code: Code) -> Unit:
+    def _put(self, unit: Unit, code: Code, *, differs: bool = False) -> Unit:
         """A code that loads is in this file from now on."""
         self.model.units[unit.path] = unit
-        as_it_was, unit.code = unit.code == code, code
+        as_it_was, unit.code = unit.code == code and not differs, code
         self.model.adopt(unit, as_it_was=as_it_was)
         return unit
 

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from tests.load.asked import answer_of
+from tests.load.facts import CONFLICT, Unit
 from tests.load.followers import Plugins, Told
-from tests.load.model import CONFLICT, Model, Unit
+from tests.load.model import Model
 from tests.load.world import World
+from tests.load.written import Code
 
 
 async def agree(world: World, model: Model, *, since: int) -> None:
@@ -20,7 +22,6 @@ async def agree(world: World, model: Model, *, since: int) -> None:
         model: as it is after the step.
         since: how many events there had been before it.
     """
-
 
     def came() -> dict[str, list[str]]:
         found = by_plugin(world.staying.events[since:])
@@ -36,7 +37,11 @@ async def agree(world: World, model: Model, *, since: int) -> None:
     listed = await world.listed()
     seen = {id: seen_of(plugin, model) for id, plugin in listed.items()}
     wanted = {unit.id: _wanted(unit) for unit in model.listed()}
-    odd = [f"{id}: {seen.get(id)}, not {wanted.get(id)}" for id in seen | wanted if seen.get(id) != wanted.get(id)]
+    odd = [
+        f"{id}: {seen.get(id)}, not {wanted.get(id)}"
+        for id in seen | wanted
+        if seen.get(id) != wanted.get(id)
+    ]
     assert not odd, f"GET /api/plugins: {odd}"
     await _follow(world, listed)
     for unit in model.listed():
@@ -44,7 +49,11 @@ async def agree(world: World, model: Model, *, since: int) -> None:
             assert unit.listed is not None
             called = await world.call(unit.type, unit.listed)
             expected = answer_of(unit)
-            assert called == expected or (unit.type == "parser" and called == "refused"), (unit.id, called, expected)
+            assert called == expected or (unit.type == "parser" and called == "refused"), (
+                unit.id,
+                called,
+                expected,
+            )
     assert world.files == _files(model), "the files"
     text = world.config_text
     assert text == model.corrupt if model.corrupt is not None else json.loads(text) == model.config, text
@@ -60,7 +69,9 @@ async def _follow(world: World, listed: Plugins) -> None:
 
         await world.until(
             knows,
-            lambda follower=follower: f"{type(follower).__name__} knows {follower.plugins}, there is {listed}",  # type: ignore[misc]
+            lambda follower=follower: (
+                f"{type(follower).__name__} knows {follower.plugins}, there is {listed}"
+            ),  # type: ignore[misc]
         )
     last = min(follower.seq for follower in world.followers)
     told = [
@@ -121,8 +132,20 @@ def _wanted(unit: Unit) -> dict[str, Any]:
 
 
 def _files(model: Model) -> dict[str, str]:
-    found = {unit.path: unit.code.text(unit.type) for unit in model.units.values() if unit.code is not None}
+    found = {
+        unit.main_file: unit.code.text(unit.type) for unit in model.units.values() if unit.code is not None
+    }
+    found |= {
+        unit.requirements: requirements_text(unit.code)
+        for unit in model.units.values()
+        if unit.code is not None and unit.code.beside
+    }
     return found | {path: helper_text(content) for path, content in model.helpers.items()}
+
+
+def requirements_text(code: Code) -> str:
+    """What stands in the requirements file of a plugin."""
+    return f"{code.requirement}\n"
 
 
 def helper_text(content: int | str) -> str:

@@ -48,6 +48,8 @@ class Follower(ABC):
         restarts: how often its position was gone, so that it had to begin anew.
     """
 
+    _reading: asyncio.Task[None] | None = None
+
     def __init__(self, http: aiohttp.ClientSession, url: str) -> None:
         self.plugins: Plugins = {}
         self.events: list[Told] = []
@@ -62,7 +64,7 @@ class Follower(ABC):
     async def look(self) -> None:
         """Do what it takes to learn of what is new."""
 
-    async def close(self) -> None:
+    async def close(self) -> None:  # noqa: B027  # one has nothing to end
         """End; calling it twice is safe."""
 
     async def begin(self) -> None:
@@ -98,7 +100,7 @@ class Staying(Follower):
     """A WebSocket that stays open."""
 
     async def look(self) -> None:
-        if not hasattr(self, "_reading"):
+        if self._reading is None:
             self._socket = await self._http.ws_connect(self._url + "/api/ws", max_msg_size=0)
             await _subscribe(self._socket, self)
             self._reading = asyncio.create_task(self._read(), name="staying")
@@ -107,7 +109,7 @@ class Staying(Follower):
             raise AssertionError(f"the socket was closed with {self._socket.close_code}")
 
     async def close(self) -> None:
-        if hasattr(self, "_reading"):
+        if self._reading is not None:
             await _cancelled(self._reading)
             await self._socket.close()
 
@@ -131,9 +133,9 @@ class Streaming(Follower):
     """Server-sent events; after a cut it comes back with its last id."""
 
     async def look(self) -> None:
-        if hasattr(self, "_reading") and not self._reading.done():
+        if self._reading is not None and not self._reading.done():
             return
-        if hasattr(self, "_reading") and not self._reading.cancelled():
+        if self._reading is not None and not self._reading.cancelled():
             self._reading.result()
         response = await self._http.get(
             self._url + "/api/events",
@@ -146,7 +148,7 @@ class Streaming(Follower):
 
     async def cut(self) -> None:
         """Lose the connection."""
-        if hasattr(self, "_reading"):
+        if self._reading is not None:
             await _cancelled(self._reading)
 
     async def close(self) -> None:

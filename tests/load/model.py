@@ -7,115 +7,17 @@ which name, what the list says of it, and which events tell of that.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
 
-from tests.load.written import FAULTS, UNMET, UNRUN, Code, answer
-
-CONFLICT = "conflict"
-Config = dict[str, dict[str, Any]]
+from tests.load.facts import CONFLICT, Config, Failure, Running, Served, Unit, path_of
+from tests.load.written import FAULTS, PART, UNMET, UNRUN, Code
 
 
-@dataclass(frozen=True)
-class Failure:
-    """Why a file does not load: the stage, the code where it is one that clients act on, and who has the name."""
-
-    stage: str
-    code: str | None = None
-    holder: str | None = None
+class Unsaid:
+    """Nothing is given."""
 
 
-@dataclass(frozen=True)
-class Running:
-    """A generation: its code with all that it was loaded with."""
-
-    code: Code
-    config: dict[str, Any]
-    helper: int | str | None
-
-    @property
-    def lacks(self) -> bool:
-        """Whether a setting is missing that calls cannot do without."""
-        return self.code.needs_word and not self.config.get("word")
-
-    @property
-    def answer(self) -> str:
-        """What a call gives, or the code that it is refused with."""
-        if self.lacks:
-            return "config_missing"
-        if self.code.helper is not None and not isinstance(self.helper, int):
-            return "plugin_error"
-        return answer(self.code, self.config, self.helper if isinstance(self.helper, int) else None)
-
-
-@dataclass(eq=False)
-class Unit:
-    """One plugin file.
-
-    Attributes:
-        type, stem: where it lies.
-        code: what it holds; None once it is gone.
-        listed: the name that it is listed by, None before anybody was told of it.
-        manifest: the code that was loaded last under that name, None of one that never was.
-        serving: what runs.
-        failure: why the newest file does not.
-        off: whether it is switched off.
-        claims: the name that it waits for, as another file has it.
-        source: the address that it was installed from and what came from there; `unsure` where that cannot be told.
-    """
-
-    type: str
-    stem: str
-    code: Code | None
-    listed: str | None = None
-    manifest: Code | None = None
-    serving: Running | None = None
-    failure: Failure | None = None
-    off: bool = False
-    claims: str | None = None
-    source: tuple[str, Code] | None = None
-    unsure: bool = False
-
-    @property
-    def path(self) -> str:
-        """Relative to the plugin folder."""
-        return f"{self.type}/{self.stem}.py"
-
-    @property
-    def short(self) -> str:
-        """Its name before it says one."""
-        return self.stem.removesuffix("_plugin")
-
-    @property
-    def said(self) -> bool:
-        """Whether its name is one that a worker said."""
-        return self.manifest is not None
-
-    @property
-    def id(self) -> str:
-        return f"{self.type}/{self.listed}"
-
-    @property
-    def key(self) -> str:
-        """In the configuration."""
-        return f"{self.type}:{self.listed}"
-
-    @property
-    def state(self) -> str:
-        if self.off:
-            return "disabled"
-        if self.serving is not None:
-            return "degraded" if self.failure is not None else "active"
-        return "failed"
-
-
-@dataclass(frozen=True)
-class Served:
-    """A revision that served, the file that it was in, and what it was loaded with last."""
-
-    code: Code
-    stem: str
-    helper: int | str | None
+UNSAID = Unsaid()
 
 
 @dataclass
@@ -129,8 +31,8 @@ class Model:
         served: the revisions that did, by id.
         last_good: what served last, by file.
         installed: the files that an install put in place, also those that went since.
-        told: what events have to tell in this step, by id: each a choice of phrases, with `?` at its end where it may be
-            left out, `~` where that is known by what follows.
+        told: what events have to tell in this step, by id: each a choice of phrases, with `?` at its end where it
+            may be left out, `~` where that is known by what follows.
     """
 
     units: dict[str, Unit] = field(default_factory=dict)
@@ -168,13 +70,16 @@ class Model:
         found = [one for one in self.units.values() if one.type == type_ and one.claims == name]
         return sorted(found, key=lambda one: one.path)
 
-    def load(self, unit: Unit, code: Code | None = None) -> Running | Failure:
-        """What becomes of a code when it is loaded now."""
+    def load(
+        self, unit: Unit, code: Code | None = None, helper: int | str | Unsaid | None = UNSAID
+    ) -> Running | Failure:
+        """What becomes of a code when it is loaded now, with the module that it imports as it is, or as it is given."""
         code = code or unit.code
         assert code is not None
         if code.library in UNMET:
             return Failure("dependencies")
-        helper = self.helpers.get(code.helper) if code.helper is not None else None
+        if isinstance(helper, Unsaid):
+            helper = self.helpers.get(module_of(unit, code) or "")
         if code.fault is not None and FAULTS[code.fault] == "import":
             return Failure("import")
         if code.helper is not None and not code.late and not isinstance(helper, int):
@@ -215,7 +120,7 @@ class Model:
 
     def write(self, type_: str, stem: str, code: Code, *, kind: str = "loaded") -> Unit:
         """A file comes to hold this code."""
-        path = f"{type_}/{stem}.py"
+        path = path_of(type_, stem)
         # What is put where something had been installed may count as that, edited.
         unit = self.units.setdefault(path, Unit(type_, stem, None, unsure=path in self.installed))
         unit.code = code
@@ -234,6 +139,8 @@ class Model:
         """A file is renamed."""
         code, unit.code = unit.code, None
         assert code is not None
+        if unit.part in self.helpers:
+            self.helpers[f"{path_of(unit.type, stem)}/{PART}.py"] = self.helpers.pop(unit.part)
         self.write(unit.type, stem, code)
         if unit.path in self.units:
             self.vanish(unit)
@@ -246,13 +153,13 @@ class Model:
         if unit.off or unit.serving is not None or good is None or unit.claims == good.code.name:
             return
         name, failure = good.code.name, unit.failure
-        again = self.load(unit, replace(good.code, helper=None))
+        again = self.load(unit, good.code, good.helper)
         if not isinstance(again, Running) or self.holder(unit.type, name) not in (None, unit):
             return
         self.told.pop(unit.id)
         unit.listed, unit.manifest = name, good.code
         if self.enabled(unit.type, name):
-            unit.serving, unit.failure = Running(good.code, again.config, good.helper), failure
+            unit.serving, unit.failure = again, failure
             self.tell(unit, "failed")
         else:
             self.switch_off(unit)
@@ -260,6 +167,7 @@ class Model:
     def vanish(self, unit: Unit) -> None:
         """A file is gone, and so is what it was listed by."""
         self.units.pop(unit.path, None)
+        self.helpers.pop(unit.part, None)
         if unit.listed is not None:
             self.tell(unit, "unloaded")
             unit.listed = None
@@ -274,12 +182,14 @@ class Model:
         for unit in list(self.units.values()):
             if unit.off or unit.code is None:
                 continue
-            if unit.code.helper == path and (unit.code.fault in UNRUN or unit.code.library in UNMET):
+            module = module_of(unit, unit.code)
+            served = module_of(unit, unit.serving.code) if unit.serving is not None else None
+            if module == path and (unit.code.fault in UNRUN or unit.code.library in UNMET):
                 # Nobody can say what a file imports that was never run; it may be tried again or not.
                 self.tell(unit, "failed?")
-            elif unit.code.helper == path:
+            elif module == path:
                 self.follow(unit)
-            elif unit.serving is not None and unit.serving.code.helper == path:
+            elif served == path:
                 self.tell(unit, "failed?")
 
     # -- what follows --------------------------------------------------------------------------------------------
@@ -366,7 +276,11 @@ class Model:
         """Whether each of some files claims the name of the next, and the last that of this: they changed places."""
         circle, claimed, there = [unit], [name], holder
         while there is not unit:
-            if there in circle or there.claims is None or (found := self.holder(there.type, there.claims)) is None:
+            if (
+                there in circle
+                or there.claims is None
+                or (found := self.holder(there.type, there.claims)) is None
+            ):
                 return False
             circle.append(there)
             claimed.append(there.claims)
@@ -385,7 +299,11 @@ class Model:
     def _keep(self, unit: Unit, loaded: Running) -> None:
         kept = self.served.setdefault(unit.id, [])
         newest = Served(loaded.code, unit.stem, loaded.helper)
-        kept[:] = [one for one in kept if (one.code, one.stem) != (newest.code, newest.stem)] + [newest]
+        if unit.is_package:
+            kept[:] = [one for one in kept if one != newest] + [newest]
+        else:
+            # A helper is no part of a revision.
+            kept[:] = [one for one in kept if (one.code, one.stem) != (newest.code, newest.stem)] + [newest]
         self.last_good[unit.path] = newest
 
     def _list(self, unit: Unit) -> None:
@@ -398,3 +316,8 @@ class Model:
     def tell(self, unit: Unit, choice: str) -> None:
         """Have events of this step tell of a plugin."""
         self.told.setdefault(unit.id, []).append(choice)
+
+
+def module_of(unit: Unit, code: Code) -> str | None:
+    """The path of the module that a code imports."""
+    return unit.part if code.helper == PART else code.helper

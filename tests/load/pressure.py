@@ -2,8 +2,9 @@
 
     python -m tests.load.pressure URL        then one order a line, as JSON, each answered with a line
 
-`{"seconds": 3}` goes as fast as it can for so long, `{"rate": 12.5}` goes on at that pace until the next order, `{}` rests.
-What is counted are beats: one task and `CALLS_A_BEAT` calls, one after the other, on one of `CONNECTIONS` connections.
+`{"seconds": 3}` goes as fast as it can for so long, `{"rate": 12.5}` goes on at that pace until the next order, `{}`
+rests. What is counted are beats: one task and `CALLS_A_BEAT` calls, one after the other, on one of `CONNECTIONS`
+connections.
 """
 
 from __future__ import annotations
@@ -114,7 +115,9 @@ class Pressure:
             self.odd = self.odd or f"{status} {body.decode()}"
 
     def _request(self, method: str, path: str) -> bytes:
-        return f"{method} {path} HTTP/1.1\r\nHost: {self._address.netloc}\r\nContent-Length: 0\r\n\r\n".encode()
+        return (
+            f"{method} {path} HTTP/1.1\r\nHost: {self._address.netloc}\r\nContent-Length: 0\r\n\r\n".encode()
+        )
 
 
 async def _answer(

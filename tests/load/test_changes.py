@@ -41,8 +41,8 @@ ROUNDS, STEPS = sized(3, 10), sized(20, 50)
 WARM_UP = sized(0, 3)
 # The one under load, and two spares.
 WORKERS_AT_REST = 3
-# What may be left of a steady part, with all plugins of the model gone again both times: allocators keep some of what they had,
-# and connections to clients come and go with a few descriptors.
+# What may have come on top in the steady part, all plugins of the model being gone both times: allocators keep some of
+# what they had, and connections of clients come and go with a few descriptors.
 MEMORY_GROWTH, DESCRIPTOR_GROWTH = 16e6, 8
 
 
@@ -130,7 +130,7 @@ def _batch(world: World, runner: asyncio.Runner, counts: Counter[str], number: i
     class Round(Changes):
         pass
 
-    Round.world, Round.run, Round.counts = world, runner.run, counts
+    Round.world, Round.runner, Round.counts = world, runner, counts
     try:
         run_state_machine_as_test(
             Round,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+import shutil
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,10 +15,10 @@ import aiohttp
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from tests.load import pressure
 from tests.integration.server_process import ServerProcess, environment, running_server
+from tests.load import pressure
+from tests.load.facts import Config
 from tests.load.followers import Follower, Plugins, Returning, Staying, Streaming, by_id
-from tests.load.model import Config
 from tests.registry import Registry
 
 PATIENCE_S = 20.0
@@ -97,10 +98,13 @@ class World:
         async with asyncio.timeout(PATIENCE_S):
             while (await self.request("GET", "/readyz")).status != 200:
                 await asyncio.sleep(0.02)
-        self.staying, self.returning, self.streaming = (
-            kind(self._http, self.server.url) for kind in (Staying, Returning, Streaming)
+        self.staying = Staying(self._http, self.server.url)
+        self.streaming = Streaming(self._http, self.server.url)
+        self.followers: tuple[Follower, ...] = (
+            self.staying,
+            Returning(self._http, self.server.url),
+            self.streaming,
         )
-        self.followers: tuple[Follower, ...] = (self.staying, self.returning, self.streaming)
         for follower in self.followers:
             await follower.begin()
             await follower.look()
@@ -176,6 +180,23 @@ class World:
         beside.write_text(text)
         beside.rename(file)
 
+    def put_folder(self, path: str, files: Mapping[str, str]) -> None:
+        """Have a folder of files below the plugin folder, all at once."""
+        folder = self._folder / "elsewhere.d"
+        folder.mkdir()
+        for name, text in files.items():
+            (folder / name).write_text(text)
+        (self.plugins / path).parent.mkdir(parents=True, exist_ok=True)
+        folder.rename(self.plugins / path)
+
+    def remove(self, *paths: str) -> None:
+        """Delete files, and have folders gone at once."""
+        for target in (self.plugins / path for path in paths):
+            if target.is_dir():
+                shutil.rmtree(target.rename(self._folder / "gone.d"))
+            else:
+                target.unlink()
+
     def put_config(self, text: str) -> None:
         """Write `config/plugins.json`."""
         self._config.parent.mkdir(parents=True, exist_ok=True)
@@ -191,14 +212,18 @@ class World:
         """Every file below the plugin folder that is not hidden."""
         return {
             str(file.relative_to(self.plugins)): file.read_text()
-            for file in self.plugins.rglob("*.py")
-            if not file.name.startswith(".") and not file.samefile(self.plugins / self.apart[0])
+            for file in self.plugins.rglob("*")
+            if file.suffix in (".py", ".txt")
+            and file.name[0] != "."
+            and file.name != Path(self.apart[0]).name
         }
 
     async def clear(self) -> None:
         """Have no plugin, no helper and no configuration, and nothing that is still to come."""
         for path in self.files:
             (self.plugins / path).unlink()
+        for folder in self.plugins.glob("*/*/"):
+            shutil.rmtree(folder)
         self.put_config("{}")
         self.offered.clear()
         await self.until(self._is_empty, lambda: f"there is still {list(self.known(self.staying.plugins))}")
@@ -252,7 +277,11 @@ class World:
 
     async def _offer(self, request: web.Request) -> web.Response:
         text = self.offered.get(request.match_info["path"])
-        return web.Response(text=text, content_type="text/x-python") if text is not None else web.Response(status=404)
+        return (
+            web.Response(text=text, content_type="text/x-python")
+            if text is not None
+            else web.Response(status=404)
+        )
 
 
 def config_text(config: Config) -> str:

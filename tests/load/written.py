@@ -21,6 +21,8 @@ UNRUN = ("typo", "raises")
 LIBRARIES = ("1.0", "2.0")
 UNMET = ("9.9", "from an address")
 HELPERS = ("shared/tools.py", "search/tools.py")
+# The other module of a plugin that is a folder, which it always imports.
+PART = "part"
 DEFAULT_LIMIT = 1
 
 
@@ -32,9 +34,10 @@ class Code:
         name: that it says.
         version: that it says; no two texts have the same.
         fault: what is wrong with it, one of `FAULTS`.
-        helper: the module that it imports, one of `HELPERS`.
+        helper: the module that it imports, one of `HELPERS`, or `PART`.
         late: whether it does so in the call, and not at its beginning.
         library: the version of `greeting` that it depends on.
+        beside: whether a requirements file says so, and not the file itself.
         needs_word: whether it has a setting that is required.
     """
 
@@ -44,11 +47,14 @@ class Code:
     helper: str | None = None
     late: bool = False
     library: str | None = None
+    beside: bool = False
     needs_word: bool = False
 
     def text(self, type_: str) -> str:
         """What stands in the file of a plugin of this type."""
-        imports = f"from plugins.{self.helper[:-3].replace('/', '.')} import VALUE\n" if self.helper else ""
+        root = "" if self.helper == PART else "plugins"
+        module = self.helper.removesuffix(".py").replace("/", ".") if self.helper else ""
+        imports = f"from {root}.{module} import VALUE\n" if module else ""
         base = {"search": "SearchPlugin", "parser": "ParserPlugin"}[type_]
         says = [repr(self.says), "f' limit={self.config[\"limit\"]}'"]
         says += ["f' helper={VALUE}'"] if self.helper else []
@@ -56,7 +62,7 @@ class Code:
         fields = [_LIMIT, _SECRET, *([_WORD] if self.needs_word else [])]
         return "".join(
             [
-                _BLOCK.format(self._requirement) if self.library else "",
+                _BLOCK.format(self.requirement) if self.library and not self.beside else "",
                 f"import asyncio\nfrom service.sdk import ConfigField, {base}, SearchResult\n",
                 "" if self.late else imports,
                 "import greeting\n" if self.library else "",
@@ -82,7 +88,8 @@ class Code:
         return f"{self.name} {self.version}"
 
     @property
-    def _requirement(self) -> str:
+    def requirement(self) -> str:
+        """The line of what it depends on."""
         if self.library == "from an address":
             return "greeting @ http://127.0.0.1:9/greeting-1.0-py3-none-any.whl"
         return f"greeting=={self.library}"
