@@ -150,7 +150,12 @@ class Endings:
         desk.forget_retry()
         older = self._registry.retire(plugin)
         self.know(plugin)
-        if was_enabled or cause is Cause.STARTUP or plugin.told is None or _differ(plugin.told, plugin.view()):
+        if (
+            was_enabled
+            or cause is Cause.STARTUP
+            or plugin.told is None
+            or _differ(plugin.told, plugin.view())
+        ):
             self._registry.publish(plugin, "disabled", cause)
         if older is not None:
             self._retirement.begin(plugin, older)
