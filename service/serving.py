@@ -14,7 +14,7 @@ import structlog
 from aiohttp import web
 
 from service.api.access_log import AccessLog, protocol_logger
-from service.api.protocol import Runner
+from service.api.protocol import IDLE_S, Runner
 from service.app import build_app
 from service.host import descriptors, threads
 from service.loop_errors import LoopErrors
@@ -44,6 +44,7 @@ async def serve(settings: Settings, home: Path, sockets: Sequence[socket.socket]
         # Half of the time for requests that are being answered, half for what runs in plugins.
         shutdown_timeout=settings.server.shutdown_s / 2,
         handler_cancellation=True,
+        keepalive_timeout=IDLE_S,
     )
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

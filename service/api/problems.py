@@ -17,6 +17,7 @@ from aiohttp import web
 from service import errors
 from service.api.keys import REQUEST_ID
 from service.api.language import language_of, localised
+from service.api.responses import REQUEST_ID_HEADER
 from service.model.text import Language, Text
 
 PROBLEM_TYPE = "application/problem+json"
@@ -230,13 +231,17 @@ def problem_of_unexpected(request: web.Request, error: Exception) -> web.Respons
         exc_info=error,
     )
     detail = Text(zh=_INTERNAL.zh.format(id=request_id), en=_INTERNAL.en.format(id=request_id))
-    return _problem(request, KINDS["internal"], "internal", detail, {"request_id": request_id}, {})
+    return _problem(request, KINDS["internal"], "internal", detail, {}, {})
 
 
-def problem_of_unreadable(code: str, detail: Text | None, language: Language) -> web.Response:
+def problem_of_unreadable(
+    code: str, detail: Text | None, language: Language, request_id: str
+) -> web.Response:
     """The answer to what never became a request, so that all that is known of it is what is given here."""
     kind = KINDS[code]
-    return _in_language(kind, code, detail or kind.title, {}, {}, language)
+    response = _in_language(kind, code, detail or kind.title, {"request_id": request_id}, {}, language)
+    response.headers[REQUEST_ID_HEADER] = request_id
+    return response
 
 
 def _problem(
@@ -247,6 +252,8 @@ def _problem(
     fields: dict[str, Any],
     headers: dict[str, str],
 ) -> web.Response:
+    if (request_id := request.get(REQUEST_ID)) is not None:
+        fields = {**fields, "request_id": request_id}
     return _in_language(kind, code, detail, fields, headers, language_of(request))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import os
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +30,7 @@ from service.host.database_file import (
     write_anew,
 )
 from service.host.database_waiting import About, Item, Waiting, Write
+from service.model.request_id import for_no_request
 from service.model.text import Text
 
 __all__ = ["About", "Database", "StoreFailed", "Write"]
@@ -65,6 +67,19 @@ class Database:
     def state(self) -> Text | None:
         """What is wrong with it now: `problem`, or that something waits to be written, and why."""
         return self._late.problem or self.problem
+
+    @property
+    def writes_waiting(self) -> int:
+        """How many writes wait to be done."""
+        return len(self._queue) + len(self._late)
+
+    def size_bytes(self) -> int:
+        """What it takes on the disk, with what has not been taken over into it yet; blocks."""
+        size = 0
+        for suffix in ("", "-wal"):
+            with contextlib.suppress(OSError):
+                size += os.stat(f"{self._path}{suffix}").st_size
+        return size
 
     async def open(self) -> None:
         """Open or make the database; one that is damaged is moved aside.
@@ -143,7 +158,10 @@ class Database:
 
     def _begin_writing(self) -> None:
         if self._writing is None or self._writing.done():
-            self._writing = asyncio.get_running_loop().create_task(self._write_waiting())
+            # It writes for others, too.
+            self._writing = asyncio.get_running_loop().create_task(
+                self._write_waiting(), context=for_no_request()
+            )
 
     async def _write_waiting(self) -> None:
         if self._retry is not None:

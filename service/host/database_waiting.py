@@ -42,8 +42,8 @@ class Waiting:
         self._dropped = 0
         self.problem: Text | None = None
 
-    def __bool__(self) -> bool:
-        return bool(self._items)
+    def __len__(self) -> int:
+        return len(self._items)
 
     def items(self) -> list[Item]:
         """All that waits, in the order in which it came."""

@@ -230,7 +230,7 @@ class Kernel:
         key = (plugin.unit.type.value, plugin.unit.stem)
         lines = OutputLines(
             self.limits_of_plugins.most.line_bytes,
-            lambda level, line: self._logs.append(key, number, level, line),
+            lambda level, line, request: self._logs.append(key, number, level, line, request),
         )
         return lines.feed
 
@@ -244,6 +244,7 @@ class Kernel:
                     level=record.level,
                     generation=record.generation,
                     message=record.message,
+                    request=record.request,
                 )
             )
 

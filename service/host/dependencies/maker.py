@@ -83,7 +83,7 @@ class Maker:
         Raises:
             Problem: they do not.
         """
-        key = key_of(lines, builds=self._builds)
+        key = await asyncio.to_thread(key_of, lines, builds=self._builds)
         known = self._planned.get(key) or await asyncio.to_thread(self._shelf.lock, key)
         if known is not None:
             return Resolved(known, False)
@@ -96,7 +96,7 @@ class Maker:
         Raises:
             Problem: they do not resolve, or only building would tell.
         """
-        key = key_of(lines, builds=self._builds)
+        key = await asyncio.to_thread(key_of, lines, builds=self._builds)
         known = self._planned.get(key) or await asyncio.to_thread(self._shelf.lock, key)
         if known is not None:
             return known
@@ -132,7 +132,7 @@ class Maker:
         Returns:
             whether it was not kept before.
         """
-        key = key_of(lines, builds=self._builds)
+        key = await asyncio.to_thread(key_of, lines, builds=self._builds)
         self._planned.pop(key, None)
         try:
             return await writing(self._shelf.remember_lock, key, lock)
@@ -142,7 +142,7 @@ class Maker:
 
     async def take_back(self, lines: Sequence[str]) -> None:
         """Keep it in memory only, as nothing has come of it."""
-        key = key_of(lines, builds=self._builds)
+        key = await asyncio.to_thread(key_of, lines, builds=self._builds)
         lock = await asyncio.to_thread(self._shelf.lock, key)
         if lock is not None:
             self._note(key, lock)
@@ -151,7 +151,7 @@ class Maker:
 
     async def forget(self, lines: Sequence[str]) -> None:
         """Resolve these anew the next time."""
-        key = key_of(lines, builds=self._builds)
+        key = await asyncio.to_thread(key_of, lines, builds=self._builds)
         self._planned.pop(key, None)
         await writing(self._shelf.forget_lock, key)
 

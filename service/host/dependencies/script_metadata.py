@@ -23,8 +23,8 @@ MAX_BLOCKS = 1000
 _START = re.compile(
     rb"# /// (?:(?<=[\r\n]# /// )|(?<=\A# /// )|(?<=\A\xef\xbb\xbf# /// ))([a-zA-Z0-9-]+)(?:\r\n|\r|\n)"
 )
-# Possessive, so that a long run of comments is passed once and never again.
-_RUN = re.compile(rb"(?:#(?: [^\r\n]*+)?+(?:\r\n|\r|\n|\Z))*+")
+# The end of a line that is followed by one that is no comment of a block, which is `#` alone or with a space after it.
+_LAST_OF_RUN = re.compile(rb"(?:\n|\r(?!\n))(?!#(?:[ \r\n]|\Z))")
 _END = re.compile(rb"(?:\A|(?<=[\r\n]))# ///(?=[\r\n]|\Z)")
 # A line that may have been meant to begin the block; what stands between its marks is short.
 _MEANT = re.compile(rb"(?m)^(#[ \t]{0,4}/{2,4}[ \t]{0,4}([A-Za-z]{4,9})[ \t]{0,4})\r?$")
@@ -90,12 +90,12 @@ def scan(source: bytes) -> Scan:
         start = _START.search(source, position)
         if start is None:
             break
-        run = _RUN.match(source, start.end())
-        assert run is not None
+        last = _LAST_OF_RUN.search(source, start.end() - 1)
+        run = range(start.end(), len(source) if last is None else last.end())
         end = _last_end(source, run)
         is_script = start[1] == b"script"
         # Without an end in this run, no later start in it can have one either.
-        position = run.end() if end is None else end.end()
+        position = run.stop if end is None else end.end()
         if not is_script:
             continue
         line = _line_number(source, start.start())
@@ -144,12 +144,12 @@ def _misspelt_line(source: bytes) -> int | None:
     return None
 
 
-def _last_end(source: bytes, run: re.Match[bytes]) -> re.Match[bytes] | None:
+def _last_end(source: bytes, run: range) -> re.Match[bytes] | None:
     """The last line `# ///` in a run of comment lines; the first where the run is far too long for a block."""
-    if run.end() - run.start() > 2 * MAX_BLOCK_BYTES:
-        return _END.search(source, run.start(), run.end())
+    if len(run) > 2 * MAX_BLOCK_BYTES:
+        return _END.search(source, run.start, run.stop)
     last = None
-    for last in _END.finditer(source, run.start(), run.end()):  # noqa: B007  # only the last one counts
+    for last in _END.finditer(source, run.start, run.stop):  # noqa: B007  # only the last one counts
         pass
     return last
 

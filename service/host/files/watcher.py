@@ -63,6 +63,7 @@ class Watcher:
         scan_s: seconds between two scans.
 
     Attributes:
+        overflows: how often events were lost, since more came than the kernel keeps.
         problem: why not all is watched, `None` where it is; then everything is scanned every two seconds.
     """
 
@@ -84,6 +85,7 @@ class Watcher:
         self._scanner: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._lost = False
+        self.overflows = 0
         self.problem: Text | None = None
         eyes.on_linked = self._look_soon
         eyes.on_unseen = self._look_soon
@@ -217,7 +219,13 @@ class Watcher:
         with contextlib.suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(self._wake.set)
 
+    @property
+    def watches(self) -> int:
+        """How many folders are watched."""
+        return self._observer.inotify.watches if self._observer is not None else 0
+
     def _overflowed(self) -> None:
+        self.overflows += 1
         log.warning("watch.events_lost")
         self._lost = True
         self._look_soon()

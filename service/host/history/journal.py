@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import secrets
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,6 +91,9 @@ class Journal:
         store: remembers origins.
         changes: the list of what was done.
         revisions: keeps what serves because of a change no sooner than that is recorded.
+
+    Attributes:
+        recorded: how many changes were made since the start, by kind.
     """
 
     def __init__(
@@ -108,6 +112,7 @@ class Journal:
         self._entries = Entries(home)
         self._claims = Claims()
         self._reserve = Reserve(home / _RESERVE)
+        self.recorded: Counter[str] = Counter()
         self._under_way: dict[str, Entry] = {}
         self._unsettled = Unsettled(lambda entry: self._settled(entry, moves=False))
         self._later: dict[str, Entry] = {}
@@ -302,6 +307,8 @@ class Journal:
         needed = {one.id for one in self._kept()}
         await self._changes.record(view, entry.changeset, changeset_hash, kept_anyway=needed)
         del self._under_way[entry.id]
+        self.recorded[entry.kind] += 1
+        log.info("change.recorded", change=entry.id, kind=entry.kind, plugin=entry.plugin)
 
     async def _end(self, entry: Entry) -> None:
         """It is recorded; what fails now is done at the next change or start."""

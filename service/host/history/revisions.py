@@ -30,6 +30,7 @@ from service.host.history.notes import Hold, LateNotes, Note, note_of
 from service.host.threads import writing
 from service.model.identity import Identity
 from service.model.plugin import Origin
+from service.model.request_id import for_no_request
 
 log = structlog.get_logger(__name__)
 
@@ -233,7 +234,7 @@ class Revisions:
     def _begin_writing(self) -> None:
         if self._writing is None or self._writing.done():
             self._writing = asyncio.get_running_loop().create_task(
-                self._write_waiting(), name="keep revisions"
+                self._write_waiting(), name="keep revisions", context=for_no_request()
             )
 
     async def _write_waiting(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 
 import msgspec
@@ -22,6 +23,7 @@ from service.host.reconciling.known import Known
 from service.host.reconciling.naming import Naming
 from service.host.reconciling.retirement import Retirement
 from service.host.registry import Registry
+from service.host.statistics.histogram import LOAD_S, Histograms
 from service.model.events import Cause
 from service.model.plugin import PluginView
 
@@ -51,6 +53,9 @@ class Endings:
         config: which plugins are on.
         want: asks for a change.
         settle_s: seconds that a failure or a disappearance has to stand before it is believed.
+
+    Attributes:
+        failures: by cause, how long it took from the notice of a change until it was told that it does not load.
     """
 
     def __init__(
@@ -81,6 +86,7 @@ class Endings:
         self._config = config
         self._want = want
         self._settle_s = settle_s
+        self.failures = Histograms(LOAD_S)
 
     async def failed(self, desk: Desk, plugin: Plugin, change: Change, failure: LoadFailed) -> bool:
         """What was tried does not load; what served before serves on.
@@ -106,6 +112,7 @@ class Endings:
         self.know(plugin)
         self._registry.list(plugin)
         self._registry.publish(plugin, "failed", change.cause)
+        self.failures.count(change.cause.value, max(0.0, (time.time_ns() - change.noticed_ns) / 1e9))
         if plugin.serving is None and desk.crashed is not None and desk.restart is None:
             # Its worker ended while the new file, which does not load, was tried.
             self._crashes.start_again(desk, plugin, desk.crashed)
@@ -128,7 +135,6 @@ class Endings:
     def disable(self, desk: Desk, plugin: Plugin, cause: Cause) -> None:
         """Let nothing serve; what it is called and does is known from when these bytes last ran."""
         self._registry.list(plugin)
-        before = plugin.view()
         try:
             known = self._known.manifest(self._attempts.snapshot(desk, plugin).revision)
         except SourceFlawed:
@@ -144,7 +150,12 @@ class Endings:
         desk.forget_retry()
         older = self._registry.retire(plugin)
         self.know(plugin)
-        if was_enabled or cause is Cause.STARTUP or _differ(before, plugin.view()):
+        if (
+            was_enabled
+            or cause is Cause.STARTUP
+            or plugin.told is None
+            or _differ(plugin.told, plugin.view())
+        ):
             self._registry.publish(plugin, "disabled", cause)
         if older is not None:
             self._retirement.begin(plugin, older)

@@ -69,12 +69,16 @@ class Census:
     Args:
         workers: gives every worker that there is; called from the thread.
         limits: how many processes a worker may have started that are still there, by its plugin.
+
+    Attributes:
+        ended: how many workers were ended.
     """
 
     def __init__(self, workers: Callable[[], Iterable[WorkerProcess]], limits: LimitsOfPlugins) -> None:
         self._workers = workers
         self._limits = limits
         self._loop = asyncio.get_running_loop()
+        self.ended = 0
         self._closing = threading.Event()
         self._rest_until = 0.0
         self._spare = Spare()
@@ -136,6 +140,7 @@ class Census:
             last_id, due = given, now + _COUNT_SECONDS
 
     def _end(self, worker: WorkerProcess, limits: PluginLimits) -> None:
+        self.ended += 1
         with _ahead_of_all():
             ended = _end_below(worker.pid)
         for pid in ended | {worker.pid}:

@@ -42,6 +42,9 @@ class Weights:
         workers: gives every worker that there is; called from the thread.
         below: gives the processes that a worker has started, as far as they are known; likewise.
         usual: how much a worker may have, with all that it started, where its plugin has no limits of its own.
+
+    Attributes:
+        ended: how many workers were ended.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class Weights:
         self._below = below
         self._usual = usual
         self._loop = asyncio.get_running_loop()
+        self.ended = 0
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="plugin memory", daemon=True)
 
@@ -89,6 +93,7 @@ class Weights:
         spare.close()
 
     def _end(self, worker: WorkerProcess, limits: PluginLimits, found: int) -> None:
+        self.ended += 1
         mib, limit_mib, setting = found // _MIB, limits.memory_bytes // _MIB, limits.setting("memory_mib")
         log.warning("worker.too_much_memory", pid=worker.pid, mib=mib, limit_mib=limit_mib)
         reason = Text(
