@@ -15,9 +15,9 @@ from tests.integration.server_process import environment, running_server
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--version"], ["search", "--help"], ["bogus"], ["check", "missing.py"]]
+    ("language", "arguments"),
+    [("en", ["search", "--help"]), ("zh", ["bogus"]), ("en", ["check", "missing.py"])],
 )
-@pytest.mark.parametrize("language", ["en", "zh"])
 def test_it_says_and_ends_as_the_command_does(tmp_path: Path, language: str, arguments: list[str]) -> None:
     environ = environment(PLUGBAY_LANG=language, COLUMNS="70")
     copy = run_plugbay(*arguments, environ=environ, folder=tmp_path, timeout_s=30)
