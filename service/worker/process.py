@@ -17,7 +17,7 @@ from service.worker import linux, rehearsal, runtime
 from service.worker.confinement import limits as kernel_limits
 from service.worker.confinement.confining import Confinement
 from service.worker.confinement.policy import Ground
-from service.worker.output import log_to_output
+from service.worker.output import MarkedLines, log_to_output
 
 _CHANNEL_FD = 3
 _NICE_WHERE_IDLE_IS_A_TRAP = 5
@@ -100,8 +100,7 @@ def _arrange_descriptors(channel_fd: int, output_fd: int) -> None:
         os.dup2(source, target, inheritable=target != _CHANNEL_FD)
     os.closerange(_CHANNEL_FD + 1, os.sysconf("SC_OPEN_MAX"))
     sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115  # lives as long as the process
-    sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
-    sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+    sys.stdout, sys.stderr = MarkedLines(1), MarkedLines(2)
     # The interpreter falls back on these where a plugin has replaced the others.
     for name in ("stdin", "stdout", "stderr"):
         setattr(sys, f"__{name}__", getattr(sys, name))

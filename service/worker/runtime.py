@@ -253,7 +253,9 @@ class Worker:
         kind = header["t"]
         calls = self._calls
         if kind == messages.CALL:
-            calls.begin(header["id"], header["method"], _loads(body), header.get("credit", 0))
+            calls.begin(
+                header["id"], header["method"], _loads(body), header.get("credit", 0), header.get("request")
+            )
         elif kind == messages.CANCEL:
             calls.cancel(header["id"], header.get("why", "cancel"))
         elif kind == messages.NOTED:

@@ -138,6 +138,11 @@ class DependencyTemplate:
             self._refill()
 
     @property
+    def has_spare(self) -> bool:
+        """Whether a worker of it waits for a plugin, or is on its way."""
+        return self._spare is not None
+
+    @property
     def is_idle(self) -> bool:
         """Whether it has no worker but its spare."""
         return len(self.workers) <= (self._spare is not None)

@@ -210,21 +210,25 @@ class Sandbox:
             if to_write and granted == [real]:
                 # Where it cannot be had, the plugin's log says so, or the plugin does.
                 with contextlib.suppress(OSError):
-                    real.mkdir(parents=True, exist_ok=True)
+                    _make(real)
                     self._hand_over(real)
         return found
 
     def _hand_over(self, folder: Path) -> None:
         """Give a folder of this home to the user of plugins, where that one cannot pass over modes."""
         user = self.ground.user
-        if user is not None and not self.ground.capabilities and folder.is_relative_to(self._home):
+        if (
+            user is not None
+            and not self.ground.capabilities
+            and folder.is_relative_to(self._home)
+            and os.lstat(folder).st_uid != user
+        ):
             os.lchown(folder, user, user)
 
     def _make_own(self, folder: Path) -> bool:
         temporary = folder / TEMPORARY_FOLDER
         was_there = temporary.is_dir()
-        if not was_there:
-            temporary.mkdir(parents=True, exist_ok=True)
+        _make(temporary)
         user = self.ground.user
         if user is None:
             return not was_there
@@ -235,6 +239,12 @@ class Sandbox:
             os.lchown(temporary, user, user)
             return True
         return not was_there
+
+
+def _make(folder: Path) -> None:
+    """Have a folder be there. To ask for one that is there already may wait for a slow disk, or be refused by it."""
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
 
 
 def _code_of_the_server() -> Iterator[Path]:

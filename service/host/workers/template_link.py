@@ -244,6 +244,9 @@ class TemplateLink:
                 except BlockingIOError:
                     await asyncio.sleep(0.001)
                 except OSError as error:
+                    if isinstance(error, ConnectionError):
+                        # Its end is gone, though nobody has read that yet: whoever asks again shall ask the next one.
+                        self.close()
                     raise TemplateLost from error
                 else:
                     return
@@ -264,7 +267,7 @@ class TemplateLink:
                 self._take(self._decoder.decode(packet), descriptors)
             else:
                 self.close()
-        except (msgspec.MsgspecError, RecursionError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             self.close()
         finally:
             for descriptor in descriptors:
