@@ -67,7 +67,11 @@ async def live(
     home = tmp_path_factory.mktemp("home") / "home"
     save(home / "plugins/search/slow_plugin.py", SLOW)
     place_download_plugin(home)
-    limits = {"PLUGBAY_LIMITS__SEARCH_S": str(SEARCH_S), "PLUGBAY_SERVER__TOKEN": TOKEN}
+    limits = {
+        "PLUGBAY_LIMITS__SEARCH_S": str(SEARCH_S),
+        "PLUGBAY_LIMITS__CRASHES_BEFORE_FAILED": "1000",
+        "PLUGBAY_SERVER__TOKEN": TOKEN,
+    }
     async with live_server(home, **limits, **shifted[0]) as live:
         await live.rpc("subscribe", {"topics": ["tasks/**"]})
         yield live

@@ -87,6 +87,7 @@ COUNTED = "\n".join(map(str, range(30)))
 STEADY = "steady"
 SAVED = ("saved0", "saved1")
 RESUMABLE, ONCE = "counting", "once"
+UNDER_WAY = ("pending", "running", "downloading")
 
 
 def slot_text(name: str, version: str, library: int | None = None) -> str:
@@ -163,6 +164,7 @@ class Load:
         slots: changed over the API.
         saved: versions of the files that are saved by hand, as they are on the disk.
         tasks: the kind of each task that was begun, by id.
+        ended: those of them that were said to have ended, with how.
         changes: ids of changes that were answered.
         calls: those of this life.
         refused: changes of this life that were refused, with when they began and ended.
@@ -175,6 +177,7 @@ class Load:
     )
     saved: dict[str, str] = field(default_factory=lambda: dict.fromkeys(SAVED, "0"))
     tasks: dict[str, str] = field(default_factory=dict)
+    ended: dict[str, str] = field(default_factory=dict)
     changes: list[str] = field(default_factory=list)
     calls: list[Called] = field(default_factory=list)
     refused: list[Called] = field(default_factory=list)
@@ -289,6 +292,11 @@ class Load:
             self.tasks[answer.body["task_id"] if kind == "search" else answer.body["task"]["id"]] = kind
         else:
             self.refused.append(Called(kind, monotonic(), monotonic(), f"task: {code_of(answer)}"))
+        id = self.chance.choice(list(self.tasks)) if self.tasks else None
+        if id is not None and id not in self.ended:
+            task = (await self._ask(live.get(f"/api/tasks/{id}"))).body
+            if task["status"] not in UNDER_WAY:
+                self.ended[id] = task["status"]
         await asyncio.sleep(self.chance.random() * 0.5)
 
     async def _ask(self, request: Any) -> Answer:
@@ -359,7 +367,7 @@ class Load:
         deadline = monotonic() + 60
         while True:
             tasks = await self.task_states(live)
-            left = [one for one in tasks.values() if one["status"] in ("pending", "running", "downloading")]
+            left = [one for one in tasks.values() if one["status"] in UNDER_WAY]
             if not left:
                 break
             assert monotonic() < deadline, f"tasks that do not end: {left}"
@@ -367,6 +375,7 @@ class Load:
         for id, task in tasks.items():
             kind, status, problem = self.tasks[id], task["status"], task["problem"]
             self.counts[f"{kind} {status}"] += 1
+            assert self.ended.get(id, status) == status, (self.ended[id], task)
             if kind == RESUMABLE:
                 assert status == "completed", task
             if status == "completed" and kind != "search":
@@ -375,7 +384,6 @@ class Load:
                 lost = {"server_stopped", "plugin_crashed", "search_failed", "plugin_unavailable"}
                 assert problem["code"] in lost, task
             assert status in ("completed", "failed"), task
-        self.tasks.clear()
 
 
 def code_of(answer: Answer) -> str:
