@@ -337,16 +337,15 @@ def _health() -> Resource:
         kernel, config, database = app[KERNEL], app[keys.CONFIG], app[DATABASE]
         sandbox = app[SANDBOX]
         journal = app[HISTORY].journal
-        limit = descriptors.raise_limit()
         health = app[keys.HEALTH] = Health(
             {
                 "workers": lambda: kernel.workers_problem,
                 "sandbox": lambda: sandbox.problem,
                 "watcher": lambda: kernel.watcher.problem,
                 "config": lambda: config.problem,
-                "store": lambda: database.problem,
+                "store": lambda: database.state,
                 "history": lambda: next(iter(journal.problems), None),
-                "descriptors": lambda: descriptors.shortage(limit, len(kernel.registry.all())),
+                "descriptors": lambda: descriptors.state(len(kernel.registry.all())),
             }
         )
         health.start()

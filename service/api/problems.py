@@ -93,6 +93,8 @@ KINDS: dict[str, Kind] = {
     "front_end_missing": _kind(503, "网页尚未构建", "The page has not been built"),
     "server_stopped": _kind(503, "服务器在任务运行时停止", "The server stopped while the task ran"),
     "shutting_down": _kind(503, "服务器正在关闭", "The server is shutting down"),
+    "worker_unavailable": _kind(503, "无法启动插件进程", "No worker can be started"),
+    "store_busy": _kind(503, "数据库被占用", "The database is held by another process"),
     "not_ready": _kind(503, "正在启动", "Not ready yet"),
     "fetch_timeout": _kind(504, "下载超时", "The address took too long"),
     "plugin_timeout": _kind(504, "插件超时", "The plugin took too long"),
@@ -104,6 +106,7 @@ KINDS: dict[str, Kind] = {
     "revision_not_kept": _kind(507, "版本无法保存", "The revision cannot be kept"),
     "token_not_saved": _kind(507, "令牌无法保存", "The token cannot be saved"),
     "store_failed": _kind(507, "无法读写数据库", "The database cannot be used"),
+    "data_dir_unusable": _kind(507, "无法创建插件的数据目录", "The plugin's data folder cannot be made"),
     "disk_full": _kind(507, "磁盘空间不足", "The disk is full"),
 }
 
@@ -138,6 +141,7 @@ _HEADERS_OF_CODE = {
     "not_ready": {"Retry-After": "1"},
     "shutting_down": {"Retry-After": "5"},
     "too_many_clients": {"Retry-After": "30"},
+    "worker_unavailable": {"Retry-After": "5"},
 }
 
 _DETAIL_OF_CODE = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -245,7 +246,7 @@ class Registry:
     ) -> None:
         """Tell everybody, and wake whoever waits for this plugin."""
         plugin.changed()
-        view = plugin.view()
+        view = plugin.told = plugin.view()
         by = asked_by(cause)
         self._events.publish(PluginChanged(change=change, plugin=view, cause=cause, by=by, timings=timings))
         level = (
@@ -261,7 +262,10 @@ class Registry:
             told["error"] = f"{place}: {error.text.en}"
         if view.state is PluginState.DEGRADED:
             told["serves"] = "older code"
-        level(f"plugin.{change}", plugin=view.id, **told)
+        # Only then: it wakes the thread that writes the log, which would come before whoever gets the event.
+        asyncio.get_running_loop().call_soon(
+            functools.partial(level, f"plugin.{change}", plugin=view.id, **told)
+        )
 
     def installing(self, plugin: Plugin, progress: InstallProgress) -> None:
         """Tell everybody how far a plugin's dependencies are."""

@@ -304,6 +304,7 @@ class Board:
             log.error("task.not_kept", task=live.id, reason=str(error))
             if task.has_ended:
                 self._not_kept[task.id] = task
+            self._store.save_soon(task)
         else:
             await self.keep_rest()
 

@@ -24,7 +24,13 @@ _NICE_WHERE_IDLE_IS_A_TRAP = 5
 
 
 def become_worker(
-    channel_fd: int, output_fd: int, limits: dict[str, Any], template_pid: int, *, idle_scheduling: bool
+    channel_fd: int,
+    output_fd: int,
+    limits: dict[str, Any],
+    template_pid: int,
+    *,
+    idle_scheduling: bool,
+    ahead: bool,
 ) -> NoReturn:
     """Turn this process into a worker and serve until told to stop.
 
@@ -34,6 +40,7 @@ def become_worker(
         limits: `memory_bytes`, `open_files` and `ground`, besides those that the runtime reads.
         template_pid: who forked this process; if it is gone already, so is this process.
         idle_scheduling: whether this user may leave SCHED_IDLE again; a higher nice value is used otherwise.
+        ahead: whether there is time before a plugin comes.
     """
     status = CHANNEL_LOST
     try:
@@ -48,7 +55,9 @@ def become_worker(
             os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
         log_to_output()
         _reseed()
-        rehearsal.rehearse()
+        if ahead:
+            linux.keep_heap()
+            rehearsal.rehearse(at_length=True)
         confinement = Confinement(Ground.from_json(limits["ground"]))
         confinement.prepare()
         channel = socket.socket(fileno=_CHANNEL_FD)

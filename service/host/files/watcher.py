@@ -88,6 +88,7 @@ class Watcher:
         self.overflows = 0
         self.problem: Text | None = None
         eyes.on_linked = self._look_soon
+        eyes.on_unseen = self._look_soon
 
     async def start(self) -> None:
         """Watch from now on, then look at everything once.
@@ -163,21 +164,15 @@ class Watcher:
             self._look_soon()
 
     def _judge(self) -> None:
-        error = self._refused
+        error = self._refused or self._eyes.unseen
         if error is None:
             if self.problem is not None:
                 log.info("watch.available")
             self.problem = None
             return
-        reason = os.strerror(error.errno or 0)
         if self.problem is None:
             log.warning("watch.unavailable", reason=str(error))
-        self.problem = Text(
-            zh=f"无法监视插件目录（{reason}），改为每 {_SCAN_WITHOUT_EVENTS_SECONDS:g} 秒扫描一次；"
-            "可调大 fs.inotify.max_user_watches 与 max_user_instances",
-            en=f"The plugin folder cannot be watched ({reason}); it is scanned every "
-            f"{_SCAN_WITHOUT_EVENTS_SECONDS:g} s instead. Raise fs.inotify.max_user_watches and max_user_instances",
-        )
+        self.problem = _not_watched(error) if self._refused is not None else _not_seen(error)
 
     # -- looking at everything -----------------------------------------------------------------------------------
 
@@ -196,6 +191,8 @@ class Watcher:
                 await asyncio.to_thread(self._look_again)
             except OSError as error:
                 log.warning("watch.scan_failed", reason=str(error))
+            except Exception:  # which would end all scanning
+                log.exception("watch.scan_failed")
             if regular or lost:
                 self._on_config()
             # Somebody may write on and on to where a link leads.
@@ -268,6 +265,26 @@ class Watcher:
     def _relative(self, full: str) -> str | None:
         prefix = str(self._real_root) + os.sep
         return full.removeprefix(prefix) if full.startswith(prefix) else None
+
+
+def _not_watched(error: OSError) -> Text:
+    reason = os.strerror(error.errno or 0)
+    return Text(
+        zh=f"无法监视插件目录（{reason}），改为每 {_SCAN_WITHOUT_EVENTS_SECONDS:g} 秒扫描一次；"
+        "可调大 fs.inotify.max_user_watches 与 max_user_instances",
+        en=f"The plugin folder cannot be watched ({reason}); it is scanned every "
+        f"{_SCAN_WITHOUT_EVENTS_SECONDS:g} s instead. Raise fs.inotify.max_user_watches and max_user_instances",
+    )
+
+
+def _not_seen(error: OSError) -> Text:
+    reason = os.strerror(error.errno or 0)
+    return Text(
+        zh=f"插件目录暂时无法完整读取（{reason}），插件保持不变，每 {_SCAN_WITHOUT_EVENTS_SECONDS:g} 秒重试一次；"
+        "请检查其权限与打开文件数上限（ulimit -n）",
+        en=f"Not all of the plugin folder can be read ({reason}); plugins stay as they are, it is tried again every "
+        f"{_SCAN_WITHOUT_EVENTS_SECONDS:g} s. Check its permissions, and raise the limit of open files (ulimit -n)",
+    )
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:

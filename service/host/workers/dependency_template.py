@@ -183,7 +183,9 @@ class DependencyTemplate:
 
     def _refill(self) -> None:
         if self._spare is None and not self.is_lost and self._link is not None:
-            self._spare = asyncio.create_task(self._link.fork(), name="spare worker of a dependency set")
+            self._spare = asyncio.create_task(
+                self._link.fork(ahead=True), name="spare worker of a dependency set"
+            )
             self._spare.add_done_callback(_looked_at)
 
     def _ended(self) -> None:

@@ -27,6 +27,9 @@ _START_SECONDS = 20.0
 _FORK_SECONDS = 10.0
 _END_SECONDS = 5.0
 _RESTART_PAUSE_SECONDS = 0.1
+_RESTART_PAUSE_MAX_SECONDS = 5.0
+# Whoever took a spare loads a plugin now; to make the next one meanwhile would take the processors from it.
+_REFILL_PAUSE_SECONDS = 0.025
 # All that plugins get of the server's environment: tokens and passwords stand there under any name. An address of a
 # proxy may have a password in it, too, but without it a plugin would not reach anything.
 _HANDED_ON = frozenset(
@@ -136,7 +139,7 @@ class Nursery:
         """
         while not self._spares.empty():
             worker = self._spares.get_nowait()
-            if not worker.exited.done():
+            if not worker.has_ended():
                 self._refill_wanted.set()
                 return worker
         self._refill_wanted.set()
@@ -185,15 +188,20 @@ class Nursery:
         return self._link
 
     async def _refill(self) -> None:
+        pause = _RESTART_PAUSE_SECONDS
         while True:
             await self._refill_wanted.wait()
+            if self._spares.qsize():
+                await asyncio.sleep(_REFILL_PAUSE_SECONDS)
             self._refill_wanted.clear()
             while self._spares.qsize() < self._wanted_spares:
                 try:
-                    self._spares.put_nowait(await (await self._ready_link()).fork())
+                    self._spares.put_nowait(await (await self._ready_link()).fork(ahead=True))
+                    pause = _RESTART_PAUSE_SECONDS
                 except (TemplateLost, OSError) as error:
-                    log.warning("worker.not_forked", reason=str(error))
-                    await asyncio.sleep(_RESTART_PAUSE_SECONDS)
+                    log.warning("worker.not_forked", reason=str(error), again_in_s=pause)
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, _RESTART_PAUSE_MAX_SECONDS)
 
     async def _keep_template(self) -> None:
         while True:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
+from service.host.descriptors import Spare
 from service.host.plugin_limits import PluginLimits
 from service.host.workers.worker_process import WorkerProcess
 from service.model.text import Text
@@ -82,11 +83,14 @@ class Weights:
                 self._end(worker, limits, found)
 
     def _run(self) -> None:
+        spare = Spare()
         while not self._closing.wait(_REST_SECONDS):
             try:
-                self.weigh()
+                with spare.lent():
+                    self.weigh()
             except Exception:
                 log.exception("weights.failed")
+        spare.close()
 
     def _end(self, worker: WorkerProcess, limits: PluginLimits, found: int) -> None:
         self.ended += 1
