@@ -16,6 +16,8 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[2]
 START_S = 30.0
 STOP_S = 20.0
+# The longest line of a server's log that can be read: what plugins say of themselves is cut, but not short.
+LINE_BYTES = 1024 * 1024
 
 
 class Finished(NamedTuple):
@@ -105,6 +107,7 @@ async def running_server(
         stdin=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
         start_new_session=True,
+        limit=LINE_BYTES,
     )
     server = ServerProcess(process, home, environ)
     drain: asyncio.Task[None] | None = None

@@ -18,6 +18,7 @@ from service.model.text import Text
 
 MAX_BLOCK_BYTES = 64 * 1024
 MAX_BLOCKS = 1000
+_PIECE_BYTES = 64 * 1024
 
 # The fixed text comes first and its place is checked afterwards, because `re` finds a fixed text fast.
 _START = re.compile(
@@ -85,17 +86,18 @@ def scan(source: bytes) -> Scan:
     """
     found: tuple[int, bytes] | None = None
     unclosed: int | None = None
-    position = 0
+    position = run_end = 0
     for _ in range(MAX_BLOCKS):
         start = _START.search(source, position)
         if start is None:
             break
-        run = _RUN.match(source, start.end())
-        assert run is not None
-        end = _last_end(source, run)
+        # A run of comments can have many blocks in it; it is passed once for all of them.
+        if start.end() >= run_end:
+            run_end = _end_of_run(source, start.end())
+        end = _last_end(source, start.end(), run_end)
         is_script = start[1] == b"script"
         # Without an end in this run, no later start in it can have one either.
-        position = run.end() if end is None else end.end()
+        position = run_end if end is None else end.end()
         if not is_script:
             continue
         line = _line_number(source, start.start())
@@ -144,12 +146,23 @@ def _misspelt_line(source: bytes) -> int | None:
     return None
 
 
-def _last_end(source: bytes, run: re.Match[bytes]) -> re.Match[bytes] | None:
+def _end_of_run(source: bytes, start: int) -> int:
+    """Where the comment lines end that begin at `start`; in pieces, as no other thread runs during one match."""
+    while True:
+        piece_end = source.find(b"\n", start + _PIECE_BYTES) + 1 or len(source)
+        run = _RUN.match(source, start, piece_end)
+        assert run is not None
+        if run.end() < piece_end or piece_end == len(source):
+            return run.end()
+        start = piece_end
+
+
+def _last_end(source: bytes, start: int, run_end: int) -> re.Match[bytes] | None:
     """The last line `# ///` in a run of comment lines; the first where the run is far too long for a block."""
-    if run.end() - run.start() > 2 * MAX_BLOCK_BYTES:
-        return _END.search(source, run.start(), run.end())
+    if run_end - start > 2 * MAX_BLOCK_BYTES:
+        return _END.search(source, start, run_end)
     last = None
-    for last in _END.finditer(source, run.start(), run.end()):  # noqa: B007  # only the last one counts
+    for last in _END.finditer(source, start, run_end):  # noqa: B007  # only the last one counts
         pass
     return last
 
