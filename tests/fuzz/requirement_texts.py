@@ -1,11 +1,14 @@
-"""What a plugin might declare that it needs, rightly or wrongly: requirements, files of them, PEP 723 blocks."""
+"""What a plugin might declare that it needs, rightly or wrongly: requirements, files of them, PEP 723 blocks.
+
+None of it can be had, so that nothing is kept of it.
+"""
 
 from __future__ import annotations
 
 from random import Random
 
 NAMES = (
-    *("httpx requests A a1 a-b_c.d typing-extensions zope.interface ruamel.yaml -x x- .x _ __ 1 é 例 nul con a/b").split(),
+    *("httpx-of-nobody requests-of-nobody A-of-nobody a1-of-nobody a-b_c.d typing-of-nobody zope.of.nobody ruamel.yaml -x x- .x _ __ 1 é 例 nul con a/b").split(),
     *("../x ./x ~/x C:\\x file:x \u200bx x\u200b x\0 -r -e --index-url -c @x x@y [x] (x) $(x) `x` {x} %2e ${HOME}").split(),
     "a" * 300,
     "",
@@ -119,7 +122,7 @@ KEYS = (
 VALUES = (
     *('true false 1 0 -1 65536 [] {} "" "x" [[]] [{}] [80] [80,"x"] [true] [0] [-1] [1.5] nan inf -inf 1e400').split(),
     *('">=3.11" ">=3.99" "~=3" "<3" "==3.11.*" ">=3.11,<4" "x" ">=" [">=3"] "1" "99" "1.0.0" "v1" 99 1.5').split(),
-    *('["httpx"] ["httpx>=0.27"] ["a","a"] [["a"]] [1] ["/etc"] ["~/x","../y"] ["\\u0000"] ["/"] [""] 1979-05-27').split(),
+    *('["nobody"] ["nobody>=0.27"] ["no","no"] [["a"]] [1] ["/etc"] ["~/x","../y"] ["\\u0000"] ["/"] [""] 1979-05-27').split(),
     *("07:32:00 0x10 1_000 +1 01 'x' '''x''' \"\"\"x\"\"\" \"\\ud800\" \"\\x\" = [ { ] } # , 'a' b").split(),
     "9" * 5000,
     "[" * 3000,
