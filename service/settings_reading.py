@@ -89,7 +89,10 @@ def _from_file(path: Path) -> dict[str, _Setting]:
         return {}
     except RecursionError as error:
         raise _unreadable(source, Text(zh="嵌套层数过多", en="it is nested too deeply")) from error
-    except (OSError, ValueError) as error:  # no UTF-8, no TOML, or a number of more digits than Python converts
+    except (
+        OSError,
+        ValueError,
+    ) as error:  # no UTF-8, no TOML, or a number of more digits than Python converts
         raise _unreadable(source, Text(zh=str(error), en=str(error))) from error
     found: dict[str, _Setting] = {}
     for section, values in document.items():

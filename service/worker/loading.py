@@ -150,7 +150,7 @@ class Loading:
             raise StageFailed("config") from error
         schema = {"config_schema": fields, "config_json_schema": json_schema, "config_missing": missing}
         try:
-            return _encoded({**manifest, **schema})
+            return _encoded({**manifest, **schema}, contract.line_of_schema(plugin))
         except BaseException as error:
             raise StageFailed("contract") from error
 
@@ -238,8 +238,8 @@ class Loading:
         _set_timer(signal.ITIMER_REAL, seconds + (0 if stage == "import" else _HEAD_START_SECONDS))
 
 
-def _encoded(manifest: dict[str, Any]) -> bytes:
-    """The manifest as JSON.
+def _encoded(manifest: dict[str, Any], line: int | None) -> bytes:
+    """The manifest as JSON; `line` is that of its schema.
 
     Raises:
         ContractBroken: it is none, as a schema may hold anything, or is too large.
@@ -252,6 +252,7 @@ def _encoded(manifest: dict[str, Any]) -> bytes:
             f"配置 schema 无法写成 JSON：{error}；请只用文本、有限的数字、列表和以文本为键的字典",
             f"The configuration schema cannot be written as JSON: {error}; use texts, finite numbers, lists, and "
             "dictionaries whose keys are texts",
+            line,
         ) from None
     if len(encoded) > messages.MANIFEST_MAX_BYTES:
         limit = messages.MANIFEST_MAX_BYTES // 1024

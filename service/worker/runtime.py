@@ -170,7 +170,9 @@ class Worker:
     def _fault(self, stage: str, error: BaseException) -> dict[str, Any]:
         try:
             return self._describer.fault(stage, error)
-        except BaseException as failure:  # an exception of a plugin's own making may have anything for its parts
+        except (
+            BaseException
+        ) as failure:  # an exception of a plugin's own making may have anything for its parts
             return self._describer.disturbed(stage, failure)
 
     def _tell_outline(self) -> int:

@@ -35,7 +35,9 @@ def check_event(frame: str, value: dict[str, Any]) -> None:
             continue
         assert NAME.fullmatch(name), f"3.1: the attribute {name!r}"
         assert isinstance(attribute, str | bool | int) and attribute != "", f"3.2: {name} is {attribute!r}"
-        assert not isinstance(attribute, str) or not FORBIDDEN.search(attribute), f"3.2: {name} is {attribute!r}"
+        assert not isinstance(attribute, str) or not FORBIDDEN.search(attribute), (
+            f"3.2: {name} is {attribute!r}"
+        )
     assert urlsplit(value["source"]).path, f"3.3.1: source is {value['source']!r}"
     assert TIME.fullmatch(value["time"]), f"3.3.2: time is {value['time']!r}"
     assert re.fullmatch(r"[a-z]+/[a-z0-9.+-]+", value["datacontenttype"]), value["datacontenttype"]

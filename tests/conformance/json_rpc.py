@@ -98,7 +98,11 @@ def _refuse(name: str) -> Any:
 
 def _is_request(value: Any) -> bool:
     """4: whether it is a request or a notification."""
-    if not isinstance(value, dict) or value.get("jsonrpc") != "2.0" or not isinstance(value.get("method"), str):
+    if (
+        not isinstance(value, dict)
+        or value.get("jsonrpc") != "2.0"
+        or not isinstance(value.get("method"), str)
+    ):
         return False
     if not isinstance(value.get("params", {}), list | dict):
         return False

@@ -36,7 +36,8 @@ def check_session(session: Sequence[Said]) -> tuple[int, int]:
             if isinstance(value, dict) and "specversion" in value:
                 events += 1
                 check_event(what[0], value)
-                assert (identity := (value["source"], value["id"])) not in seen, f"twice: {identity}"
+                identity = value["source"], value["id"]
+                assert identity not in seen, f"twice: {identity}"
                 seen.add(identity)
                 continue
             answers += 1

@@ -52,7 +52,9 @@ def said(text: str) -> list[dict[str, Any]]:
 
 
 NOTIFICATION = '{"jsonrpc":"2.0","method":"ping"}'
-RESUMED = '{"jsonrpc":"2.0","id":"r","method":"subscribe","params":{"topics":["plugins/**"],"since":"POSITION"}}'
+RESUMED = (
+    '{"jsonrpc":"2.0","id":"r","method":"subscribe","params":{"topics":["plugins/**"],"since":"POSITION"}}'
+)
 STEPS: list[dict[str, Any]] = [
     {"do": "open"},
     *said(call("subscribe", 1, topics=["plugins/**"])),
@@ -107,7 +109,9 @@ async def test_the_websockets_library(live: Live) -> None:
 
 
 @pytest.mark.skipif(find_node() is None, reason="there is no node that is new enough")
-@pytest.mark.skipif(not (PACKAGES / "ws").is_dir(), reason="the package ws is not installed: make setup, or npm ci in web/")
+@pytest.mark.skipif(
+    not (PACKAGES / "ws").is_dir(), reason="the package ws is not installed: make setup, or npm ci in web/"
+)
 async def test_ws_of_node(live: Live) -> None:
     found = find_node()
     assert found is not None
@@ -221,7 +225,9 @@ class Conversation:
                 await reader
 
     async def _open(self) -> None:
-        self._socket = await websockets_connect(f"{self._live.server.url.replace('http', 'ws')}/api/ws", max_queue=None)
+        self._socket = await websockets_connect(
+            f"{self._live.server.url.replace('http', 'ws')}/api/ws", max_queue=None
+        )
         self._said.append(("opened", ", ".join(one.name for one in self._socket.protocol.extensions), ""))
         self._reader = asyncio.create_task(self._read(self._socket))
 

@@ -19,7 +19,7 @@ from tests.integration.live import UNTIL_S, Live, live_server, save, search_plug
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
 
-# What no session can be made to have in a moment: the registry's, a stalled queue, a token where there is none.
+# What comes at a time of its own, and a token, which this server has none of.
 NOT_MADE_TO_HAPPEN = {"plugbay.token.rotated", "plugbay.stats", "plugbay.heartbeat"}
 DOWNLOADER = """
 from service.sdk import DownloadPlugin
@@ -111,6 +111,8 @@ async def everything(live: Live, recorder: Recorder) -> None:
     waiting = [one["id"] for one in tasks if one["status"] in ("downloading", "pending")]
     await live.post(f"/api/tasks/{waiting[0]}/pause")
     await happened("task.paused", "tasks/")
+    await live.post(f"/api/tasks/{waiting[0]}/resume")
+    await happened("task.queued", "tasks/")
     for one in waiting:
         await live.post(f"/api/tasks/{one}/cancel")
     await happened("task.cancelled", "tasks/")
@@ -166,7 +168,9 @@ class Recorder:
                     self._came.clear()
                     await self._came.wait()
         except TimeoutError:
-            raise AssertionError(f"there was no {what}; there were {[one['type'] for one in self.events]}") from None
+            raise AssertionError(
+                f"there was no {what}; there were {[one['type'] for one in self.events]}"
+            ) from None
 
 
 def check_data(document: dict[str, Any], event: dict[str, Any]) -> None:

@@ -10,26 +10,135 @@ from typing import Any
 from service.settings import Settings
 
 HOSTILE = (
-    *("", " ", "\0", "\u202e", "\ud800", "x" * 5000, "../..", "<img src=x onerror=alert(1)>", "%s%n", "${HOME}", "例"),
-    *("true", "false", "null", "0", "-1", "1e999", "nan", "inf", "０", "1_000", "0x10", "[]", "{}", '"', "'", ",", ",,"),
-    *("127.0.0.1", "::", "[::1]", "localhost:99999", "a b", "*.example.org", "http://x", "https://a@b", "http://[", "*"),
+    *(
+        "",
+        " ",
+        "\0",
+        "\u202e",
+        "\ud800",
+        "x" * 5000,
+        "../..",
+        "<img src=x onerror=alert(1)>",
+        "%s%n",
+        "${HOME}",
+        "例",
+    ),
+    *(
+        "true",
+        "false",
+        "null",
+        "0",
+        "-1",
+        "1e999",
+        "nan",
+        "inf",
+        "０",
+        "1_000",
+        "0x10",
+        "[]",
+        "{}",
+        '"',
+        "'",
+        ",",
+        ",,",
+    ),
+    *(
+        "127.0.0.1",
+        "::",
+        "[::1]",
+        "localhost:99999",
+        "a b",
+        "*.example.org",
+        "http://x",
+        "https://a@b",
+        "http://[",
+        "*",
+    ),
 )
 NUMBERS = (0, 1, -1, 2**31, 2**63, 2**64, 10**30, 0.1, -0.0, 1e308, 5e-324, 65535, 65536, 86400, 86401)
 SECTIONS = tuple(typing.get_type_hints(Settings))
-KEYS = tuple((name, key) for name, one in typing.get_type_hints(Settings).items() for key in one.__struct_fields__)
-IDS = (
-    *("search:fuzz", "search:first", "search:absent", "download:x", "parser:x", "search:", ":x", ":", "", "x", "a:b:c"),
-    *("search/fuzz", "Search:fuzz", "search:../x", "search:\0", "search:\u202e", "search:" + "x" * 300, "__proto__"),
+KEYS = tuple(
+    (name, key) for name, one in typing.get_type_hints(Settings).items() for key in one.__struct_fields__
 )
-MEMBERS = ("_enabled", "_granted", "_other", "host", "secret", "on", "mode", "sites", "", "\0", "__proto__", "x" * 200)
+IDS = (
+    *(
+        "search:fuzz",
+        "search:first",
+        "search:absent",
+        "download:x",
+        "parser:x",
+        "search:",
+        ":x",
+        ":",
+        "",
+        "x",
+        "a:b:c",
+    ),
+    *(
+        "search/fuzz",
+        "Search:fuzz",
+        "search:../x",
+        "search:\0",
+        "search:\u202e",
+        "search:" + "x" * 300,
+        "__proto__",
+    ),
+)
+MEMBERS = (
+    "_enabled",
+    "_granted",
+    "_other",
+    "host",
+    "secret",
+    "on",
+    "mode",
+    "sites",
+    "",
+    "\0",
+    "__proto__",
+    "x" * 200,
+)
 # Where a member has a type of its own, what fits it and what nearly does.
 FITTING = {
     "_enabled": (True, False, None, 0, "false"),
-    "_granted": ({}, {"network": True}, {"network": [80]}, {"read": ["/"]}, {"write": ["/etc"], "network": "x"}, [], 1),
+    "_granted": (
+        {},
+        {"network": True},
+        {"network": [80]},
+        {"read": ["/"]},
+        {"write": ["/etc"], "network": "x"},
+        [],
+        1,
+    ),
     "on": (True, "true", 1),
     "mode": ("a", "b", "c", ["a"]),
     "sites": ([], [{"port": 1}], [{"port": "x"}], [5], {"port": 1}),
 }
+TOML_VALUES = (
+    *(
+        "true",
+        "false",
+        "[]",
+        "{}",
+        "nan",
+        "-inf",
+        "1979-05-27",
+        "07:32:00",
+        "'x'",
+        '"""x"""',
+        "0o17",
+        "1e3",
+        "9" * 5000,
+    ),
+    *(
+        '"info"',
+        '"json"',
+        "[" * 600,
+        '{"search/x" = {call_s = 5}}',
+        '{"search/x" = {call_s = "x"}}',
+        '{"x" = {}}',
+    ),
+)
 ENCODINGS = ("utf-8", "utf-8", "utf-8", "utf-8", "utf-8-sig", "utf-16", "utf-16-le", "latin-1", "gbk")
 
 
@@ -59,7 +168,9 @@ def plugins_json(chance: Random) -> bytes:
         for _ in range(chance.randrange(5)):
             member = chance.choice(MEMBERS)
             fitting = FITTING.get(member)
-            entry[member] = chance.choice(fitting) if fitting and chance.random() < 0.8 else json_value(chance)
+            entry[member] = (
+                chance.choice(fitting) if fitting and chance.random() < 0.8 else json_value(chance)
+            )
         entries[chance.choice(IDS)] = entry if chance.random() < 0.9 else json_value(chance)
     value = entries if chance.random() < 0.95 else json_value(chance)
     text = json.dumps(value, ensure_ascii=chance.random() < 0.5, indent=chance.choice((None, 2)))
@@ -72,7 +183,9 @@ def service_toml(chance: Random) -> bytes:
     for _ in range(chance.choice((0, 1, 1, 1, 2, 5))):
         section, key = chance.choice(KEYS)
         if chance.random() < 0.1:
-            section = chance.choice((*SECTIONS, "Server", "limits.plugins", 'limits.plugins."search/x"', "x", "", "a.b"))
+            section = chance.choice(
+                (*SECTIONS, "Server", "limits.plugins", 'limits.plugins."search/x"', "x", "", "a.b")
+            )
         if chance.random() < 0.1:
             key = chance.choice((key.upper(), key + "s", key.replace("_", "-"), f'"{key}"', "x", "", "a.b"))
         lines += [f"[{section}]", f"{key} = {toml_value(chance)}"]
@@ -84,9 +197,7 @@ def toml_value(chance: Random) -> str:
     text = json.dumps(chance.choice(HOSTILE))
     number = repr(chance.choice(NUMBERS))
     return chance.choice(
-        (text, number, number, "true", "false", f"[{text}]", f"[{text}, {number}]", "[]", "{}", f"{{a = {number}}}")
-        + ("nan", "-inf", "1979-05-27", "07:32:00", "'x'", '"""x"""', "0o17", "1e3", "[" * 600, '"info"', '"json"')
-        + ('{"search/x" = {call_s = 5}}', '{"search/x" = {call_s = "x"}}', '{"x" = {}}', "9" * 5000)
+        (text, number, number, f"[{text}]", f"[{text}, {number}]", f"{{a = {number}}}", *TOML_VALUES)
     )
 
 
@@ -97,7 +208,15 @@ def environment(chance: Random) -> dict[str, str]:
         section, key = chance.choice(KEYS)
         name = f"PLUGBAY_{section.upper()}__{key.upper()}"
         if chance.random() < 0.15:
-            odd = ("PLUGBAY_", "PLUGBAY___", "PLUGBAY_X__Y", f"{name}__X", f"{name}_", name.lower(), "PLUGBAY_URL")
+            odd = (
+                "PLUGBAY_",
+                "PLUGBAY___",
+                "PLUGBAY_X__Y",
+                f"{name}__X",
+                f"{name}_",
+                name.lower(),
+                "PLUGBAY_URL",
+            )
             name = chance.choice(odd)
         value = chance.choice(HOSTILE) if chance.random() < 0.6 else repr(chance.choice(NUMBERS))
         if chance.random() < 0.1:
@@ -129,4 +248,8 @@ def spoilt(chance: Random, text: str, often: float = 0.3) -> bytes:
         case 6:
             return content + chance.choice((b"\0", b"\n\n", b" ", b"x", content, b"\xff", b"// x", b"# x"))
         case _:
-            return content[:at] + chance.choice((b"1" * 5000, b"\\ud800", b"\\u0000", b",,", b"1e999", b"NaN")) + content[at:]
+            return (
+                content[:at]
+                + chance.choice((b"1" * 5000, b"\\ud800", b"\\u0000", b",,", b"1e999", b"NaN"))
+                + content[at:]
+            )

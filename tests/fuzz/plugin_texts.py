@@ -8,7 +8,8 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-from tests.fuzz.hostile_code import CLASSES, HANGING, HARMLESS, KILLING, MEMBERS, PLACES
+from tests.fuzz.hostile_classes import CLASSES, MEMBERS
+from tests.fuzz.hostile_code import HANGING, HARMLESS, KILLING, PLACES
 from tests.fuzz.requirement_texts import requirement_lines, script_block
 
 ROOT = Path(__file__).parents[2]
@@ -18,13 +19,16 @@ TYPES = {"SearchPlugin": "search", "DownloadPlugin": "download", "ParserPlugin":
 
 # Tokens that are no neighbours of anything.
 ODD = (
-    "\u200b \ufeff \u202e \u2028 \u0085 \f \v \0 \x1a \t \r ﬁ ｅ １ ٣ 𝕏 é \U0010ffff ( ) [ ] { } ( ( ( : ; , . .. ... = := "
-    "== -> * ** @ \\ ' \" ''' \"\"\" # lambda async await yield return import from class def del global nonlocal match "
-    "case type if else for while with try except finally raise None True 0x 0b 1_ 1e 08 1j 0xfffffffffffffffffffff f' "
-    "rb' u' b'\\xff' '\\ud800' '\\N{x}' __debug__ __class__ _plugin self"
+    "\u200b \ufeff \u202e \u2028 \x85 \x0c \x0b \x00 \x1a \t \r ﬁ ｅ １ ٣ 𝕏 é \U0010ffff ( ) [ ] { } ( ( ( "
+    ": ; , . .. ... = := == -> * ** @ \\ ' \" ''' \"\"\" # lambda async await yield return import from "
+    "class def del global nonlocal match case type if else for while with try except finally raise None "
+    "True 0x 0b 1_ 1e 08 1j 0xfffffffffffffffffffff f' rb' u' b'\\xff' '\\ud800' '\\N{x}' __debug__ "
+    "__class__ _plugin self"
 ).split(" ")
 ENCODINGS = (
-    *("utf-8-sig utf-16 utf-16-le utf-32 utf-7 latin-1 gbk gb18030 big5 shift_jis euc-kr hz cp1252 cp037 koi8-r").split(),
+    *(
+        "utf-8-sig utf-16 utf-16-le utf-32 utf-7 latin-1 gbk gb18030 big5 shift_jis euc-kr hz cp1252 cp037 koi8-r"
+    ).split(),
     *("iso2022_jp mac_roman").split(),
 )
 COOKIES = (
@@ -62,7 +66,9 @@ def plugin_text(seed: int, number: int, *, may_hang: bool = True) -> PluginText:
     """
     chance = Random(f"{seed} {number}")
     name = f"fuzz{number}"
-    make = chance.choices((_with_pieces, _with_member, _of_class, _spoilt, _odd_bytes), (40, 20, 5, 25, 10))[0]
+    make = chance.choices((_with_pieces, _with_member, _of_class, _spoilt, _odd_bytes), (40, 20, 5, 25, 10))[
+        0
+    ]
     if make is _with_pieces:
         type_, text, how, may_end = _with_pieces(chance, name, may_hang)
     else:
@@ -81,7 +87,10 @@ def plugin_text(seed: int, number: int, *, may_hang: bool = True) -> PluginText:
 def sound_plugin(name: str, type_: str = "search", says: str = "fine") -> str:
     """A plugin with nothing wrong, of any type."""
     cls, method = {
-        "search": ("SearchPlugin", 'async def search(self, keyword, **kwargs): return [{"title": self.version}]'),
+        "search": (
+            "SearchPlugin",
+            'async def search(self, keyword, **kwargs): return [{"title": self.version}]',
+        ),
         "download": ("DownloadPlugin", "async def download(self, task): return True"),
         "parser": ("ParserPlugin", 'def parse_url(self, url): return [{"name": self.version, "url": url}]'),
     }[type_]
@@ -129,7 +138,9 @@ def _spoilt(chance: Random, name: str) -> _Made:
     """A real plugin with a few tokens or lines changed."""
     type_, text = chance.choice(real_plugins())
     text = re.sub(r"""^(\s+name\s*=\s*)["'][^"']*["']""", rf'\1"{name}"', text, count=1, flags=re.MULTILINE)
-    steps = chance.choices((_other_token, _other_line, _other_indent, _grown), (6, 4, 2, 1), k=chance.randint(1, 5))
+    steps = chance.choices(
+        (_other_token, _other_line, _other_indent, _grown), (6, 4, 2, 1), k=chance.randint(1, 5)
+    )
     for step in steps:
         text = step(chance, text)
     told = f"a {type_} plugin with {', '.join(step.__name__[1:] for step in steps)}"
@@ -146,7 +157,9 @@ def _odd_bytes(chance: Random, name: str) -> _Made:
             text = f"{head}# -*- coding: {cookie} -*-\n{text}"
             content, how = text.encode(encoding, "replace"), f"in {encoding}, said to be {cookie}"
         case 1:
-            end = chance.choice(("\r", "\r\n", "\n\r", "\x0b", "\x0c", "\u2028", "\x85", "\x1c", "\0", "\\\n"))
+            end = chance.choice(
+                ("\r", "\r\n", "\n\r", "\x0b", "\x0c", "\u2028", "\x85", "\x1c", "\0", "\\\n")
+            )
             content, how = text.replace("\n", end).encode(), f"lines end in {end!r}"
         case 2:
             content = text.encode()[: chance.randrange(len(text))]

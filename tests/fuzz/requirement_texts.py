@@ -8,22 +8,44 @@ from __future__ import annotations
 from random import Random
 
 NAMES = (
-    *("httpx-of-nobody requests-of-nobody A-of-nobody a1-of-nobody a-b_c.d typing-of-nobody zope.of.nobody ruamel.yaml -x x- .x _ __ 1 é 例 nul con a/b").split(),
-    *("../x ./x ~/x C:\\x file:x \u200bx x\u200b x\0 -r -e --index-url -c @x x@y [x] (x) $(x) `x` {x} %2e ${HOME}").split(),
+    *(
+        "httpx-of-nobody requests-of-nobody A-of-nobody a1-of-nobody a-b_c.d typing-of-nobody "
+        "zope.of.nobody ruamel.yaml -x x- .x _ __ 1 é 例 nul con a/b"
+    ).split(),
+    *(
+        "../x ./x ~/x C:\\x file:x \u200bx x\u200b x\0 -r -e --index-url -c @x x@y [x] (x) $(x) `x` {x} %2e ${HOME}"
+    ).split(),
     "a" * 300,
     "",
     " ",
 )
 VERSIONS = (
-    *("==1 >=1.0 ~=1 ~=1.4 !=1 ===x ===1.0-weird <2,>1 ==1.* ==*.1 >=1.* == = => =1 >= 1..2 ==1.0+local ==1!2.0").split(),
-    *("==1a1.post2.dev3 ==9999999999999999999999 (>=1) (>=1 ==1;0 ~=1,~=2,~=3 ==v1 ==1.0.0.0.0.0.0.0 ==\u0661").split(),
+    *(
+        "==1 >=1.0 ~=1 ~=1.4 !=1 ===x ===1.0-weird <2,>1 ==1.* ==*.1 >=1.* == = => =1 >= 1..2 ==1.0+local ==1!2.0"
+    ).split(),
+    *(
+        "==1a1.post2.dev3 ==9999999999999999999999 (>=1) (>=1 ==1;0 ~=1,~=2,~=3 ==v1 ==1.0.0.0.0.0.0.0 ==\u0661"
+    ).split(),
     "== 1 , != 2",
     ",".join(["!=1"] * 300),
     "==" + "9" * 5000,
     "==1" + ".1" * 400,
     "",
 )
-EXTRAS = ("", "[]", "[a]", "[a,b]", "[a,,b]", "[a", "a]", "[[a]]", "[é]", f"[{','.join(['a'] * 500)}]", "[-]", "[*]")
+EXTRAS = (
+    "",
+    "[]",
+    "[a]",
+    "[a,b]",
+    "[a,,b]",
+    "[a",
+    "a]",
+    "[[a]]",
+    "[é]",
+    f"[{','.join(['a'] * 500)}]",
+    "[-]",
+    "[*]",
+)
 MARKERS = (
     "",
     "",
@@ -116,13 +138,23 @@ TABLES = (
     "[[a]]",
 )
 KEYS = (
-    *("dependencies requires-python tool network read write min_interface min-interface Network dependancies").split(),
-    *("requires_python tool.plugbay.network tool.plugbay 'dependencies' \"\" '' é a.b.c tool.plugbay.network.x").split(),
+    *(
+        "dependencies requires-python tool network read write min_interface min-interface Network dependancies"
+    ).split(),
+    *(
+        "requires_python tool.plugbay.network tool.plugbay 'dependencies' \"\" '' é a.b.c tool.plugbay.network.x"
+    ).split(),
 )
 VALUES = (
-    *('true false 1 0 -1 65536 [] {} "" "x" [[]] [{}] [80] [80,"x"] [true] [0] [-1] [1.5] nan inf -inf 1e400').split(),
-    *('">=3.11" ">=3.99" "~=3" "<3" "==3.11.*" ">=3.11,<4" "x" ">=" [">=3"] "1" "99" "1.0.0" "v1" 99 1.5').split(),
-    *('["nobody"] ["nobody>=0.27"] ["no","no"] [["a"]] [1] ["/etc"] ["~/x","../y"] ["\\u0000"] ["/"] [""] 1979-05-27').split(),
+    *(
+        'true false 1 0 -1 65536 [] {} "" "x" [[]] [{}] [80] [80,"x"] [true] [0] [-1] [1.5] nan inf -inf 1e400'
+    ).split(),
+    *(
+        '">=3.11" ">=3.99" "~=3" "<3" "==3.11.*" ">=3.11,<4" "x" ">=" [">=3"] "1" "99" "1.0.0" "v1" 99 1.5'
+    ).split(),
+    *(
+        '["nobody"] ["nobody>=0.27"] ["no","no"] [["a"]] [1] ["/etc"] ["~/x","../y"] ["\\u0000"] ["/"] [""] 1979-05-27'
+    ).split(),
     *("07:32:00 0x10 1_000 +1 01 'x' '''x''' \"\"\"x\"\"\" \"\\ud800\" \"\\x\" = [ { ] } # , 'a' b").split(),
     "9" * 5000,
     "[" * 3000,
@@ -132,8 +164,24 @@ VALUES = (
     "[" + '"a",' * 300 + "]",
     "[\n#   'a',\n# ]",
 )
-STARTS = ("# /// script", "# /// script", "# /// script", "# /// script", "#/// script", "# /// Script", "# /// scripts")
-MORE_STARTS = ("# /// script ", "#  /// script", "# /// scirpt", "# ///script", " # /// script", "# /// other", "# ///")
+STARTS = (
+    "# /// script",
+    "# /// script",
+    "# /// script",
+    "# /// script",
+    "#/// script",
+    "# /// Script",
+    "# /// scripts",
+)
+MORE_STARTS = (
+    "# /// script ",
+    "#  /// script",
+    "# /// scirpt",
+    "# ///script",
+    " # /// script",
+    "# /// other",
+    "# ///",
+)
 
 
 def requirement(chance: Random) -> str:
@@ -141,7 +189,13 @@ def requirement(chance: Random) -> str:
     if chance.random() < 0.25:
         return chance.choice(ADDRESSES)
     space = chance.choice(("", "", " ", "\t", "\u00a0"))
-    parts = (chance.choice(NAMES), chance.choice(EXTRAS), space, chance.choice(VERSIONS), chance.choice(MARKERS))
+    parts = (
+        chance.choice(NAMES),
+        chance.choice(EXTRAS),
+        space,
+        chance.choice(VERSIONS),
+        chance.choice(MARKERS),
+    )
     text = "".join(parts)
     if chance.random() < 0.1 and text:
         at = chance.randrange(len(text))
@@ -156,7 +210,9 @@ def requirement_lines(chance: Random) -> bytes:
     end = chance.choice(ENDS)
     lines = (chance.choice(few) if count > 40 else few[n] for n in range(count))
     text = "".join(f"{line}{end}" for line in lines)
-    encoding = chance.choice(("utf-8", "utf-8", "utf-8", "utf-8", "utf-8-sig", "utf-16", "utf-16-le", "latin-1", "gbk"))
+    encoding = chance.choice(
+        ("utf-8", "utf-8", "utf-8", "utf-8", "utf-8-sig", "utf-16", "utf-16-le", "latin-1", "gbk")
+    )
     content = text.encode(encoding, "replace")
     if chance.random() < 0.1 and content:
         at = chance.randrange(len(content))
@@ -174,7 +230,7 @@ def script_block(chance: Random) -> str:
     if chance.random() < 0.2:
         lines.append(f"dependencies = [{', '.join(repr(requirement(chance)) for _ in range(3))}]")
     if chance.random() < 0.02:
-        lines.append('dependencies = [' + '"a", ' * 10_000 + ']')
+        lines.append("dependencies = [" + '"a", ' * 10_000 + "]")
     mark = chance.choice(("# ", "# ", "# ", "# ", "#", "#\t", "", "## "))
     start = chance.choice(STARTS + MORE_STARTS)
     end = chance.choice(("# ///", "# ///", "# ///", "# ///", "# /// ", "#///", "", "# ///\n# ///"))

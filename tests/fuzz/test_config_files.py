@@ -153,7 +153,13 @@ async def test_edits_by_hand_of_a_running_server(live: Live) -> None:
         content = plugins_json(Random(f"{SEED} live {number}"))
         await asyncio.to_thread(save, path, content)
         case = repr(content[:900])
-        for route in ("/api/plugins", "/api/plugins/search/fuzz/config", "/api/config/export", "/livez", "/readyz"):
+        for route in (
+            "/api/plugins",
+            "/api/plugins/search/fuzz/config",
+            "/api/config/export",
+            "/livez",
+            "/readyz",
+        ):
             answer = await live.get(route)
             if answer.status not in (200, 503) or not isinstance(answer.body, dict):
                 findings.add(case, f"{route} answered {answer}")
@@ -168,7 +174,7 @@ async def test_edits_by_hand_of_a_running_server(live: Live) -> None:
             await asyncio.sleep(0.05)
     granted = (await live.plugin("search/fuzz"))["permissions"]["granted"]
     assert granted.get("read", []) == granted.get("write", []) == []
-    for line in live.server.printed.splitlines():
+    for line in live.server.printed.split("\n"):
         if "Traceback" in line:
             findings.add(line[:2000], "the server's own log has a fault")
     beside = {one.name.partition(".corrupt-")[0] for one in path.parent.iterdir()}

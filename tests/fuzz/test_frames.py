@@ -182,7 +182,9 @@ async def spoken(stream: bytes, chance: Random) -> str:
     async with asyncio.timeout(SECONDS):
         await lost.wait()
     channel.close(0)
-    results = await asyncio.wait_for(asyncio.gather(call, streamed, running.answer, return_exceptions=True), SECONDS)
+    results = await asyncio.wait_for(
+        asyncio.gather(call, streamed, running.answer, return_exceptions=True), SECONDS
+    )
     for result in results:
         if isinstance(result, bytes):
             json.loads(result)

@@ -96,7 +96,9 @@ async def put(live: Live, findings: Findings, paths: Sequence[str], texts: Seque
 
     def tried() -> set[str]:
         ended = ("loaded", "reloaded", "failed")
-        return {one.plugin["file"] for one in live.events[start:] if one.kind in ended and "plugin" in one.data}
+        return {
+            one.plugin["file"] for one in live.events[start:] if one.kind in ended and "plugin" in one.data
+        }
 
     try:
         await live.until(lambda _: tried() >= changed.keys(), timeout=SECONDS)
@@ -105,7 +107,9 @@ async def put(live: Live, findings: Findings, paths: Sequence[str], texts: Seque
             findings.add(changed[file].how, f"{file} was not tried within {SECONDS:g} s")
     await live.quiet(0.2)
     # One that has ended is soon tried again.
-    known = await comes_to(live, findings, "are tried", lambda known: not any(map(is_loading, known.values())))
+    known = await comes_to(
+        live, findings, "are tried", lambda known: not any(map(is_loading, known.values()))
+    )
     for file, text in changed.items():
         check_told(findings, text, known.get(file.removeprefix("plugins/")))
 
@@ -175,7 +179,9 @@ async def mend(live: Live, findings: Findings, paths: Sequence[str]) -> None:
     def is_mended(plugin: dict[str, Any] | None) -> bool:
         return plugin is not None and (plugin["state"], plugin["version"]) == ("active", "mended")
 
-    await comes_to(live, findings, "are mended", lambda known: all(is_mended(known.get(path)) for path in paths))
+    await comes_to(
+        live, findings, "are mended", lambda known: all(is_mended(known.get(path)) for path in paths)
+    )
     findings.count("mended", len(paths))
 
 
@@ -230,7 +236,7 @@ async def nothing_is_left(live: Live, findings: Findings) -> None:
     among -= {f"{name}_plugin.py" for name in BYSTANDERS}
     if beside or inside or among:
         findings.add(f"{beside}, {inside}, {among}", "files are where none belong")
-    for line in live.server.printed.splitlines():
+    for line in live.server.printed.split("\n"):
         # What it prints before its log is for people.
         said = json.loads(line) if line.startswith("{") else {}
         if TRACEBACK.search(line) or said.get("level") in ("error", "critical"):
@@ -243,7 +249,9 @@ def without_a_place(server: int) -> list[int]:
     Which of a template's workers are too many cannot be told; then it is all of them.
     """
     below = descendants(server)
-    packets = {line.split()[6] for line in Path("/proc/net/unix").read_text().splitlines() if " 0005 " in line}
+    packets = {
+        line.split()[6] for line in Path("/proc/net/unix").read_text().splitlines() if " 0005 " in line
+    }
     # A template is told what to do over packets, a worker over a stream.
     templates = {pid for pid in below if packets & sockets_of(pid)}
     strangers = [pid for pid in below - templates if parent_of(pid) not in templates]

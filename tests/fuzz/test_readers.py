@@ -90,7 +90,9 @@ def test_requirements() -> None:
     findings = Findings("requirements")
     for number in range(sized(150, 4000)):
         chance = Random(f"{SEED} requirement {number}")
-        content = requirement_lines(chance) if number % 4 == 0 else requirement(chance).encode("utf-8", "replace")
+        content = (
+            requirement_lines(chance) if number % 4 == 0 else requirement(chance).encode("utf-8", "replace")
+        )
         with findings.watching(repr(content[:600])):
             findings.count("taken" if declares(b"", content) is not None else "refused")
     findings.close()

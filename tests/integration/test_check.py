@@ -40,7 +40,9 @@ NO_WORKERS = "worker_unavailable"
 
 
 def trees() -> list[tuple[Path, ast.Module]]:
-    files = [file for folder in ("worker", "host") for file in sorted((SERVICE / folder).rglob("*.py"))]
+    files = [
+        file for folder in ("worker", "host", "model") for file in sorted((SERVICE / folder).rglob("*.py"))
+    ]
     return [(file, ast.parse(file.read_text(encoding="utf-8"))) for file in files]
 
 
@@ -51,7 +53,7 @@ def places_of_codes(tree: ast.Module) -> dict[str, int]:
         inner = [*node.body] if isinstance(node, ast.ClassDef) else [node]
         for one in inner:
             if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef):
-                names = [argument.arg for argument in one.args.args if argument.arg != "self"]
+                names = [argument.arg for argument in one.args.args if argument.arg not in ("self", "cls")]
                 if "code" in names:
                     places[node.name if one.name == "__init__" else one.name] = names.index("code")
     return places

@@ -16,6 +16,7 @@ from typing import Any
 
 from service.errors import LoadFailed, PlugbayError, PluginExists, PluginNotFound
 from service.host.configuration.entries import granting
+from service.host.conversation import ended_at_once
 from service.host.files.sources import Unit
 from service.host.generation import Generation
 from service.host.history.changeset import Wanted
@@ -127,7 +128,12 @@ class Placing:
         except BaseException:
             await asyncio.shield(folders.remove())
             raise
-        return await self._commits.shielded(self._place(loaded, wishes, folders))
+        try:
+            return await self._commits.shielded(self._place(loaded, wishes, folders))
+        except LoadFailed:
+            if not wishes.keep:
+                raise
+            return await self._commits.shielded(self._keep(candidate, wishes, self._trials.folders()))
 
     def require_free(self, held: Plugin | None, *, replace: bool) -> None:
         """Do nothing where a place is free or may be taken.
@@ -196,12 +202,7 @@ class Placing:
                     raise PluginExists(str(held.identity), held.file)
                 self._require_as_loaded(candidate, wishes)
                 if generation.worker.has_ended():
-                    raise NotSaved(
-                        Text(
-                            zh="插件进程在安装完成前退出，请重试",
-                            en="The plugin's process ended before it was installed; try again",
-                        )
-                    )
+                    raise await ended_at_once(generation)
                 identity = Identity(candidate.unit.type, name)
                 wanted = await self._wanted(candidate, identity, held, wishes, generation.asked)
                 with self._knowing(wanted.origins):

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from service.errors import LoadFailed, PlugbayError, PluginNotFound
+from service.host.conversation import ended_at_once
 from service.host.generation import Generation
 from service.host.history.changeset import Link, Wanted
 from service.host.history.journal import Journal
 from service.host.history.revisions import Revisions
 from service.host.installing.candidates import Candidate
-from service.host.installing.committing import Commits, NotSaved
+from service.host.installing.committing import Commits
 from service.host.installing.placing import require_name
 from service.host.installing.planning import must_wait
 from service.host.installing.plugin_files import PluginFiles
@@ -27,7 +28,6 @@ from service.host.kernel import Kernel
 from service.host.plugin import Plugin
 from service.host.reconciling.desks import Change
 from service.model.events import Cause
-from service.model.text import Text
 
 # So many plugins are loaded with it at the same time.
 _AT_ONCE = 4
@@ -197,13 +197,9 @@ class Sharing:
             async with self._commits.one_by_one:
                 # One that was deleted meanwhile needs nothing any more.
                 loaded = [one for one in loaded if self._is_there(one, edit)]
-                if any(one.generation is not None and one.generation.worker.has_ended() for one in loaded):
-                    raise NotSaved(
-                        Text(
-                            zh="插件进程在保存完成前退出，请重试",
-                            en="A plugin's process ended before the file was saved; try again",
-                        )
-                    )
+                for one in loaded:
+                    if one.generation is not None and one.generation.worker.has_ended():
+                        raise _of(one.plugin, await ended_at_once(one.generation))
                 wanted = Wanted(
                     files={edit.path: edit.content},
                     expected={} if edit.expected is None else {edit.path: edit.expected},

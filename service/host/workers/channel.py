@@ -307,7 +307,11 @@ class Channel(asyncio.Protocol):
             if self.on_imports is not None:
                 self.on_imports(message.modules)
         elif isinstance(message, Stage | Hello | Failed):
-            if self._is_loaded or self._load_messages >= _LOAD_MESSAGES or len(body) > messages.MANIFEST_MAX_BYTES:
+            if (
+                self._is_loaded
+                or self._load_messages >= _LOAD_MESSAGES
+                or len(body) > messages.MANIFEST_MAX_BYTES
+            ):
                 raise FrameError("messages of a load come once, and are small")
             self._load_messages += 1
             self._is_loaded = not isinstance(message, Stage)
