@@ -179,7 +179,9 @@ class Loading:
 
     def _data_dir(self) -> Path:
         folder = Path(self._header["data_dir"])
-        folder.mkdir(parents=True, exist_ok=True)
+        # To ask for one that is there already may wait for a slow disk, or be refused by a read-only one.
+        if not folder.is_dir():
+            folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     async def _begin(self) -> None:

@@ -199,11 +199,12 @@ class Worker:
         assert calls is not None, "nothing is served before the plugin is loaded"
         return calls
 
-    async def run(self, frames: list[tuple[bytes, bytes]]) -> int:
+    async def run(self, frames: list[tuple[bytes, bytes]], *, trim: bool = True) -> int:
         """Serve calls until told to stop.
 
         Args:
             frames: what was read with the `load` message.
+            trim: give back to the kernel what the load took and nobody needs any more.
 
         Returns:
             the exit status.
@@ -218,7 +219,8 @@ class Worker:
         self._write({"t": messages.IMPORTS, "modules": named_imports(self._importer, self._module_name)}, b"")
         for header, body in frames:
             self.take(header, body)
-        linux.trim_heap()
+        if trim:
+            linux.trim_heap()
         await self._stopping.wait()
         await self._calls.settle(self._limits["settle_s"])
         if self._loading.overrides("stop"):
@@ -260,7 +262,9 @@ class Worker:
         kind = header["t"]
         calls = self._calls
         if kind == messages.CALL:
-            calls.begin(header["id"], header["method"], _loads(body), header.get("credit", 0))
+            calls.begin(
+                header["id"], header["method"], _loads(body), header.get("credit", 0), header.get("request")
+            )
         elif kind == messages.CANCEL:
             calls.cancel(header["id"], header.get("why", "cancel"))
         elif kind == messages.NOTED:

@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,6 +21,7 @@ from aiohttp.test_utils import TestServer
 from playwright.async_api import Browser, BrowserContext, Locator, Page, async_playwright, expect
 
 from tests.browser.relay import Relay
+from tests.integration.forging import Process, start
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -98,7 +98,7 @@ class Server:
         self.home = home
         self.host = host
         self.port = _free_port()
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: Process | None = None
 
     @property
     def url(self) -> str:
@@ -116,14 +116,12 @@ class Server:
             "PYTHONPATH": str(ROOT),
         }
         with (self.home / "server.log").open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "service", "serve"),
-                *("--home", str(self.home), "--host", self.host, "--port", str(self.port)),
-                env=environment,
-                cwd=ROOT,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+            self._process = await start(
+                *("serve", "--home", str(self.home), "--host", self.host, "--port", str(self.port)),
+                environ=environment,
+                folder=ROOT,
+                stdout=log.fileno(),
+                stderr=log.fileno(),
             )
         async with asyncio.timeout(START_S), aiohttp.ClientSession() as session:
             while not await self._is_ready(session):
@@ -292,14 +290,14 @@ async def _serving(home: Path) -> AsyncIterator[Server]:
         await server.stop()
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def own_server(home: Path) -> AsyncIterator[Server]:
     """A server for this test alone."""
     async with _serving(home) as server:
         yield server
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def shared_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server]:
     """One server for all tests of a module that use this.
 
@@ -317,7 +315,7 @@ def server(request: pytest.FixtureRequest) -> Server:
     return server
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def relay(server: Server) -> AsyncIterator[Relay]:
     relay = Relay(server.port)
     await relay.start()
@@ -325,7 +323,7 @@ async def relay(server: Server) -> AsyncIterator[Relay]:
     await relay.close()
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
@@ -333,7 +331,7 @@ async def browser() -> AsyncIterator[Browser]:
         await browser.close()
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def open_page(browser: Browser, server: Server) -> AsyncIterator[Opener]:
     """Opens the dashboard in a window of its own. After the test no page may have complained of anything."""
     contexts: list[BrowserContext] = []

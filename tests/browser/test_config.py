@@ -12,8 +12,8 @@ from playwright.async_api import Locator, Route, expect
 
 from tests.browser.conftest import Opener, Server, View, drop
 
-# One browser serves all tests of a module, so they share its event loop.
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.usefixtures("shared_server")]
+# One browser serves all tests, so they share its event loop.
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("shared_server")]
 
 FIELDS = """[
     ConfigField(name="greeting", label="问候语 · Greeting", default="Hello", description="开头的词 · The first word"),

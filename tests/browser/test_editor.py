@@ -11,8 +11,8 @@ from playwright.async_api import Locator, expect
 from tests.browser.conftest import Opener, Server, View, drop, parser_plugin, search_plugin
 from tests.browser.relay import Relay
 
-# One browser serves all tests of a module, so they share its event loop.
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+# One browser serves all tests, so they share its event loop.
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 DEMO = "search/demo"
 HOSTILE = "</bdi><img src=x onerror=\"window.owned='image'\"><script>window.owned='script'</script>\u202e"

@@ -11,8 +11,8 @@ from playwright.async_api import expect
 from tests.browser.conftest import Opener, Server, View, search_plugin
 from tests.browser.task_plugins import RAISING, Counter, Finder
 
-# One browser serves all tests of a module, so they share its event loop.
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+# One browser serves all tests, so they share its event loop.
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 IMAGE = "<img src=x onerror=\"window.owned='image'\">"
 SCRIPT = "<script>window.owned='script'</script>"

@@ -13,13 +13,13 @@ from playwright.async_api import Route, expect
 
 from tests.browser.conftest import Opener, Server, View, search_plugin
 
-# One browser serves all tests of a module, so they share its event loop.
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+# One browser serves all tests, so they share its event loop.
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 ELSEWHERE = "http://mail.example/"
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server]:
     server = Server(tmp_path_factory.mktemp("guarded"), "0.0.0.0")
     server.save("search/demo_plugin.py", search_plugin())

@@ -100,7 +100,7 @@ def test_every_code_has_a_plugin_and_a_remedy() -> None:
     parsed = trees()
     places = {name: place for _, tree in parsed for name, place in places_of_codes(tree).items()}
     codes = {code for file, tree in parsed for code in codes_in(file, tree, places)}
-    assert len(codes) > 40
+    assert len(codes) >= 40
     provoked = {*TEXTS, *SLOW, *FULL, *LAYOUT, *BY_THEMSELVES, NO_WORKERS}
     assert codes - provoked - set(NOT_OF_LOADING) == set(), "give each a plugin in broken_plugins.py"
     assert set(NOT_OF_LOADING) - codes == set(), "these are gone"

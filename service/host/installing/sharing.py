@@ -19,7 +19,7 @@ from service.host.history.changeset import Link, Wanted
 from service.host.history.journal import Journal
 from service.host.history.revisions import Revisions
 from service.host.installing.candidates import Candidate
-from service.host.installing.committing import Commits
+from service.host.installing.committing import Commits, in_several_tries
 from service.host.installing.placing import require_name
 from service.host.installing.planning import must_wait
 from service.host.installing.plugin_files import PluginFiles
@@ -116,6 +116,9 @@ class Sharing:
             LoadFailed: with `plugin`, the id of the one that does not load; nothing was changed.
             NameChanged, ChangeSuperseded, NotSaved: nothing was changed.
         """
+        return await in_several_tries(partial(self._put, edit))
+
+    async def _put(self, edit: HelperEdit) -> str | None:
         users = await self._files.users_of(edit.path)
         tried = [one for one in users if str(one.identity) == edit.about]
         tried += [one for one in users if one.enabled and one.error is None and one not in tried]
@@ -219,9 +222,9 @@ class Sharing:
             for one in loaded:
                 if one.plugin not in begun:
                     _drop(one)
-            for plugin in begun:
-                # It served already, or had stopped for it: what the files hold again comes back.
-                self._kernel.reconciler.request(plugin, Change(edit.cause, force=True))
+            # They served already, or had stopped for it: what the files hold again comes back.
+            again = [self._kernel.reconciler.request(one, Change(edit.cause, force=True)) for one in begun]
+            await asyncio.shield(asyncio.gather(*again, return_exceptions=True))
             await asyncio.shield(folders.remove())
             raise
         await folders.remove()

@@ -23,6 +23,7 @@ from service.host.workers.worker_messages import (
     Stage,
     decoder,
 )
+from service.model.request_id import request_id
 from service.model.text import Text
 from service.wire import messages
 from service.wire.frames import FrameDecoder, FrameError, encode
@@ -274,7 +275,10 @@ class Channel(asyncio.Protocol):
         call_id = self._next_id = self._next_id + 1
         call = Call(self._loop.create_future())
         self._calls[call_id] = call
-        self.send({"t": messages.CALL, "id": call_id, "method": method, "credit": credit}, params)
+        header = {"t": messages.CALL, "id": call_id, "method": method, "credit": credit}
+        if (request := request_id.get()) is not None:
+            header["request"] = request
+        self.send(header, params)
         return call_id, call
 
     def _still_running(self, call_id: int) -> None:

@@ -35,7 +35,7 @@ class Link:
     async def have_imported(self, modules: object) -> None:
         """It has."""
 
-    async def fork(self) -> Worker:
+    async def fork(self, *, ahead: bool = False) -> Worker:
         await self.may_come.wait()
         self.may_come.clear()
         worker = self.workers[len(self.workers)] = Worker()
