@@ -24,8 +24,9 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.faults.victims import LIBRARY_VERSIONS, furnish
 from tests.faults.watcher import Watcher
-from tests.faults.workload import LIBRARY_VERSIONS, Called, Load, furnish
+from tests.faults.workload import Called, Load
 from tests.integration.live import Live, connected, ready
 from tests.integration.process_tree import alive, descendants, template_of
 from tests.integration.server_process import environment, running_server
