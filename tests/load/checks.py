@@ -31,9 +31,6 @@ async def agree(world: World, model: Model, *, since: int) -> None:
         return model.agrees(came())
 
     await world.until(told, lambda: _unlike(model, came()))
-    if model.is_vague:
-        await world.quiet()
-        assert await told(), _unlike(model, came())
     listed = await world.listed()
     seen = {id: seen_of(plugin, model) for id, plugin in listed.items()}
     wanted = {unit.id: _wanted(unit) for unit in model.listed()}

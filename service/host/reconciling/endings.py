@@ -135,11 +135,17 @@ class Endings:
         plugin.error = None
         plugin.restart_at = None
         desk.attempted = None
+        desk.conflict = None
         desk.forget_crash()
         desk.forget_retry()
         older = self._registry.retire(plugin)
         self.know(plugin)
-        if was_enabled or cause is Cause.STARTUP or plugin.told is None or _differ(plugin.told, plugin.view()):
+        if (
+            was_enabled
+            or cause is Cause.STARTUP
+            or plugin.told is None
+            or _differ(plugin.told, plugin.view())
+        ):
             self._registry.publish(plugin, "disabled", cause)
         if older is not None:
             self._retirement.begin(plugin, older)
