@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from tests.load.facts import CONFLICT, Config, Failure, Running, Served, Unit, path_of
 from tests.load.written import FAULTS, PART, UNMET, UNRUN, Code
 
-
 # For so many steps what may come or not may still come.
 STEPS_LATE = 5
 
