@@ -14,9 +14,10 @@ import structlog
 from aiohttp import web
 
 from service.api.access_log import AccessLog, protocol_logger
-from service.api.protocol import Runner
+from service.api.protocol import IDLE_S, Runner
 from service.app import build_app
-from service.host import descriptors
+from service.host import descriptors, threads
+from service.loop_errors import LoopErrors
 from service.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -29,8 +30,12 @@ async def serve(settings: Settings, home: Path, sockets: Sequence[socket.socket]
         settings: as loaded.
         home: the home folder; it must be prepared and locked.
         sockets: where it listens, see `service.listening`; they are closed in the end.
+
+    Raises:
+        TooFewThreads
     """
     descriptors.raise_limit()
+    threads.start()
     app = build_app(settings, home, {one.getsockname()[1] for one in sockets})
     runner = Runner(
         app,
@@ -39,9 +44,11 @@ async def serve(settings: Settings, home: Path, sockets: Sequence[socket.socket]
         # Half of the time for requests that are being answered, half for what runs in plugins.
         shutdown_timeout=settings.server.shutdown_s / 2,
         handler_cancellation=True,
+        keepalive_timeout=IDLE_S,
     )
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(LoopErrors())
 
     def on_signal() -> None:
         if stop.is_set():

@@ -1,30 +1,40 @@
 """The connection below the API: what aiohttp's parser cannot read gets a problem as everything else does.
 
-The parser comes before the application, so the middleware never hears of a request that is no HTTP. Two things more are
-done here, since nobody later can:
+The parser comes before the application, so the middleware never hears of a request that is no HTTP. Three things more
+are done here, since nobody later can:
 
 - Raw bytes above 127 in a request line are percent-encoded before the parser sees them. A user who types
   `curl 'http://…/api/search/files?keyword=海贼王'` sends such bytes; the parser refuses them, most servers take
   them.
 - A body whose chunks break is ended at once. The parser forgets it, and its reader would wait for more.
+- A connection whose other side takes nothing of an answer is let go, as that may be gone without a word.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import BadHttpMethod, HttpProcessingError, InvalidURLError, LineTooLong
 from aiohttp.http_parser import RawRequestMessage
 
+from service.api.event_clients import bound_silence
+from service.api.keys import REQUEST_ID
 from service.api.language import preferred_language
 from service.api.problems import problem_of_unreadable
 from service.api.responses import SAFE_HEADERS, SAFE_HEADERS_UNLESS_SET
+from service.model.request_id import named, new_request_id
 from service.model.text import Language, Text
 
 # How long a request line, and one header, may be; what aiohttp takes where it is not told otherwise.
 LINE_MAX_BYTES = 8190
+# How long a connection may be idle, or take over the head of a request. Proxies that keep connections to us open give
+# them up after a minute, and have to be the first to do so.
+IDLE_S = 75.0
+# How long the other side may take nothing of what is sent to it.
+UNREAD_S = 120.0
 
 _END_OF_HEAD = b"\r\n\r\n"
 # What says that the bytes behind a head are no head.
@@ -133,6 +143,11 @@ class _Connection(web.RequestHandler):
         self._lines = RequestLines()
         self._language: Language = "zh"
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take a new connection; called by the event loop."""
+        super().connection_made(transport)
+        bound_silence(cast(asyncio.Transport, transport), UNREAD_S)
+
     def data_received(self, data: bytes) -> None:
         """Take what came; called by the event loop."""
         if not self._lines.lost:
@@ -158,13 +173,15 @@ class _Connection(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """Answer what did not come to the application, or did not come out of it; the connection is closed."""
-        # Logs it, and raises where an answer is on its way already.
-        super().handle_error(request, status, exc, message)
+        id = request.get(REQUEST_ID) or new_request_id()
+        with named(id):
+            # Logs it, and raises where an answer is on its way already.
+            super().handle_error(request, status, exc, message)
         if isinstance(exc, HttpProcessingError):
             code, detail = self._reason(exc)
         else:
             code, detail = "internal", None
-        response = problem_of_unreadable(code, detail, self._language)
+        response = problem_of_unreadable(code, detail, self._language, id)
         response.headers.update(SAFE_HEADERS | SAFE_HEADERS_UNLESS_SET)
         response.force_close()
         return response

@@ -18,6 +18,7 @@ from service.cli.remedies import words_of_failure
 from service.client import (
     RECONNECT_MIN_S,
     Client,
+    ClientError,
     Connected,
     Disconnected,
     Position,
@@ -25,6 +26,9 @@ from service.client import (
 )
 
 _FEED_LINES = 8
+_PAUSE_MAX_S = 5.0
+# These do not pass by themselves; whatever else is wrong with a listing that was given before does.
+_TOKEN_WANTED = (401, 403)
 
 
 class Listed(Protocol):
@@ -88,32 +92,44 @@ async def watch(
     shown = _Screen(output)
     with shown:
         view = await fetch()
+        was_connected = False
         while True:
             shown.start(view)
-            async with aclosing(client.follow(topics, since=view.position)) as feed:
-                async for item in feed:
-                    match item:
-                        case Connected(recovered=False):
-                            break  # what happened in between cannot be told: list anew
-                        case Connected():
-                            shown.status("")
-                        case Disconnected(reason):
-                            shown.status(
-                                say(f"连接中断（{reason}），正在重连…", f"cut ({reason}), coming back…")
-                            )
-                        case _ if view.apply(item.event):
-                            shown.update(view, item.event)
+            try:
+                async with aclosing(client.follow(topics, since=view.position)) as feed:
+                    async for item in feed:
+                        match item:
+                            case Connected(recovered=False):
+                                break  # what happened in between cannot be told: list anew
+                            case Connected():
+                                was_connected = True
+                                shown.status("")
+                            case Disconnected(reason):
+                                shown.status(
+                                    say(f"连接中断（{reason}），正在重连…", f"cut ({reason}), coming back…")
+                                )
+                            case _ if view.apply(item.event):
+                                shown.update(view, item.event)
+            except ServerUnreachable as error:
+                # A server that has just been listing may be gone again.
+                if not was_connected:
+                    raise
+                shown.status(words_of_failure(error))
             view = await _fetch_again(fetch, shown)
 
 
 async def _fetch_again(fetch: Callable[[], Awaitable[Listed]], shown: _Screen) -> Listed:
     """The listing, asked for until it is given: the server may be on its way down or up."""
+    pause_s = RECONNECT_MIN_S
     while True:
         try:
             return await fetch()
-        except ServerUnreachable as error:
+        except ClientError as error:
+            if error.status in _TOKEN_WANTED:
+                raise
             shown.status(words_of_failure(error))
-            await asyncio.sleep(RECONNECT_MIN_S)
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _PAUSE_MAX_S)
 
 
 class _Screen:

@@ -70,6 +70,10 @@ class ServerRefused(ClientError):
         self.problem = problem
 
 
+class Spoilt(Exception):
+    """What came over a connection, or reached the server over it, is not what was sent; the next one may do better."""
+
+
 def unreachable(url: str, error: BaseException, language: Language) -> ServerUnreachable:
     """Why there is no answer from `url`."""
     if isinstance(error, (aiohttp.InvalidURL, ValueError)) or not urlsplit(url).hostname:
@@ -122,6 +126,8 @@ def cause(error: BaseException, language: Language) -> str:
         return Text(zh="没有及时应答", en="no answer in time").in_language(language)
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return Text(zh="找不到主机", en="there is no such host").in_language(language)
+    if isinstance(error, Spoilt):
+        return Text(zh="数据在传输中损坏", en="data was damaged on its way").in_language(language)
     return str(error) or type(error).__name__
 
 

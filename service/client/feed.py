@@ -7,21 +7,27 @@ import random
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, cast
 
 import aiohttp
 import msgspec
 
-from service.client.errors import ServerRefused, cause, unreachable
+from service.client.errors import ServerRefused, Spoilt, cause, unreachable
 from service.client.shapes import Event
 from service.client.transport import Transport
 from service.model.text import Text
 
 HEARTBEAT_S = 20.0
+# A handshake takes no time; one that is not answered never will be.
+HANDSHAKE_S = 10.0
+# Saying goodbye to a server that may be gone is not worth waiting for.
+_GOODBYE_S = 1.0
 RECONNECT_MIN_S = 0.2
 RECONNECT_MAX_S = 5.0
 RESET = "plugbay.stream.reset"
 _HEARTBEAT = "plugbay.heartbeat"
+# What a server answers to frames that are none, or no calls that it knows (JSON-RPC 2.0, 5.1).
+_NOT_UNDERSTOOD = (-32700, -32600, -32601)
 _CLOSED = Text(zh="服务器关闭了连接", en="the server closed the connection")
 
 
@@ -135,7 +141,7 @@ class Feed(Transport):
                             position = item.position or position
                         yield item
                 reason = _CLOSED.in_language(self.language)
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            except (aiohttp.ClientError, TimeoutError, OSError, Spoilt) as error:
                 if not was_connected:
                     # It may be refused or not reached just so, but with words to it.
                     await self._ask(dict[str, Any], "GET", "/api/plugins")
@@ -154,9 +160,14 @@ class Feed(Transport):
         params: dict[str, Any] = {"topics": topics}
         if since is not None:
             params["since"] = since._asdict()
-        async with self._session.ws_connect(
-            f"{self.url}/api/ws", heartbeat=HEARTBEAT_S, max_msg_size=0, timeout=aiohttp.ClientWSTimeout()
-        ) as socket:
+        async with asyncio.timeout(HANDSHAKE_S):
+            opened = await self._session.ws_connect(
+                f"{self.url}/api/ws",
+                heartbeat=HEARTBEAT_S,
+                max_msg_size=0,
+                timeout=aiohttp.ClientWSTimeout(ws_close=_GOODBYE_S),
+            )
+        async with opened as socket:
             await socket.send_json({"jsonrpc": "2.0", "id": 1, "method": "subscribe", "params": params})
             while True:
                 message = await socket.receive()
@@ -165,9 +176,9 @@ class Feed(Transport):
                     return
                 if message.type is not aiohttp.WSMsgType.TEXT:
                     return
-                frame = msgspec.json.decode(message.data)
+                frame = _frame(message.data)
                 if "error" in frame:
-                    raise ServerRefused(400, {"detail": frame["error"].get("message", "")})
+                    _check_refused(frame["error"])
                 if "result" in frame:
                     result = frame["result"]
                     recovered = since is None or bool(result.get("recovered"))
@@ -181,9 +192,30 @@ class Feed(Transport):
                             {"jsonrpc": "2.0", "id": 2, "method": "subscribe", "params": params}
                         )
                     continue
-                yield Happened(frame)
+                yield Happened(cast(Event, frame))
                 if (position := Position.of(frame)) is not None:
                     yield position
+
+
+def _frame(text: str) -> dict[str, Any]:
+    try:
+        frame = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeError):
+        frame = None
+    if not isinstance(frame, dict):
+        raise Spoilt
+    return frame
+
+
+def _check_refused(error: Mapping[str, Any]) -> None:
+    """Frames of this client are well-formed: a server that does not understand one did not get what was sent.
+
+    Raises:
+        ServerRefused: it did understand, and says no.
+    """
+    if error.get("code") in _NOT_UNDERSTOOD:
+        raise Spoilt
+    raise ServerRefused(400, {"detail": error.get("message", "")})
 
 
 def _reset(position: Position | None) -> Event:

@@ -15,7 +15,8 @@ from service.model.task import ENDED
 
 # A restart takes seconds; a server that stays away for longer is not waited for.
 PATIENCE_S = 120.0
-_UNAVAILABLE = 503
+# What a server says that is on its way up or down, a proxy in front of one, and one that was asked in spoilt words.
+_PASSING = (400, 502, 503, 504)
 
 Trouble = Disconnected | ServerUnreachable | ServerRefused
 
@@ -126,7 +127,7 @@ class TaskFollower(Feed, TaskRoutes):
         except ServerUnreachable as error:
             return error
         except ServerRefused as refusal:
-            if refusal.status != _UNAVAILABLE:
+            if refusal.status not in _PASSING:
                 raise
             return refusal
         return None

@@ -37,7 +37,7 @@ class PluginRoutes(Transport):
 
     async def plugins(self) -> Plugins:
         """All plugins by type, with the `epoch` and `seq` that they are as of."""
-        return await self._ask(Plugins, "GET", "/api/plugins")
+        return await self._look_up(Plugins, "/api/plugins")
 
     async def plugin(self, type: str, name: str) -> Plugin:
         """One plugin."""

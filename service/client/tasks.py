@@ -51,11 +51,11 @@ class TaskRoutes(Transport):
         """
         params = {"kind": ",".join(kinds), "status": ",".join(statuses), "q": words, "cursor": cursor}
         given = {name: value for name, value in params.items() if value}
-        return await self._ask(Tasks, "GET", "/api/tasks", params={"limit": str(limit)} | given)
+        return await self._look_up(Tasks, "/api/tasks", {"limit": str(limit)} | given)
 
     async def task(self, id: str) -> Task:
         """One task with its results."""
-        return await self._ask(Task, "GET", f"/api/tasks/{quote(id, safe='')}")
+        return await self._look_up(Task, f"/api/tasks/{quote(id, safe='')}")
 
     async def change_task(self, id: str, verb: str) -> Task:
         """Does `cancel`, `pause`, `resume` or `retry` with a task; the task as it is then."""

@@ -17,6 +17,8 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 CONNECT_TIMEOUT_S = 5.0
 # Longer than the server's own deadlines, which say more than a deadline here could.
 ANSWER_TIMEOUT_S = 900.0
+# What the server only has to look up begins to come at once, and goes on coming.
+LOOK_UP_TIMEOUT_S = 30.0
 
 S = TypeVar("S")
 
@@ -60,6 +62,20 @@ class Transport:
         if self._open is not None:
             await self._open.close()
 
+    async def _look_up(self, shape: type[S], path: str, params: Mapping[str, str] | None = None) -> S:
+        """Asks for what the server has at hand: one that falls silent over it is gone.
+
+        Raises:
+            ServerRefused, ServerUnreachable: as for `_ask`.
+        """
+        timeout = aiohttp.ClientTimeout(
+            total=self._timeout_s,
+            sock_connect=min(CONNECT_TIMEOUT_S, self._timeout_s),
+            sock_read=min(LOOK_UP_TIMEOUT_S, self._timeout_s),
+        )
+        status, content, _ = await self._send("GET", path, params=params, timeout=timeout)
+        return cast(S, self._answer(status, content))
+
     @property
     def _session(self) -> aiohttp.ClientSession:
         assert self._open is not None, (
@@ -100,7 +116,7 @@ class Transport:
     def _answer(self, status: int, content: bytes) -> dict[str, Any]:
         try:
             answer = msgspec.json.decode(content)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             answer = None
         if not isinstance(answer, dict):
             raise not_plugbay(self.url, status, self.language)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,6 +42,13 @@ class LoadLimits:
     load_s: float
     start_s: float
     self_check_s: float
+
+
+class WorkerKilled(LoadFailed):
+    """The worker was killed, and not by the server: with its template, for want of memory, or by somebody's hand.
+
+    That need not be the plugin's doing, so another worker is worth a try.
+    """
 
 
 class Outline(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,7 +145,7 @@ class Conversation:
             how = describe_exit(closed.status, closed.ended_for)
             if worker.closed_its_channel or closed.status == messages.CHANNEL_LOST << 8:
                 how = Text(zh="它关闭了与服务器的连接", en="it closed its connection to the server")
-            raise load_failed(
+            failure = load_failed(
                 snapshot,
                 number,
                 stage,
@@ -147,7 +156,10 @@ class Conversation:
                     en=f"The plugin's process ended at the {stage} stage ({how.en}): look for os._exit, closed "
                     "descriptors, memory use or a native extension; its log may say more",
                 ),
-            ) from None
+            )
+            if closed.ended_for is None and not worker.closed_its_channel and _was_killed(closed.status):
+                failure = WorkerKilled(failure.error)
+            raise failure from None
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise load_failed(
                 snapshot,
@@ -236,11 +248,40 @@ def _told(limits: PluginLimits | None) -> dict[str, Any]:
     }
 
 
+def _was_killed(status: int | None) -> bool:
+    """Whether a wait status is that of a process that somebody killed; of one lost with its template there is none."""
+    return status is None or (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL)
+
+
 def load_failed(snapshot: Snapshot, number: int, stage: Stage, code: str, text: Text) -> LoadFailed:
     """The error of a load of which only the server can say what became of it."""
     return LoadFailed(
         LoadError.of_server(stage, code, text, file=f"plugins/{snapshot.unit.main_file}", generation=number)
     )
+
+
+class EndedAtOnce(LoadFailed):
+    """A process that had loaded its plugin ended before that served; nothing was changed."""
+
+
+async def ended_at_once(generation: Generation) -> EndedAtOnce:
+    """The error of a generation whose process has ended, when it is known how."""
+    await generation.end()
+    worker = generation.worker
+    how = describe_exit(worker.exited.result() if worker.exited.done() else None, worker.ended_for)
+    failed = load_failed(
+        generation.snapshot,
+        generation.number,
+        Stage.START,
+        "worker_exited",
+        Text(
+            zh=f"插件加载后，其进程随即结束（{how.zh}）：请检查 start() 开始的任务和线程，以及 os._exit，"
+            "详情见插件日志",
+            en=f"The plugin's process ended as soon as it had loaded ({how.en}): look at the tasks and threads that "
+            "its start() began, and for os._exit; its log may say more",
+        ),
+    )
+    return EndedAtOnce(failed.error)
 
 
 def imports_of(failure: LoadFailed) -> frozenset[str] | None:

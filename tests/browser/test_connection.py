@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
+import re
+
 import pytest
 from playwright.async_api import WebSocketRoute, expect
 
-from tests.browser.conftest import Opener, Server, search_plugin
+from tests.browser.conftest import Opener, Server, View, search_plugin
 from tests.browser.relay import Relay
+from tests.faults.chaos_proxy import QUICK, Fault, any_of, chaos
+from tests.rounds import SEED
 
-# One browser serves all tests of a module, so they share its event loop.
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.usefixtures("shared_server")]
+# One browser serves all tests, so they share its event loop.
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("shared_server")]
+
+BROWSERS_OWN = re.compile(r"ERR_|UTF-8|Failed to load")
 
 PAGES = ("plugins", "plugins/search/demo/about", "search", "downloads", "activity", "settings")
 
@@ -64,6 +72,54 @@ async def test_a_server_that_takes_long_is_waited_for_and_that_is_said(
     await expect(view.page.locator("[data-banner]")).to_have_count(0)
     await view.page.clock.fast_forward(6_000)
     await expect(view.page.locator("[data-banner]")).to_contain_text("takes long to answer")
+
+
+async def test_a_bad_network_costs_the_page_nothing(server: Server, open_page: Opener) -> None:
+    """Connections are cut, spoilt and held up while plugins change; then the one that there is falls silent."""
+    chance = random.Random(SEED)
+    names = [f"net{number}" for number in range(4)]
+    async with chaos(server.port, chance, lambda _: Fault("none")) as network:
+        view = await open_page(network.url)
+        await view.page.clock.install()
+        network.draw = any_of(*QUICK)
+        network.cut_all()
+        for number in range(25):
+            name = chance.choice(names)
+            if chance.random() < 0.2:
+                server.path(f"search/{name}_plugin.py").unlink(missing_ok=True)
+            else:
+                server.save(f"search/{name}_plugin.py", search_plugin(name, str(number)))
+            await asyncio.sleep(chance.random() * 0.1)
+        network.calm()
+        await shows_what_there_is(view, server)
+        network.fall_silent()
+        server.save("search/net0_plugin.py", search_plugin("net0", "said to nobody"))
+        # Two heartbeats that do not come, and the page asks anew.
+        await view.page.clock.fast_forward(36_000)
+        await shows_what_there_is(view, server)
+        assert network.done.total() > 5
+    for name in names:
+        server.path(f"search/{name}_plugin.py").unlink(missing_ok=True)
+    # The browser tells of each request and socket that was spoilt, in words of its own.
+    view.complaints[:] = [one for one in view.complaints if not BROWSERS_OWN.search(one)]
+
+
+async def shows_what_there_is(view: View, server: Server) -> None:
+    """Wait until the page shows each plugin as the server lists it, and no other."""
+    shown = "nodes => nodes.map(one => [one.dataset.plugin, one.dataset.generation, one.dataset.state])"
+    async with asyncio.timeout(30):
+        while True:
+            plugins = await server.get("/api/plugins")
+            wanted = sorted(
+                [one["id"], str(one["generation"]), one["state"]]
+                for kind in ("search", "download", "parser")
+                for one in plugins[kind]
+            )
+            # Its clock stands still while nobody moves it, and its timers with it.
+            await view.page.clock.run_for(200)
+            if sorted(await view.page.locator("[data-plugin]").evaluate_all(shown)) == wanted:
+                return
+            await asyncio.sleep(0.05)
 
 
 async def test_a_page_that_does_not_come_can_be_asked_for_again(

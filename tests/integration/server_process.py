@@ -13,6 +13,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.integration.forging import Process, start
+
 ROOT = Path(__file__).parents[2]
 START_S = 30.0
 STOP_S = 20.0
@@ -29,7 +31,7 @@ class Finished(NamedTuple):
 class ServerProcess:
     """A running server: where it is, what it has printed, and the client commands against it."""
 
-    def __init__(self, process: asyncio.subprocess.Process, home: Path, environ: Mapping[str, str]) -> None:
+    def __init__(self, process: Process, home: Path, environ: Mapping[str, str]) -> None:
         self.process = process
         self.home = home
         self.url = ""
@@ -44,15 +46,12 @@ class ServerProcess:
         )
         return Finished(command.returncode or 0, out.decode(), err.decode())
 
-    async def start_plugbay(self, *arguments: str, **environ: str) -> asyncio.subprocess.Process:
+    async def start_plugbay(self, *arguments: str, **environ: str) -> Process:
         """Starts a client command that goes on until it is told to stop."""
-        return await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "service",
+        return await start(
             *arguments,
-            cwd=self.home,
-            env={**self._environ, "PLUGBAY_URL": self.url, "PYTHONUNBUFFERED": "1", **environ},
+            folder=self.home,
+            environ={**self._environ, "PLUGBAY_URL": self.url, "PYTHONUNBUFFERED": "1", **environ},
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -97,14 +96,13 @@ async def running_server(
 ) -> AsyncIterator[ServerProcess]:
     """Runs a server on a free port with `home`, until left; whatever happens, none of it stays."""
     environ = environment() if environ is None else environ
-    process = await asyncio.create_subprocess_exec(
-        python,
-        *("-m", "service", "serve", "--home", str(home), "--port", "0", *arguments),
-        cwd=home.parent,
-        env={**environ, "PLUGBAY_LOGS__FORMAT": "json"},
-        stdin=asyncio.subprocess.DEVNULL,
+    process = await start(
+        *("serve", "--home", str(home), "--port", "0", *arguments),
+        folder=home.parent,
+        environ={**environ, "PLUGBAY_LOGS__FORMAT": "json"},
         stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
+        session=True,
+        python=python,
     )
     server = ServerProcess(process, home, environ)
     drain: asyncio.Task[None] | None = None

@@ -126,6 +126,46 @@ async def test_a_killed_template_costs_the_running_calls_and_everything_serves_a
     assert {plugin["state"] for plugin in (await live.listed()).values()} == {"active"}
 
 
+# The first time that it is imported it says which process it is, and is not done before the test is over.
+TAKES_LONG = search_plugin(
+    imports="""
+import os, pathlib, time
+BEGAN = pathlib.Path("{began}")
+if not BEGAN.exists():
+    BEGAN.write_text(str(os.getpid()))
+    time.sleep(15)
+""",
+    says="late",
+)
+
+
+@pytest.mark.parametrize(("way", "who"), [("saved", "worker"), ("uploaded", "template")])
+async def test_a_load_that_loses_its_worker_begins_again(live: Live, way: str, who: str) -> None:
+    began = live.home / "data/plugins/search/demo/began"
+    text = TAKES_LONG.replace("{began}", str(began))
+    start = len(live.events)
+    if way == "saved":
+        save(live.plugins / "search/demo_plugin.py", text)
+    request = (
+        asyncio.create_task(live.request("PUT", "/api/plugins/search/demo/source", data=text))
+        if way == "uploaded"
+        else None
+    )
+    async with asyncio.timeout(10):
+        while not began.exists() or not began.read_text():
+            await asyncio.sleep(0.01)
+    victim = template_of(live.server.process.pid) if who == "template" else int(began.read_text())
+    os.kill(victim, signal.SIGKILL)
+    if request is not None:
+        answer = await request
+        assert answer.status == 200, answer
+    await live.until(
+        lambda _: "search/demo" in live.mirror() and live.mirror()["search/demo"]["version"] == "late"
+    )
+    assert await live.answer("demo") == "late"
+    assert not [one for one in live.events[start:] if one.kind == "failed"]
+
+
 async def test_a_killed_server_leaves_no_process_behind(live: Live) -> None:
     write(live.plugins / "search/litter_plugin.py", LITTERS)
     write(live.plugins / "search/spin_plugin.py", "while True: pass\n")

@@ -179,6 +179,7 @@ async def test_a_second_ctrl_c_leaves_at_once(tmp_path: Path) -> None:
     write(tmp_path / "plugins/download/blocked_plugin.py", BLOCKED.format(name="blocked", how="def"))
     async with live_server(tmp_path) as live:
         command = await live.server.start_plugbay("download", "blocked:x")
+        await read_until(command.stderr, "Downloading")
         await settled(live, id := (await newest(live))["id"], "downloading")
         command.send_signal(signal.SIGINT)
         await read_until(command.stderr, "Ctrl-C again leaves at once")

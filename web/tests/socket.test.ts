@@ -129,6 +129,20 @@ describe('the live connection', () => {
     expect(test.snapshot).toHaveBeenCalledOnce();
   });
 
+  it('asks again for what came damaged', async () => {
+    const test = setup();
+    await connected(test);
+    test.socket().say(changed('reloaded', plugin(), { seq: '501' }));
+    test.socket().onmessage?.({ data: '{"type": "plugbay.plugin.relo' });
+    await settle();
+    // What follows on this connection would be told from behind the event that is missing.
+    expect(test.socket().onmessage).toBeNull();
+    expect(test.socket().closed).toBe(true);
+    await vi.advanceTimersByTimeAsync(300);
+    await test.socket().accept();
+    expect(test.socket().sent[0]?.params.since).toEqual({ epoch: 'e1', seq: '501' });
+  });
+
   it('resumes from the position of the last heartbeat', async () => {
     const test = setup();
     await connected(test);

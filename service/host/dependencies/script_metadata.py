@@ -18,13 +18,14 @@ from service.model.text import Text
 
 MAX_BLOCK_BYTES = 64 * 1024
 MAX_BLOCKS = 1000
+_PIECE_BYTES = 64 * 1024
 
 # The fixed text comes first and its place is checked afterwards, because `re` finds a fixed text fast.
 _START = re.compile(
     rb"# /// (?:(?<=[\r\n]# /// )|(?<=\A# /// )|(?<=\A\xef\xbb\xbf# /// ))([a-zA-Z0-9-]+)(?:\r\n|\r|\n)"
 )
-# Possessive, so that a long run of comments is passed once and never again.
-_RUN = re.compile(rb"(?:#(?: [^\r\n]*+)?+(?:\r\n|\r|\n|\Z))*+")
+# The end of a line that is followed by one that is no comment of a block, which is `#` alone or with a space after it.
+_LAST_OF_RUN = re.compile(rb"(?:\n|\r(?!\n))(?!#(?:[ \r\n]|\Z))")
 _END = re.compile(rb"(?:\A|(?<=[\r\n]))# ///(?=[\r\n]|\Z)")
 # A line that may have been meant to begin the block; what stands between its marks is short.
 _MEANT = re.compile(rb"(?m)^(#[ \t]{0,4}/{2,4}[ \t]{0,4}([A-Za-z]{4,9})[ \t]{0,4})\r?$")
@@ -86,16 +87,18 @@ def scan(source: bytes) -> Scan:
     found: tuple[int, bytes] | None = None
     unclosed: int | None = None
     position = 0
+    run = range(0)
     for _ in range(MAX_BLOCKS):
         start = _START.search(source, position)
         if start is None:
             break
-        run = _RUN.match(source, start.end())
-        assert run is not None
+        # A run of comments can have many blocks in it; where it ends is looked for once.
+        run_end = run.stop if start.end() < run.stop else _end_of_run(source, start.end())
+        run = range(start.end(), run_end)
         end = _last_end(source, run)
         is_script = start[1] == b"script"
         # Without an end in this run, no later start in it can have one either.
-        position = run.end() if end is None else end.end()
+        position = run.stop if end is None else end.end()
         if not is_script:
             continue
         line = _line_number(source, start.start())
@@ -144,12 +147,22 @@ def _misspelt_line(source: bytes) -> int | None:
     return None
 
 
-def _last_end(source: bytes, run: re.Match[bytes]) -> re.Match[bytes] | None:
+def _end_of_run(source: bytes, start: int) -> int:
+    """Where the comment lines end that begin at `start`; in pieces, as no other thread runs during one search."""
+    for piece in range(start - 1, len(source), _PIECE_BYTES):
+        # What tells of the last line takes three bytes behind its end.
+        last = _LAST_OF_RUN.search(source, piece, min(piece + _PIECE_BYTES + 3, len(source)))
+        if last is not None and last.end() <= piece + _PIECE_BYTES:
+            return last.end()
+    return len(source)
+
+
+def _last_end(source: bytes, run: range) -> re.Match[bytes] | None:
     """The last line `# ///` in a run of comment lines; the first where the run is far too long for a block."""
-    if run.end() - run.start() > 2 * MAX_BLOCK_BYTES:
-        return _END.search(source, run.start(), run.end())
+    if len(run) > 2 * MAX_BLOCK_BYTES:
+        return _END.search(source, run.start, run.stop)
     last = None
-    for last in _END.finditer(source, run.start(), run.end()):  # noqa: B007  # only the last one counts
+    for last in _END.finditer(source, run.start, run.stop):  # noqa: B007  # only the last one counts
         pass
     return last
 

@@ -16,16 +16,17 @@ from service.host.files.sources import ROOT_PACKAGE, SourceFile, module_name
 
 _TEXTS_KEPT = 4096
 
-# Every repetition is bounded and gives nothing back, so that no text takes long.
-_GAP = r"(?:[^\S\n]|\\\r?\n){0,40}+"
-_MODULE = r"(?P<{}>[^\W\d]\w*+(?:\.\w++){{0,20}}+)"
+# Every repetition is bounded, and what follows it cannot begin with what it repeats, so that no text takes long. No
+# group is repeated possessively: Python before 3.11.5 matches that wrongly (https://github.com/python/cpython/issues/106052).
+_GAP = r"(?:[^\S\n]|\\\r?\n){0,40}"
+_MODULE = r"(?P<{}>[^\W\d]\w*+(?:\.\w++){{0,20}})"
 _FROM = re.compile(
-    rf"\bfrom{_GAP}(?:(?P<dots>\.{{1,20}}+){_GAP}(?:(?!import\b){_MODULE.format('below')}{_GAP})?+"
+    rf"\bfrom{_GAP}(?:(?P<dots>\.{{1,20}}+){_GAP}(?:(?!import\b){_MODULE.format('below')}{_GAP})?"
     rf"|{_MODULE.format('whole')}{_GAP})"
     # What is in brackets may go over many lines.
-    r"\bimport\b(?:\s{0,40}+\((?P<inside>[^)]{0,4000}+)|(?P<names>(?:[^\n;\\]|\\\r?\n){0,4000}+))"
+    r"\bimport\b(?:\s{0,40}+\((?P<inside>[^)]{0,4000}+)|(?P<names>(?:[^\n;\\]|\\\r?\n){0,4000}))"
 )
-_NAMED = re.compile(rf"(?<![\w.]){ROOT_PACKAGE}(?:\.\w{{1,255}}+){{1,20}}+")
+_NAMED = re.compile(rf"(?<![\w.]){ROOT_PACKAGE}(?:\.\w{{1,255}}+){{1,20}}")
 _COMMENT = re.compile(r"#[^\n]*+")
 _WORD = re.compile(r"\w{1,255}+")
 _MAY_IMPORT = re.compile(r"\bplugins\b|\bfrom\s{0,40}\.")

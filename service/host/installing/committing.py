@@ -3,21 +3,50 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Literal, TypeVar
 
 from service.errors import PlugbayError
+from service.host.conversation import EndedAtOnce
 from service.host.history.errors import ChangeNotSaved
 
 T = TypeVar("T")
 
 _CLOSE_S = 10.0
+_TRIES = 3
 
 
 class NotSaved(PlugbayError):
     """The plugin loads, but could not be put in place; nothing was changed."""
 
     code = "plugin_not_saved"
+
+
+async def in_several_tries(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Load and put in place, and once more where a process ended in between: it may have been lost with its template.
+
+    Raises:
+        EndedAtOnce: it did so every time.
+    """
+    for _ in range(_TRIES - 1):
+        try:
+            return await attempt()
+        except EndedAtOnce:
+            continue
+    return await attempt()
+
+
+class _Turn(asyncio.Lock):
+    """A lock that knows how many wait for it."""
+
+    waiting = 0
+
+    async def acquire(self) -> Literal[True]:
+        self.waiting += 1
+        try:
+            return await super().acquire()
+        finally:
+            self.waiting -= 1
 
 
 class Commits:
@@ -28,8 +57,13 @@ class Commits:
     """
 
     def __init__(self) -> None:
-        self.one_by_one = asyncio.Lock()
+        self.one_by_one = _Turn()
         self._tasks: set[asyncio.Task[Any]] = set()
+
+    @property
+    def waiting(self) -> int:
+        """How much waits for its turn."""
+        return self.one_by_one.waiting
 
     async def close(self) -> None:
         """Wait for what is being put in place; calling it twice is safe."""

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from service.errors import LoadFailed, PlugbayError, PluginNotFound
+from service.host.conversation import ended_at_once
 from service.host.generation import Generation
 from service.host.history.changeset import Link, Wanted
 from service.host.history.journal import Journal
 from service.host.history.revisions import Revisions
 from service.host.installing.candidates import Candidate
-from service.host.installing.committing import Commits, NotSaved
+from service.host.installing.committing import Commits, in_several_tries
 from service.host.installing.placing import require_name
 from service.host.installing.planning import must_wait
 from service.host.installing.plugin_files import PluginFiles
@@ -27,7 +28,6 @@ from service.host.kernel import Kernel
 from service.host.plugin import Plugin
 from service.host.reconciling.desks import Change
 from service.model.events import Cause
-from service.model.text import Text
 
 # So many plugins are loaded with it at the same time.
 _AT_ONCE = 4
@@ -116,6 +116,9 @@ class Sharing:
             LoadFailed: with `plugin`, the id of the one that does not load; nothing was changed.
             NameChanged, ChangeSuperseded, NotSaved: nothing was changed.
         """
+        return await in_several_tries(partial(self._put, edit))
+
+    async def _put(self, edit: HelperEdit) -> str | None:
         users = await self._files.users_of(edit.path)
         tried = [one for one in users if str(one.identity) == edit.about]
         tried += [one for one in users if one.enabled and one.error is None and one not in tried]
@@ -197,13 +200,9 @@ class Sharing:
             async with self._commits.one_by_one:
                 # One that was deleted meanwhile needs nothing any more.
                 loaded = [one for one in loaded if self._is_there(one, edit)]
-                if any(one.generation is not None and one.generation.worker.has_ended() for one in loaded):
-                    raise NotSaved(
-                        Text(
-                            zh="插件进程在保存完成前退出，请重试",
-                            en="A plugin's process ended before the file was saved; try again",
-                        )
-                    )
+                for one in loaded:
+                    if one.generation is not None and one.generation.worker.has_ended():
+                        raise _of(one.plugin, await ended_at_once(one.generation))
                 wanted = Wanted(
                     files={edit.path: edit.content},
                     expected={} if edit.expected is None else {edit.path: edit.expected},
@@ -223,9 +222,9 @@ class Sharing:
             for one in loaded:
                 if one.plugin not in begun:
                     _drop(one)
-            for plugin in begun:
-                # It served already, or had stopped for it: what the files hold again comes back.
-                self._kernel.reconciler.request(plugin, Change(edit.cause, force=True))
+            # They served already, or had stopped for it: what the files hold again comes back.
+            again = [self._kernel.reconciler.request(one, Change(edit.cause, force=True)) for one in begun]
+            await asyncio.shield(asyncio.gather(*again, return_exceptions=True))
             await asyncio.shield(folders.remove())
             raise
         await folders.remove()

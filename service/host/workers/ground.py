@@ -60,7 +60,7 @@ def ground_of(report: Report, home: Path) -> Ground:
     if report.is_root and report.users:
         if report.landlock and report.passes_modes:
             user, capabilities = _user(home), (CAP_DAC_OVERRIDE,)
-        elif all(map(_is_open_to_all, _needed())):
+        elif all(map(_is_open_to_all, _needed())) and _is_passable(home):
             user = _user(home)
     certificates = ssl.get_default_verify_paths()
     named = [os.environ.get(name) for name in _CERTIFICATE_VARIABLES]
@@ -130,7 +130,15 @@ def _is_below(path: Path, others: Iterable[Path]) -> bool:
 
 def _is_open_to_all(path: Path) -> bool:
     try:
-        return path.stat().st_mode & 0o4 != 0 and all(one.stat().st_mode & 0o1 for one in path.parents)
+        return path.stat().st_mode & 0o4 != 0 and _is_passable(path.parent)
+    except OSError:
+        return False
+
+
+def _is_passable(folder: Path) -> bool:
+    """Whether any user gets to what lies in a folder, as to the data of a plugin in a home."""
+    try:
+        return all(one.stat().st_mode & 0o1 for one in (folder, *folder.parents))
     except OSError:
         return False
 

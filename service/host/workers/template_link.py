@@ -93,8 +93,11 @@ class TemplateLink:
         self.on_exit: Callable[[int], None] | None = None
         asyncio.get_running_loop().add_reader(control.fileno(), self._receive)
 
-    async def fork(self) -> WorkerProcess:
+    async def fork(self, *, ahead: bool = False) -> WorkerProcess:
         """A new worker.
+
+        Args:
+            ahead: nobody waits for it yet, so that it may take its time to make itself ready.
 
         Raises:
             TemplateLost: the template is gone.
@@ -112,7 +115,7 @@ class TemplateLink:
         channel: Channel | None = None
         try:
             with theirs:
-                answer = await self._ask({}, [theirs.fileno(), output_write])
+                answer = await self._ask({"ahead": ahead}, [theirs.fileno(), output_write])
             ours.setblocking(False)
             channel = await Channel.open(ours, self._frame_bytes)
             forked = await self._forked(answer)
@@ -241,6 +244,9 @@ class TemplateLink:
                 except BlockingIOError:
                     await asyncio.sleep(0.001)
                 except OSError as error:
+                    if isinstance(error, ConnectionError):
+                        # Its end is gone, though nobody has read that yet: whoever asks again shall ask the next one.
+                        self.close()
                     raise TemplateLost from error
                 else:
                     return
@@ -261,7 +267,7 @@ class TemplateLink:
                 self._take(self._decoder.decode(packet), descriptors)
             else:
                 self.close()
-        except (msgspec.MsgspecError, RecursionError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             self.close()
         finally:
             for descriptor in descriptors:

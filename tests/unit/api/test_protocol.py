@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.api import protocol
 from service.api.protocol import LINE_MAX_BYTES, RequestLines
 from service.api.responses import SAFE_HEADERS, SAFE_HEADERS_UNLESS_SET
 from tests.unit.api.fakes import Api
@@ -94,7 +95,8 @@ async def test_what_is_no_http_gets_a_problem(
     got, headers, problem = await raw.answer()
     assert (got, problem["status"], problem["code"]) == (status, status, code)
     assert headers["Content-Type"].startswith("application/problem+json")
-    assert set(problem) == {"type", "title", "status", "detail", "code"}
+    assert set(problem) == {"type", "title", "status", "detail", "code", "request_id"}
+    assert headers["X-Request-ID"] == problem["request_id"]
     assert word in problem["detail"]
     assert not problem["detail"].isascii()
     for name, value in (SAFE_HEADERS | SAFE_HEADERS_UNLESS_SET).items():
@@ -102,6 +104,28 @@ async def test_what_is_no_http_gets_a_problem(
     assert await raw.is_closed()
     raw.close()
     assert (await api.client.get("/livez")).status == 200
+
+
+async def test_one_that_takes_nothing_of_its_answer_is_let_go(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "UNREAD_S", 0.5)
+    # More than the system would take for it.
+    api.caller.answers["demo", "search"] = b'["' + b"x" * 15_000_000 + b'"]'
+    runner = api.client.server.runner
+    assert runner is not None
+    assert runner.server is not None
+    before = len(runner.server.connections)
+    raw = await Raw.to(api)
+    try:
+        await raw.send(b"GET /api/search/demo?keyword=x HTTP/1.1\r\n" + HOST + b"\r\n")
+        async with asyncio.timeout(20):
+            while len(runner.server.connections) == before:
+                await asyncio.sleep(0.01)
+            while len(runner.server.connections) > before:
+                await asyncio.sleep(0.05)
+    finally:
+        raw.close()
 
 
 async def test_it_is_told_in_the_language_of_the_request(api: Api) -> None:

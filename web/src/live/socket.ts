@@ -288,6 +288,8 @@ export class LiveConnection implements LiveTopics {
     try {
       frame = JSON.parse(text);
     } catch {
+      // What it was is not known, and all that follows would be told from behind it: it is asked for again.
+      this.ended?.({ code: 1006, reason: 'spoilt' });
       return;
     }
     if (typeof frame === 'object' && frame !== null && 'jsonrpc' in frame) this.receiveReply(frame as Reply);

@@ -17,6 +17,8 @@ import { session } from './session.svelte';
 import { toasts } from '../ui/toasts.svelte';
 
 const TICK_MS = 1_000;
+/** A browser waits for ever for an answer over a connection that has fallen silent. */
+const ANSWER_TIMEOUT_MS = 60_000;
 
 /** A view that wants to hear more than of plugins while it is open. */
 export interface Follower {
@@ -265,7 +267,7 @@ export class Dashboard {
   /** Everything the server has, or `DoNotRetry` where asking again is of no use. */
   private async ask(): ReturnType<Api['plugins']> {
     try {
-      return await this.api.plugins();
+      return await this.api.plugins(AbortSignal.timeout(ANSWER_TIMEOUT_MS));
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       if (error.status === 401) throw new DoNotRetry('sign_in', error.message);

@@ -87,12 +87,13 @@ def test_where_a_large_text_is_cut_nothing_is_lost(before: int) -> None:
 async def test_reading_a_large_text_holds_up_no_other_thread() -> None:
     text = b"plugins\n" + b"from." * 1024 * 1024
     reading = asyncio.create_task(asyncio.to_thread(named_in, "search/demo_plugin.py", text))
-    longest = 0.0
+    started, longest = time.perf_counter(), 0.0
     while not reading.done():
         began = time.perf_counter()
         await asyncio.sleep(0)
         longest = max(longest, time.perf_counter() - began)
-    assert longest < 0.3
+    # One search over all of it would be the longest turn and the whole reading.
+    assert longest < (time.perf_counter() - started) / 2
 
 
 @pytest.mark.parametrize(

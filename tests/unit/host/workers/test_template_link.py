@@ -83,8 +83,8 @@ async def test_a_process_that_is_not_its_child_is_not_taken_for_a_worker(
 
 @pytest.mark.parametrize(
     "packet",
-    [b"no JSON", b"[1]", b'{"forked": "x"}', b"[" * 5000, b'{"exited": 1.5}'],
-    ids=["no JSON", "no object", "no number", "deep", "fraction"],
+    [b"no JSON", b"[1]", b'{"forked": "x"}', b"[" * 5000, b'{"exited": 1.5}', b'{"unfit": "\xff"}'],
+    ids=["no JSON", "no object", "no number", "deep", "fraction", "no UTF-8"],
 )
 async def test_nonsense_ends_the_conversation(
     packet: bytes, ends: tuple[socket.socket, socket.socket]
@@ -96,6 +96,18 @@ async def test_nonsense_ends_the_conversation(
         await link.lost.wait()
     with pytest.raises(TemplateLost):
         await link.fork()
+
+
+async def test_a_template_that_is_gone_is_known_to_be_by_whoever_asks_first(
+    ends: tuple[socket.socket, socket.socket],
+) -> None:
+    """Else those who ask again before its end is read would ask it three times, and be told that three died."""
+    ours, theirs = ends
+    link = TemplateLink(ours, {}, 1024)
+    theirs.close()
+    with pytest.raises(TemplateLost):
+        await link.fork()
+    assert link.lost.is_set()
 
 
 async def test_a_flood_of_answers_ends_the_conversation(ends: tuple[socket.socket, socket.socket]) -> None:
