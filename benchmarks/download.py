@@ -19,7 +19,8 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from benchmarks.figures import Figure, Goal, Row, Size, median
+from benchmarks.figures import Figure, Goal, Row, Scale, Series, Size, Spread
+from benchmarks.peers import absence
 from benchmarks.processes import Child, child, free_port
 from service.model.text import Text
 
@@ -27,6 +28,7 @@ _CONNECTIONS = 4
 _MIB = 1024 * 1024
 _MEMORY = Path("/dev/shm")
 _START_TIMEOUT_S = 10.0
+_NAMES = {"plugin": "Plugbay"}
 _TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 _PEERS = {"aria2c": ["-q", "--no-conf", "-k1M", "--file-allocation=none"], "curl": ["-s", "-q"]}
 
@@ -38,7 +40,8 @@ async def measure(size: Size) -> Figure:
     if shutil.which("nginx") is None:
         figure.notes.append(Text(zh="未安装 nginx，未测", en="nginx is not installed: not measured"))
         return figure
-    peers = [peer for peer in _PEERS if shutil.which(peer)]
+    absent = {peer: absence(programs=(peer,)) for peer in _PEERS}
+    peers = [peer for peer, reason in absent.items() if reason is None]
     rates: dict[tuple[str, int], list[float]] = {}
     with tempfile.TemporaryDirectory(prefix="plugbay-bench-", dir=_roomy(mib)) as folder:
         base = Path(folder)
@@ -52,22 +55,39 @@ async def measure(size: Size) -> Figure:
                     )
                     if turn:  # the first is for warming up
                         rates.setdefault((who, connections), []).append(mib / seconds)
-    for connections, peer, least in ((_CONNECTIONS, "aria2c", 0.9), (1, "curl", 0.8), (1, "aria2c", None)):
-        if peer not in peers:
-            figure.notes.append(Text(zh=f"未安装 {peer}，未测", en=f"{peer} is not installed: not measured"))
-            continue
+    for connections, peer in ((_CONNECTIONS, "aria2c"), (1, "curl"), (1, "aria2c")):
         en = "one connection" if connections == 1 else f"{connections} connections"
         figure.rows.append(
-            Row(
-                what=Text(zh=f"http 插件，{connections} 个连接，中位数", en=f"the http plugin, {en}, median"),
-                value=median(rates["plugin", connections]),
-                unit="MiB/s",
+            Row.of(
+                Text(zh=f"http 插件，{connections} 个连接", en=f"the http plugin, {en}"),
+                "MiB/s",
+                rates["plugin", connections],
                 peer=Text(zh=f"{peer}，{connections} 个连接", en=f"{peer}, {en}"),
-                peer_value=median(rates[peer, connections]),
-                goal=Goal(at_least=least, ratio=True) if least else None,
+                peer_values=rates.get((peer, connections), ()),
+                goal=Goal(at_least=1, ratio=True),
+                absent=absent[peer],
+                more_is_better=True,
             )
         )
     figure.notes.append(Text(zh=f"各 {turns} 次，轮流", en=f"{turns} of each, in turns"))
+    figure.spreads.append(
+        Spread(
+            title=Text(zh=f"下载 {mib} MiB 的时间", en=f"Downloading {mib} MiB"),
+            unit="s",
+            series=[
+                Series(
+                    label=Text(
+                        zh=f"{_NAMES.get(who, who)}，{connections} 个连接",
+                        en=f"{_NAMES.get(who, who)}, {connections} connection{'s' if connections > 1 else ''}",
+                    ),
+                    values=[mib / rate for rate in of],
+                    ours=who == "plugin",
+                )
+                for (who, connections), of in sorted(rates.items(), key=lambda item: -item[0][1])
+            ],
+            scale=Scale.LINEAR,
+        )
+    )
     return figure
 
 

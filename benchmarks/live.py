@@ -17,10 +17,28 @@ Message = dict[str, Any]
 
 
 class Client:
-    """One connection."""
+    """One connection, which is read all the while: a server ends those that do not answer its pings.
 
-    def __init__(self, websocket: aiohttp.ClientWebSocketResponse) -> None:
+    Args:
+        websocket: the connection.
+        frames: takes what comes, each with `time.perf_counter()` when it did.
+    """
+
+    def __init__(
+        self,
+        websocket: aiohttp.ClientWebSocketResponse,
+        frames: asyncio.Queue[tuple[float, aiohttp.WSMessage]],
+    ) -> None:
         self._websocket = websocket
+        self._frames = frames
+
+    async def read(self) -> None:
+        """Take what comes until the connection ends."""
+        while True:
+            frame = await self._websocket.receive()
+            self._frames.put_nowait((time.perf_counter(), frame))
+            if frame.type is not aiohttp.WSMsgType.TEXT:
+                return
 
     async def send(self, message: Message) -> None:
         """Send one message."""
@@ -32,15 +50,14 @@ class Client:
         await self.until(lambda message: message.get("id") == 1)
 
     async def until(self, wanted: Callable[[Message], bool]) -> tuple[float, Message]:
-        """Receive until a message is the wanted one.
+        """Go through what came and comes until a message is the wanted one.
 
         Returns:
             `time.perf_counter()` when it was received, before it was decoded; and the message.
         """
         async with asyncio.timeout(_TIMEOUT_S):
             while True:
-                frame = await self._websocket.receive()
-                received = time.perf_counter()
+                received, frame = await self._frames.get()
                 if frame.type is not aiohttp.WSMsgType.TEXT:
                     raise ConnectionError(f"the connection ended: {frame.data} {frame.extra}")
                 message: Message = json.loads(frame.data)
@@ -52,7 +69,13 @@ class Client:
 async def connected(url: str) -> AsyncIterator[Client]:
     """A client of any WebSocket."""
     async with aiohttp.ClientSession() as session, session.ws_connect(url) as websocket:
-        yield Client(websocket)
+        client = Client(websocket, asyncio.Queue())
+        reading = asyncio.create_task(client.read())
+        try:
+            yield client
+        finally:
+            reading.cancel()
+            await asyncio.wait((reading,))
 
 
 @contextlib.asynccontextmanager

@@ -2,9 +2,10 @@
 
 python -m benchmarks.load
 
-{"command": "paced", "port": …, "path": …, "rate": requests/s, "seconds": …}  → {"ms": [one time a request]}
+{"command": "paced", "port": …, "path": …, "rate": requests/s, "seconds": …}
+    → {"ms": [one time a request], "lost": how many of them lost their connection, and were sent again on another}
 {"command": "flat_out", "port": …, "path": …, "connections": …, "seconds": …, "headers"?: …}
-    → {"rate": requests/s, "answered": requests}
+    → {"rate": requests/s, "answered": requests, "ms": [one time a request]}
 """
 
 from __future__ import annotations
@@ -18,27 +19,58 @@ from collections.abc import Callable
 from typing import Any
 
 _TIMEOUT_S = 30.0
+_RETRY_S = 0.005
 _OK = b"HTTP/1.1 200 "
 
 
 def paced(port: int, path: str, rate: float, seconds: float) -> dict[str, Any]:
     """One request after the other at a steady rate.
 
-    Each is timed from when it was due, so that those that wait behind a slow one count as slow, too.
+    Each is timed from when it was due until it is answered, so that those that wait behind a slow one count as slow,
+    too, and those whose server went away until another answers.
     """
     times: list[float] = []
+    lost = 0
     request = _request(port, path)
-    with _connected(port) as connection:
-        start = time.perf_counter()
-        for number in range(int(rate * seconds)):
-            due = start + number / rate
-            if (early := due - time.perf_counter()) > 0:
-                time.sleep(early)
-                due = time.perf_counter()
-            connection.sendall(request)
-            _receive(connection)
-            times.append((time.perf_counter() - due) * 1000)
-    return {"ms": times}
+    connection = _connected(port)
+    start = time.perf_counter()
+    for number in range(int(rate * seconds)):
+        due = start + number / rate
+        if (early := due - time.perf_counter()) > 0:
+            time.sleep(early)
+            due = time.perf_counter()
+        try:
+            _exchange(connection, request)
+        except OSError:
+            lost += 1
+            connection.close()
+            connection = _exchange_anew(port, request)
+        times.append((time.perf_counter() - due) * 1000)
+    connection.close()
+    return {"ms": times, "lost": lost}
+
+
+def _exchange(connection: socket.socket, request: bytes) -> None:
+    connection.sendall(request)
+    _receive(connection)
+
+
+def _exchange_anew(port: int, request: bytes) -> socket.socket:
+    """Ask on new connections until one is answered: that one."""
+    end = time.perf_counter() + _TIMEOUT_S
+    while True:
+        connection = None
+        try:
+            connection = _connected(port)
+            _exchange(connection, request)
+        except OSError:
+            if connection is not None:
+                connection.close()
+            if time.perf_counter() > end:
+                raise
+            time.sleep(_RETRY_S)
+        else:
+            return connection
 
 
 def flat_out(port: int, path: str, connections: int, seconds: float, headers: str = "") -> dict[str, Any]:
@@ -49,18 +81,21 @@ def flat_out(port: int, path: str, connections: int, seconds: float, headers: st
     for number, one in sockets.items():
         poll.register(number, select.EPOLLIN)
         one.sendall(request)
-    answered = 0
+    times: list[float] = []
     began = time.perf_counter()
+    sent = dict.fromkeys(sockets, began)
     while (now := time.perf_counter()) < began + seconds:
         for number, _ in poll.poll(_TIMEOUT_S):
             # The answers are small and come whole; one that does not is seen by its missing status line.
             if not sockets[number].recv(65536).startswith(_OK):
                 raise RuntimeError(f"{path} was not answered with 200")
+            now = time.perf_counter()
+            times.append((now - sent[number]) * 1000)
+            sent[number] = now
             sockets[number].send(request)
-            answered += 1
     for one in sockets.values():
         one.close()
-    return {"rate": answered / (now - began), "answered": answered}
+    return {"rate": len(times) / (now - began), "answered": len(times), "ms": times}
 
 
 def _connected(port: int) -> socket.socket:

@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
+import re
+import shutil
+import subprocess
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.figures import p99
+from hatch_build import find_node
+from service.model.text import Text
 
-_LIBRARIES = "aiohttp msgspec watchdog uvicorn watchfiles starlette websockets".split()
+# Whatever something is measured with or beside.
+_LIBRARIES = (
+    "aiohttp msgspec watchdog uvloop uv uvicorn watchfiles starlette websockets aiohttp-devtools pip".split()
+)
+_PROGRAMS = {
+    "nginx": "-v",
+    "aria2c": "--version",
+    "curl": "--version",
+    "chromium": "--version",
+}
+_PACKAGES = ("vite",)
+_NODE_MODULES = Path(__file__).parents[1] / "web" / "node_modules"
+_ANSWERS_WITHIN_SECONDS = 20.0
 _SAMPLE_SECONDS = 0.5
 _TIMER_SECONDS = 0.001
 
@@ -23,10 +41,14 @@ class Noise(NamedTuple):
     busy_percent: float
     timer_late_ms: float
 
-    def __str__(self) -> str:
-        return (
-            f"load average {self.load_average:.1f}, processors {self.busy_percent:.0f} % busy, "
-            f"a 1 ms timer up to {self.timer_late_ms:.2f} ms late (p99)"
+    @property
+    def said(self) -> Text:
+        """In words."""
+        return Text(
+            zh=f"负载 {self.load_average:.1f}，处理器占用 {self.busy_percent:.0f} %，"
+            f"1 ms 定时器最多迟 {self.timer_late_ms:.2f} ms（p99）",
+            en=f"load average {self.load_average:.1f}, processors {self.busy_percent:.0f} % busy, "
+            f"a 1 ms timer up to {self.timer_late_ms:.2f} ms late (p99)",
         )
 
 
@@ -44,12 +66,48 @@ def noise() -> Noise:
 
 
 def described() -> str:
-    """The machine and the versions, on two lines."""
-    return (
-        f"{_processor()}, {os.cpu_count()} CPUs, {_memory_gib():.0f} GiB, {platform.system()} {platform.release()}\n"
-        f"Python {platform.python_version()}, "
-        + ", ".join(f"{name} {installed(name)}" for name in _LIBRARIES)
-    )
+    """The machine on a line."""
+    kernel = f"{platform.system()} {platform.release()}"
+    return f"{_processor()}, {os.cpu_count()} CPUs, {_memory_gib():.0f} GiB, {kernel}"
+
+
+def versions() -> dict[str, str]:
+    """Of Plugbay, Python, the kernel and all that something is measured beside, `-` where it is not there."""
+    return {
+        "Plugbay": installed("plugbay"),
+        "Python": platform.python_version(),
+        platform.system(): platform.release(),
+        **{name: installed(name) for name in _LIBRARIES},
+        "node": _answer(node(), "--version"),
+        **{name: _answer(shutil.which(name), option) for name, option in _PROGRAMS.items()},
+        **{name: package(name) for name in _PACKAGES},
+    }
+
+
+def package(name: str) -> str:
+    """The version of an npm package of the front end, `-` where it is not installed."""
+    try:
+        found: str = json.loads((_NODE_MODULES / name / "package.json").read_bytes())["version"]
+    except FileNotFoundError:
+        return "-"
+    return found
+
+
+def node() -> str | None:
+    """The node that builds the front end, where there is one."""
+    found = find_node()
+    return str(found[0]) if found is not None else None
+
+
+def _answer(path: str | None, option: str) -> str:
+    if path is None:
+        return "-"
+    try:
+        said = subprocess.run([path, option], capture_output=True, text=True, timeout=_ANSWERS_WITHIN_SECONDS)
+    except (OSError, subprocess.TimeoutExpired):
+        return "?"
+    found = re.search(r"\d+(?:\.\d+)+", said.stdout + said.stderr)
+    return found[0] if found else "?"
 
 
 def installed(library: str) -> str:

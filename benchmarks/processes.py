@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import socket
+import subprocess
 import sys
 import tempfile
 import time
@@ -103,25 +104,32 @@ async def plugbay(
 
 @contextlib.asynccontextmanager
 async def running(
-    *arguments: str, port: int, alive: str, environ: Mapping[str, str] | None = None
+    *arguments: str,
+    port: int,
+    alive: str | None,
+    environ: Mapping[str, str] | None = None,
+    program: str = sys.executable,
 ) -> AsyncIterator[Server]:
-    """A server in a Python process of its own.
+    """A server in a process of its own.
 
     Args:
-        arguments: of the interpreter.
+        arguments: of the program.
         port: where it will listen.
-        alive: a path that it answers with 200.
+        alive: a path that it answers with 200; None where it does not speak HTTP and is not waited for.
         environ: variables besides this process's.
+        program: this Python by default.
     """
     with tempfile.TemporaryFile(prefix="plugbay-bench-") as log:
         started = time.perf_counter()
         process = await asyncio.create_subprocess_exec(
-            sys.executable, *arguments, stdout=log, stderr=log, cwd=ROOT, env=_environment(environ or {})
-        )
+            program, *arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=ROOT,
+            env=_environment(environ or {}),
+        )  # fmt: skip
         server = Server(process, port, started)
         try:
             try:
-                server.answered = await server.until(alive)
+                if alive is not None:
+                    server.answered = await server.until(alive)
             except (RuntimeError, TimeoutError) as error:
                 log.seek(0)
                 raise RuntimeError(f"{arguments}: {error}\n{log.read()[-4000:].decode()}") from error

@@ -6,81 +6,188 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
-from benchmarks import live, machine
-from benchmarks.figures import Figure, Goal, Row, Size, median, p99
+from benchmarks import contenders, live
+from benchmarks.contenders import NAME, Contender, Parts, Save
+from benchmarks.figures import Figure, Goal, Row, Series, Size, Spread, median
+from benchmarks.peers import absence
 from benchmarks.processes import Server, free_port, new_home, plugbay, running
 from benchmarks.sources import LINES, catalogue, plugin_path, put, rename_into
 from service.model.text import Text
 
-NAME = "catalogue"
 # People do not save faster than this; meanwhile a spare worker takes the place of the one that was used.
 PAUSE_SECONDS = (0.05, 0.1)
 _WARM_UP = 3
-_TIMEOUT_S = 30.0
-
-Save = Callable[[int], Awaitable[float]]
 
 
 async def measure(size: Size) -> Figure:
-    """Plugbay and a server that imports in its own process in turns, then a server that is started anew."""
+    """Plugbay, everything that it is measured beside and the floor, all running at once and taking turns."""
     figure = Figure(
         Text(
             zh=f"从保存（rename）到 WebSocket 客户端，{LINES} 行的插件",
             en=f"From a save (rename) to the WebSocket client, a plugin of {LINES} lines",
         )
     )
-    ours: list[float] = []
-    peers: list[float] = []
-    parts: list[dict[str, float]] = []
-    async with _plugbay(parts) as save_ours, _in_process() as save_theirs:
-        turns = [(save_ours, ours), (save_theirs, peers)]
-        for turn in range(size.of(3, 300, 1000) + _WARM_UP):
-            for save, times in turns if turn % 2 else reversed(turns):
-                await asyncio.sleep(random.uniform(*PAUSE_SECONDS))
-                took = await save(turn + 1)
-                if turn >= _WARM_UP:
-                    times.append(took)
-    peer = Text(zh="同样的服务器，在自身进程内导入", en="the same server importing in its own process")
-    figure.rows += [
-        Row(what=Text(zh="保存到客户端得知，中位数", en="save to client, median"), value=median(ours), unit="ms",
-            peer=peer, peer_value=median(peers), goal=Goal(at_most=1.4, ratio=True)),
-        Row(what=Text(zh="保存到客户端得知，p99", en="save to client, p99"), value=p99(ours), unit="ms",
-            peer=peer, peer_value=p99(peers), goal=Goal(at_most=10)),
-    ]  # fmt: skip
-    figure.notes.append(_parts(parts, len(ours)))
-    restarts = await _restarts(size.of(1, 5, 15))
-    if restarts is None:
-        figure.notes.append(
-            Text(
-                zh="未安装 uvicorn、watchfiles 或 starlette，未与其比较",
-                en="uvicorn, watchfiles or starlette is not installed: not compared with it",
-            )
+    seldom = size.of(2, 20, 20)
+    parts: dict[str, list[Parts]] = {"Plugbay": [], "compile": [], "run": []}
+    ours = Contender(Text(zh="Plugbay", en="Plugbay"), lambda: _plugbay(parts["Plugbay"]))
+    others = _contenders(seldom, parts)
+    async with contextlib.AsyncExitStack() as stack:
+        race = _Race(ours)
+        for one in (ours, *others):
+            await race.enter(stack, one)
+        for turn in range(1, size.of(3, 200, 1000) + _WARM_UP + 1):
+            await race.turn(turn, warm_up=turn <= _WARM_UP)
+    values = race.times[ours.text]
+    figure.rows += [_row(values, one, race) for one in others]
+    figure.spreads.append(
+        Spread(
+            title=figure.title,
+            unit="ms",
+            series=[
+                Series(label=one.text, values=race.times[one.text], ours=one is ours)
+                for one in (*others[:2], ours, *others[2:])
+            ],
         )
-    else:
-        figure.rows.append(
-            Row(what=Text(zh="同上，中位数", en="the same, median"), value=median(ours), unit="ms",
-                peer=Text(zh="uvicorn --reload（watchfiles），客户端重连", en="uvicorn --reload with watchfiles, "
-                "the client connecting again"), peer_value=median(restarts))
-        )  # fmt: skip
+    )
+    counts = ", ".join(str(len(race.times[one.text])) for one in (ours, *others))
+    figure.notes += [
+        Text(zh=f"保存次数：{counts}", en=f"saves, of Plugbay and in the order of the rows: {counts}"),
+        _parts(parts["Plugbay"], Text(zh="Plugbay", en="Plugbay")),
+        *(_parts(parts[mode], one.text) for mode, one in zip(("compile", "run"), others, strict=False)),
+    ]
     return figure
 
 
-def _parts(parts: list[dict[str, float]], count: int) -> Text:
-    shown = ", ".join(f"{name} {median([one[name] for one in parts]):.2f}" for name in parts[0])
+def _contenders(seldom: int, parts: dict[str, list[Parts]]) -> list[Contender]:
+    """The floor first, then whom people would use instead; those that start anew take part seldom."""
+    return [
+        Contender(
+            Text(zh="下限：inotify、fork、编译、写套接字", en="the floor: inotify, fork, compile, socket write"),
+            lambda: contenders.floor("compile", parts["compile"]),
+            goal=Goal(at_most=1.3, ratio=True),
+            p99_goal=Goal(at_most=10),
+        ),
+        Contender(
+            Text(zh="下限，并运行模块、创建插件", en="the floor, and the module run, the plugin made"),
+            lambda: contenders.floor("run", parts["run"]),
+            goal=Goal(at_most=1.3, ratio=True),
+        ),
+        Contender(
+            Text(zh="同样的服务器，在自身进程内导入", en="the same server importing in its own process"),
+            _in_process,
+        ),
+        Contender(
+            Text(zh="Vite 开发服务器，HMR 通知后取得模块", en="Vite's dev server, told by HMR and the module fetched"),
+            contenders.vite,
+            absent=contenders.no_vite(),
+        ),
+        Contender(
+            Text(zh="uvicorn --reload（watchfiles），客户端重连", en="uvicorn --reload (watchfiles), connecting again"),
+            contenders.uvicorn_reload,
+            absent=absence(libraries=("uvicorn", "watchfiles", "starlette")),
+            every=seldom,
+            rest=1.0,
+        ),
+        Contender(
+            Text(zh="adev runserver（aiohttp-devtools），客户端重连",
+                 en="adev runserver (aiohttp-devtools), connecting again"),
+            contenders.adev_runserver,
+            absent=absence(libraries=("aiohttp-devtools",)),
+            every=seldom,
+            # It looks at nothing for a second after a change.
+            rest=1.5,
+        ),
+    ]  # fmt: skip
+
+
+def _row(values: list[float], one: Contender, race: _Race) -> Row:
+    return Row.of(
+        Text(zh="保存到客户端得知", en="save to client"),
+        "ms",
+        values,
+        peer=one.text,
+        peer_values=race.times[one.text],
+        absent=race.absent.get(one.text),
+        goal=one.goal,
+        p99_goal=one.p99_goal,
+    )
+
+
+class _Race:
+    """Everybody saves in turns.
+
+    Args:
+        ours: who must not be absent.
+
+    Attributes:
+        times: milliseconds of each.
+        absent: who does not take part, or no longer, and why.
+    """
+
+    def __init__(self, ours: Contender) -> None:
+        self._ours = ours
+        self._running: list[tuple[Contender, Save]] = []
+        self._rested: dict[Text, float] = {}
+        self.times: dict[Text, list[float]] = {}
+        self.absent: dict[Text, Text] = {}
+
+    async def enter(self, stack: contextlib.AsyncExitStack, one: Contender) -> None:
+        """Start one; where it does not start, that is why it is absent."""
+        self.times[one.text] = []
+        if one.absent is not None:
+            self.absent[one.text] = one.absent
+            return
+        try:
+            self._running.append((one, await stack.enter_async_context(one.start())))
+        except (OSError, RuntimeError, TimeoutError, aiohttp.ClientError) as error:
+            self._lose(one, error)
+
+    async def turn(self, number: int, *, warm_up: bool) -> None:
+        """A save of everybody whose turn it is, forwards and backwards by turns."""
+        for one, save in self._running[:: 1 if number % 2 else -1]:
+            if number % one.every and not (warm_up and number == _WARM_UP):
+                continue
+            wait = max(random.uniform(*PAUSE_SECONDS), self._rested.get(one.text, 0.0) - time.monotonic())
+            await asyncio.sleep(wait)
+            try:
+                took = await save(number)
+            except (OSError, RuntimeError, TimeoutError, aiohttp.ClientError) as error:
+                self._running.remove((one, save))
+                self._lose(one, error)
+                continue
+            self._rested[one.text] = time.monotonic() + one.rest
+            if not warm_up:
+                self.times[one.text].append(took)
+
+    def _lose(self, one: Contender, error: Exception) -> None:
+        if one is self._ours:
+            raise error
+        # What a process said last before it ended is what it failed of.
+        said = str(error).strip().splitlines() or [""]
+        reason = f"{type(error).__name__}: {said[-1].strip()}"
+        self.absent[one.text] = Text(zh=f"失败：{reason}", en=f"it failed: {reason}")
+
+
+def _parts(parts: list[Parts], who: Text) -> Text:
+    if not parts:
+        return Text(zh=f"{who.zh}：没有分段", en=f"{who.en}: no parts")
+    noticed, begun, loaded, told = (median(one) for one in zip(*parts, strict=True))
     return Text(
-        zh=f"{count} 次保存；服务器自己测得的中位数（毫秒）：{shown}",
-        en=f"{count} saves; what the server itself measured of them, medians in ms: {shown}",
+        zh=f"{who.zh}，各段中位数（毫秒）：得知 {noticed:.2f}，开始加载前 {begun:.2f}，加载 {loaded:.2f}，"
+        f"告知客户端 {told:.2f}",
+        en=f"{who.en}, medians of its parts in ms: noticed {noticed:.2f}, until the load begins {begun:.2f}, the load "
+        f"{loaded:.2f}, until the client has it {told:.2f}",
     )
 
 
 @contextlib.asynccontextmanager
-async def _plugbay(parts: list[dict[str, float]]) -> AsyncIterator[Save]:
+async def _plugbay(parts: list[Parts]) -> AsyncIterator[Save]:
     with new_home() as home:
         path = plugin_path(home, NAME)
         put(path, catalogue(NAME, "1.0.0"))
@@ -89,9 +196,11 @@ async def _plugbay(parts: list[dict[str, float]]) -> AsyncIterator[Save]:
             async with live.following(server.url) as client:
 
                 async def save(turn: int) -> float:
-                    received, message = await _saved(path, client, turn)
-                    parts.append(message["data"]["timings"])
-                    return received
+                    took, message = await _saved(path, client, turn)
+                    timings = message["data"]["timings"]
+                    noticed, load, total = (timings[name] for name in ("detect_ms", "load_ms", "total_ms"))
+                    parts.append(Parts(noticed, total - noticed - load, load, took - total))
+                    return took
 
                 yield save
 
@@ -124,35 +233,3 @@ async def _saved(path: Path, client: live.Client, turn: int) -> tuple[float, dic
     began = rename_into(path, catalogue(NAME, version))
     received, message = await client.until(live.reloaded(NAME, version))
     return (received - began) * 1000, message
-
-
-async def _restarts(count: int) -> list[float] | None:
-    """The same with `uvicorn --reload`; None where it is not installed."""
-    if "-" in [machine.installed(name) for name in ("uvicorn", "watchfiles", "starlette")]:
-        return None
-    times = []
-    with new_home() as home:
-        path = plugin_path(home, NAME)
-        put(path, catalogue(NAME, "1.0.0"))
-        port = free_port()
-        command = f"-m uvicorn benchmarks.peers.restarted:app --port {port} --reload --reload-dir".split()
-        environ = {"BENCH_HOME": str(home)}
-        async with running(*command, str(home), port=port, alive="/livez", environ=environ) as server:
-            for turn in range(1, count + 1):
-                # It looks for changes in the background and would take one that comes too early for none.
-                await asyncio.sleep(1)
-                began = rename_into(path, catalogue(NAME, f"1.0.{turn}"))
-                times.append((await _answers(server, f"1.0.{turn}") - began) * 1000)
-    return times
-
-
-async def _answers(server: Server, version: str) -> float:
-    async with asyncio.timeout(_TIMEOUT_S), aiohttp.ClientSession() as session:
-        while True:
-            with contextlib.suppress(aiohttp.ClientError, OSError):
-                async with session.ws_connect(f"{server.url}/ws") as websocket:
-                    message = await websocket.receive()
-                    received = time.perf_counter()
-                    if message.type is aiohttp.WSMsgType.TEXT and message.json()["version"] == version:
-                        return received
-            await asyncio.sleep(0.002)

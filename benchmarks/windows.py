@@ -7,13 +7,12 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 
-from benchmarks.figures import Figure, Goal, Row, median, p99
+from benchmarks.figures import Figure, Goal, Row, Size
 from benchmarks.processes import Child
 from service.model.text import Text
 
 CALLED = "small"
 REQUESTS_PER_SECOND = 200
-WINDOW_SECONDS = 2.5
 _PATHS = {
     "/livez": Text(zh="不经插件的请求（/livez）", en="requests without a plugin (/livez)"),
     f"/api/search/{CALLED}?keyword=x": Text(zh="调用另一个插件", en="calls of another plugin"),
@@ -27,6 +26,7 @@ async def compare(
     count: int,
     work: Callable[[], AbstractAsyncContextManager[None]],
     *,
+    seconds: float,
     named: Text,
     peer: Text,
 ) -> None:
@@ -37,6 +37,7 @@ async def compare(
         load: a `benchmarks.load`.
         port: of a server that has the plugin `CALLED`.
         count: how many windows of each kind.
+        seconds: of each window.
         work: goes on while it is entered.
         named: how rows are called, with `{}` for the requests.
         peer: how windows without the work are called.
@@ -46,29 +47,37 @@ async def compare(
         busy: list[float] = []
         for window in range(count * 2 + 1):
             async with work() if window % 2 else contextlib.nullcontext():
-                answer = await load.ask(
-                    "paced", port=port, path=path, rate=REQUESTS_PER_SECOND, seconds=WINDOW_SECONDS
-                )
+                times = await paced(load, port, path, seconds)
             if window:  # the first is for warming up
-                (busy if window % 2 else quiet).extend(answer["ms"])
-        zh, en = named.zh.format(what.zh), named.en.format(what.en)
-        figure.rows += [
-            Row(
-                what=Text(zh=f"{zh}，p99", en=f"{en}, p99"),
-                value=p99(busy),
-                unit="ms",
+                (busy if window % 2 else quiet).extend(times)
+        figure.rows.append(
+            Row.of(
+                Text(zh=named.zh.format(what.zh), en=named.en.format(what.en)),
+                "ms",
+                busy,
                 peer=peer,
-                peer_value=p99(quiet),
-                goal=Goal(at_most=1.5, ratio=True),
-            ),
-            Row(
-                what=Text(zh=f"{zh}，中位数", en=f"{en}, median"),
-                value=median(busy),
-                unit="ms",
-                peer=peer,
-                peer_value=median(quiet),
-            ),
-        ]
+                peer_values=quiet,
+                p99_goal=Goal(at_most=1.5, ratio=True),
+            )
+        )
+
+
+async def paced(load: Child, port: int, path: str, seconds: float) -> list[float]:
+    """Milliseconds of each request of one window.
+
+    Raises:
+        RuntimeError: a request lost its connection.
+    """
+    answer = await load.ask("paced", port=port, path=path, rate=REQUESTS_PER_SECOND, seconds=seconds)
+    if answer["lost"]:
+        raise RuntimeError(f"{answer['lost']} requests lost their connections")
+    times: list[float] = answer["ms"]
+    return times
+
+
+def window_seconds(size: Size) -> float:
+    """How long a window is."""
+    return size.of(0.5, 2.5, 2.5)
 
 
 @contextlib.asynccontextmanager

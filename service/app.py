@@ -15,6 +15,7 @@ from aiohttp import web
 from service.api import keys
 from service.api.body import BodyLimits
 from service.api.door import Door
+from service.api.metrics.sources import Sources
 from service.api.rotation import Rotation
 from service.api.server import add_api
 from service.api.task_problems import task_problem
@@ -38,19 +39,18 @@ from service.host.installing.sharing import Sharing
 from service.host.installing.trial import Trials
 from service.host.installing.undoing import Undoing
 from service.host.installing.updates import Updates
-from service.host.kernel import Kernel, KernelLimits
-from service.host.loader import LoadLimits
+from service.host.kernel import Kernel
 from service.host.plugin_logs import PluginLogs
-from service.host.reconciling.reconciler import ReconcilerLimits
 from service.host.server_process import ServerProcess
 from service.host.statistics.statistics import Statistics
 from service.host.store import Store
 from service.host.thumbnails import Thumbnails
 from service.host.workers.sandbox import Sandbox
-from service.limiting import limits_of_plugins, worker_limits
+from service.limiting import kernel_limits
 from service.live.event_log import EventLog
 from service.live.hub import Hub
 from service.live.limits import LiveLimits
+from service.logs import lines_dropped
 from service.model.events import STATS
 from service.settings import Settings
 from service.tasks.board import Board
@@ -69,6 +69,9 @@ STORE: web.AppKey[Store] = web.AppKey("store", Store)
 HISTORY: web.AppKey[History] = web.AppKey("history", History)
 KERNEL: web.AppKey[Kernel] = web.AppKey("kernel", Kernel)
 SANDBOX: web.AppKey[Sandbox] = web.AppKey("sandbox", Sandbox)
+CANDIDATES: web.AppKey[Candidates] = web.AppKey("candidates", Candidates)
+COMMITS: web.AppKey[Commits] = web.AppKey("commits", Commits)
+BOARD: web.AppKey[Board] = web.AppKey("board", Board)
 
 Resource = Callable[[web.Application], AsyncIterator[None]]
 _MIB = 1024 * 1024
@@ -104,6 +107,7 @@ def build_app(settings: Settings, home: Path, ports: Collection[int] = ()) -> we
         _tasks(settings),
         _thumbnails(settings),
         _health(),
+        _metrics(settings, home),
     ):
         app.cleanup_ctx.append(resource)
     add_api(
@@ -226,7 +230,7 @@ def _kernel(settings: Settings, home: Path) -> Resource:
             store=app[STORE],
             history=app[HISTORY],
             logs=app[keys.PLUGIN_LOGS],
-            limits=_kernel_limits(settings, home),
+            limits=kernel_limits(settings, home),
             sandbox=app[SANDBOX],
             bundled=bundled_plugins(),
         )
@@ -237,13 +241,13 @@ def _kernel(settings: Settings, home: Path) -> Resource:
             kernel.limits_of_plugins,
             count=app[keys.METRICS].count_call,
         )
-        placing = _installing(app, settings)
+        commits = app[COMMITS] = _installing(app, settings)
         # The port is open while plugins load: what they are is told by their state.
         start = asyncio.create_task(kernel.start(), name="start")
         yield
         start.cancel()
         await asyncio.gather(start, return_exceptions=True)
-        await placing.close()
+        await commits.close()
         await kernel.close(settings.server.shutdown_s / 2)
 
     return context
@@ -289,41 +293,15 @@ def _installing(app: web.Application, settings: Settings) -> Commits:
     app[keys.UPDATES] = Updates(kernel, candidates, trials, placing, plans)
     app[keys.UNDOING] = Undoing(kernel, history, placing, sharing)
     app[keys.ENVIRONMENTS] = kernel.environments
+    app[CANDIDATES] = candidates
     return commits
-
-
-def _kernel_limits(settings: Settings, home: Path) -> KernelLimits:
-    limits = settings.limits
-    return KernelLimits(
-        load=LoadLimits(limits.load_s, limits.start_s, limits.self_check_s),
-        reconciler=ReconcilerLimits(
-            settle_s=settings.watch.settle_ms / 1000,
-            draining_generations=limits.draining_generations,
-            plugin_file_bytes=limits.plugin_file_kib * 1024,
-            crash_backoff_min_s=limits.crash_backoff_min_s,
-            crash_backoff_max_s=limits.crash_backoff_max_s,
-            crashes_before_failed=limits.crashes_before_failed,
-            crash_window_s=limits.crash_window_s,
-        ),
-        worker=worker_limits(settings),
-        plugins=limits_of_plugins(settings),
-        downloads_dir=home / settings.downloads.folder,
-        dependencies_s=settings.dependencies.timeout_s,
-        allow_builds=settings.dependencies.allow_builds,
-        frame_bytes=limits.frame_mib * _MIB,
-        plugin_file_bytes=limits.plugin_file_kib * 1024,
-        call_s=limits.call_s,
-        stop_s=limits.stop_s,
-        scan_s=settings.watch.scan_s,
-        spares=settings.workers.spares,
-    )
 
 
 def _tasks(settings: Settings) -> Resource:
     async def context(app: web.Application) -> AsyncIterator[None]:
         registry, caller = app[KERNEL].registry, app[keys.CALLER]
         store = TaskStore(app[DATABASE])
-        board = Board(store, app[keys.EVENT_LOG], task_problem)
+        board = app[BOARD] = Board(store, app[keys.EVENT_LOG], task_problem)
         runners = Runners()
         parsers = app[keys.PARSERS] = Parsers(registry, caller)
         searches = app[keys.SEARCHES] = Searches(board, registry, caller, parsers, runners)
@@ -359,20 +337,38 @@ def _health() -> Resource:
         kernel, config, database = app[KERNEL], app[keys.CONFIG], app[DATABASE]
         sandbox = app[SANDBOX]
         journal = app[HISTORY].journal
-        limit = descriptors.raise_limit()
         health = app[keys.HEALTH] = Health(
             {
                 "workers": lambda: kernel.workers_problem,
                 "sandbox": lambda: sandbox.problem,
                 "watcher": lambda: kernel.watcher.problem,
                 "config": lambda: config.problem,
-                "store": lambda: database.problem,
+                "store": lambda: database.state,
                 "history": lambda: next(iter(journal.problems), None),
-                "descriptors": lambda: descriptors.shortage(limit, len(kernel.registry.all())),
+                "descriptors": lambda: descriptors.state(len(kernel.registry.all())),
             }
         )
         health.start()
         yield
         await health.close()
+
+    return context
+
+
+def _metrics(settings: Settings, home: Path) -> Resource:
+    async def context(app: web.Application) -> AsyncIterator[None]:
+        app[keys.METRIC_SOURCES] = Sources(
+            kernel=app[KERNEL],
+            database=app[DATABASE],
+            journal=app[HISTORY].journal,
+            candidates=app[CANDIDATES],
+            commits=app[COMMITS],
+            board=app[BOARD],
+            logs=app[keys.PLUGIN_LOGS],
+            process=app[keys.SERVER_PROCESS],
+            folders={"data": home / "data", "downloads": home / settings.downloads.folder},
+            lines_dropped=lines_dropped,
+        )
+        yield
 
     return context

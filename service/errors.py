@@ -149,20 +149,28 @@ class GrantInvalid(RequestRefused):
         )
 
 
-_NOT_IN_TIME = frozenset({"dependencies_timeout", "registry_unreachable"})
+# Of failed loads, those that no change to the plugin would mend.
+_NOT_ITS_FAULT = frozenset(
+    {
+        "dependencies_timeout",
+        "registry_unreachable",
+        "worker_unavailable",
+        "data_dir_unusable",
+    }
+)
 
 
 class LoadFailed(PlugbayError):
     """A generation did not get ready. `error` says at which stage, where and why.
 
     Its code is `plugin_invalid`, or that of the error where not the plugin is to blame but something that did not
-    answer in time.
+    answer in time, or that the machine lacks.
     """
 
     code = "plugin_invalid"
 
     def __init__(self, error: LoadError) -> None:
-        code = error.code if error.code in _NOT_IN_TIME else None
+        code = error.code if error.code in _NOT_ITS_FAULT else None
         super().__init__(error.text, code=code, error=error)
         self.error = error
 

@@ -90,13 +90,7 @@ def prepare_home(home: Path) -> bool:
         for folder in ("config", "data", *(f"plugins/{name}" for name in PLUGIN_FOLDERS)):
             (home / folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise HomeError(
-            Text(
-                zh=f"无法使用目录 {home}：{error.strerror}。请用 --home 指定可写的目录，或修改其权限",
-                en=f"{home} cannot be used as home: {error.strerror}. Name a writable folder with --home, "
-                "or change its permissions",
-            )
-        ) from error
+        raise _unusable(home, error) from error
     return fresh
 
 
@@ -105,10 +99,13 @@ def locked_home(home: Path) -> Iterator[None]:
     """While it lasts, no other server uses this home; the kernel ends the lock with the process, however that ends.
 
     Raises:
-        HomeError: another server uses it.
+        HomeError: another server uses it, or it cannot be written to.
     """
-    path = home / "data" / "lock"
-    with path.open("a+", encoding="ascii") as file:
+    try:
+        file = (home / "data" / "lock").open("a+", encoding="ascii")
+    except OSError as error:
+        raise _unusable(home, error) from error
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -125,6 +122,16 @@ def locked_home(home: Path) -> Iterator[None]:
         file.write(f"{os.getpid()}\n")
         file.flush()
         yield
+
+
+def _unusable(home: Path, error: OSError) -> HomeError:
+    return HomeError(
+        Text(
+            zh=f"无法使用目录 {home}：{error.strerror}。请用 --home 指定可写的目录，或修改其权限",
+            en=f"{home} cannot be used as home: {error.strerror}. Name a writable folder with --home, "
+            "or change its permissions",
+        )
+    )
 
 
 def _copy_bundled(home: Path) -> None:

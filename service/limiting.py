@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from service.host.plugin_limits import LimitsOfPlugins, PluginLimits
 from service.settings import PluginLimitSettings, Settings
+
+if TYPE_CHECKING:
+    from service.host.kernel import KernelLimits
 
 _KIB = 1024
 _MIB = 1024 * 1024
@@ -50,4 +54,37 @@ def _limits(settings: Settings, own: PluginLimitSettings, id: str) -> PluginLimi
         line_bytes=(own.line_kib or logs.line_kib) * _KIB,
         own=frozenset(name for name in own.__struct_fields__ if getattr(own, name) is not None),
         id=id,
+    )
+
+
+def kernel_limits(settings: Settings, home: Path) -> KernelLimits:
+    """What the kernel is given of the settings."""
+    # Only here, so that a check of a plugin does not load the server.
+    from service.host.kernel import KernelLimits
+    from service.host.loader import LoadLimits
+    from service.host.reconciling.reconciler import ReconcilerLimits
+
+    limits = settings.limits
+    return KernelLimits(
+        load=LoadLimits(limits.load_s, limits.start_s, limits.self_check_s),
+        reconciler=ReconcilerLimits(
+            settle_s=settings.watch.settle_ms / 1000,
+            draining_generations=limits.draining_generations,
+            plugin_file_bytes=limits.plugin_file_kib * 1024,
+            crash_backoff_min_s=limits.crash_backoff_min_s,
+            crash_backoff_max_s=limits.crash_backoff_max_s,
+            crashes_before_failed=limits.crashes_before_failed,
+            crash_window_s=limits.crash_window_s,
+        ),
+        worker=worker_limits(settings),
+        plugins=limits_of_plugins(settings),
+        downloads_dir=home / settings.downloads.folder,
+        dependencies_s=settings.dependencies.timeout_s,
+        allow_builds=settings.dependencies.allow_builds,
+        frame_bytes=limits.frame_mib * _MIB,
+        plugin_file_bytes=limits.plugin_file_kib * 1024,
+        call_s=limits.call_s,
+        stop_s=limits.stop_s,
+        scan_s=settings.watch.scan_s,
+        spares=settings.workers.spares,
     )

@@ -2,6 +2,9 @@
 
 What is logged goes through a queue and a thread of its own, so that a terminal or pipe that nobody reads
 cannot hold up the event loop. The standard library's loggers (aiohttp's, asyncio's) take the same way.
+
+Whatever is logged while a request is being answered, or by a task that it began, has its `request_id`; what is done for
+a frame of a live connection has that of the connection, and the frame's own id as `rpc_id`.
 """
 
 from __future__ import annotations
@@ -18,6 +21,8 @@ from contextlib import contextmanager
 from typing import IO, Any
 
 import structlog
+
+from service.model.request_id import request_id, rpc_id
 
 QUEUE_LINES = 10_000
 STOP_S = 2.0
@@ -37,6 +42,11 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     return logger
 
 
+def lines_dropped() -> int:
+    """How many lines of the server's log were dropped since its start, as nobody took them."""
+    return sum(one.dropped for one in logging.getLogger().handlers if isinstance(one, _Sender))
+
+
 @contextmanager
 def logging_to(
     stream: IO[str] | None = None, *, level: str = "info", format: str = "console"
@@ -52,6 +62,7 @@ def logging_to(
     render = structlog.processors.JSONRenderer(ensure_ascii=False) if format == "json" else _Console(stream)
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        _with_request,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.stdlib.ExtraAdder(),
@@ -128,7 +139,10 @@ class _Sender(logging.handlers.QueueHandler):
         self.dropped = 0
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
-        # The base class formats here, which would lose the event's fields; nothing is pickled.
+        # The base class formats here, which would lose the event's fields; nothing is pickled. A library's line is
+        # only read in the writer's thread, where nobody knows any more for which request it was written.
+        for name, value in _request().items():
+            record.__dict__.setdefault(name, value)
         return record
 
     def enqueue(self, record: logging.LogRecord) -> None:
@@ -136,6 +150,22 @@ class _Sender(logging.handlers.QueueHandler):
             self.queue.put_nowait(record)
         except queue.Full:
             self.dropped += 1
+
+
+def _request() -> dict[str, str]:
+    """For which request something is being done, as fields of a line."""
+    told = {}
+    if (id := request_id.get()) is not None:
+        told["request_id"] = id
+    if (id := rpc_id.get()) is not None:
+        told["rpc_id"] = id
+    return told
+
+
+def _with_request(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    for name, value in _request().items():
+        event.setdefault(name, value)
+    return event
 
 
 def _mark_foreign(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -16,7 +16,8 @@ from aiohttp import web
 from service.api.access_log import AccessLog, protocol_logger
 from service.api.protocol import IDLE_S, Runner
 from service.app import build_app
-from service.host import descriptors
+from service.host import descriptors, threads
+from service.loop_errors import LoopErrors
 from service.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -29,8 +30,12 @@ async def serve(settings: Settings, home: Path, sockets: Sequence[socket.socket]
         settings: as loaded.
         home: the home folder; it must be prepared and locked.
         sockets: where it listens, see `service.listening`; they are closed in the end.
+
+    Raises:
+        TooFewThreads
     """
     descriptors.raise_limit()
+    threads.start()
     app = build_app(settings, home, {one.getsockname()[1] for one in sockets})
     runner = Runner(
         app,
@@ -43,6 +48,7 @@ async def serve(settings: Settings, home: Path, sockets: Sequence[socket.socket]
     )
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(LoopErrors())
 
     def on_signal() -> None:
         if stop.is_set():

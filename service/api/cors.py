@@ -7,7 +7,7 @@ from aiohttp import web
 PREFLIGHT_MAX_AGE_S = 600
 
 _METHODS = "GET, HEAD, POST, PUT, DELETE, OPTIONS"
-_REQUEST_HEADERS = "Authorization, Content-Type, Accept-Language, If-Match, Last-Event-ID"
+_REQUEST_HEADERS = "Authorization, Content-Type, Accept-Language, If-Match, Last-Event-ID, X-Request-ID"
 _RESPONSE_HEADERS = "ETag, Retry-After, X-Request-ID"
 
 

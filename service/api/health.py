@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST
 
-from service.api.keys import HEALTH, METRICS, REGISTRY
+from service.api.keys import HEALTH, REGISTRY
 from service.api.language import say
 from service.api.messages import Live, PartView, Ready
+from service.api.metrics.exposition import content_type, wants_openmetrics
+from service.api.metrics.reading import read_metrics
 from service.api.responses import json_response
 from service.errors import PlugbayError
 from service.model.text import Text
@@ -51,5 +52,8 @@ def parts(request: web.Request) -> dict[str, PartView]:
 
 
 async def metrics(request: web.Request) -> web.Response:
-    """Read the server's figures as Prometheus text."""
-    return web.Response(body=request.app[METRICS].text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    """Read the server's figures as Prometheus text, or as OpenMetrics where `Accept` asks for it."""
+    as_openmetrics = wants_openmetrics(request.headers.get("Accept", ""))
+    body = await read_metrics(request.app, as_openmetrics=as_openmetrics)
+    headers = {"Content-Type": content_type(as_openmetrics=as_openmetrics), "Vary": "Accept"}
+    return web.Response(body=body, headers=headers)

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from service.api.body import BodyLimits
     from service.api.changes import Changes
     from service.api.door import Door
-    from service.api.metrics import Metrics
+    from service.api.metrics.counting import Metrics
+    from service.api.metrics.sources import Sources
     from service.api.rotation import Rotation
     from service.api.tries import Tries
     from service.host.calls import Caller
@@ -70,6 +71,7 @@ CHECKS: web.AppKey[Tries] = web.AppKey("checks")
 BODY_LIMITS: web.AppKey[BodyLimits] = web.AppKey("body_limits")
 CHANGES: web.AppKey[Changes] = web.AppKey("changes")
 METRICS: web.AppKey[Metrics] = web.AppKey("metrics")
+METRIC_SOURCES: web.AppKey[Sources] = web.AppKey("metric_sources")
 CALL_COUNTS: web.AppKey[CallCounts] = web.AppKey("call_counts")
 
 REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id")

@@ -163,12 +163,13 @@ class Toggled(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LogLineView(msgspec.Struct, frozen=True, kw_only=True):
-    """One line that a plugin printed or logged."""
+    """One line that a plugin printed or logged; `request` is there where a call of that request had it do so."""
 
     at: str
     level: str
     generation: int
     message: str
+    request: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class LogLines(msgspec.Struct, frozen=True, kw_only=True):
@@ -362,10 +363,14 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
-    """An error (RFC 9457). `code` never changes with the language; some codes add members of their own."""
+    """An error (RFC 9457). `code` never changes with the language; some codes add members of their own.
+
+    `request_id` is what the lines of the server's log about this request have, too.
+    """
 
     type: str
     title: str
     status: int
     detail: str
     code: str
+    request_id: str

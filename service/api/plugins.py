@@ -137,7 +137,11 @@ async def plugin_log(request: web.Request) -> web.Response:
         LogLines(
             lines=[
                 LogLineView(
-                    at=record.at, level=record.level, generation=record.generation, message=record.message
+                    at=record.at,
+                    level=record.level,
+                    generation=record.generation,
+                    message=record.message,
+                    request=record.request or msgspec.UNSET,
                 )
                 for record in records
             ]

@@ -17,6 +17,7 @@ from aiohttp import web
 from service import errors
 from service.api.keys import REQUEST_ID
 from service.api.language import language_of, localised
+from service.api.responses import REQUEST_ID_HEADER
 from service.model.text import Language, Text
 
 PROBLEM_TYPE = "application/problem+json"
@@ -92,6 +93,8 @@ KINDS: dict[str, Kind] = {
     "front_end_missing": _kind(503, "网页尚未构建", "The page has not been built"),
     "server_stopped": _kind(503, "服务器在任务运行时停止", "The server stopped while the task ran"),
     "shutting_down": _kind(503, "服务器正在关闭", "The server is shutting down"),
+    "worker_unavailable": _kind(503, "无法启动插件进程", "No worker can be started"),
+    "store_busy": _kind(503, "数据库被占用", "The database is held by another process"),
     "not_ready": _kind(503, "正在启动", "Not ready yet"),
     "fetch_timeout": _kind(504, "下载超时", "The address took too long"),
     "plugin_timeout": _kind(504, "插件超时", "The plugin took too long"),
@@ -103,6 +106,7 @@ KINDS: dict[str, Kind] = {
     "revision_not_kept": _kind(507, "版本无法保存", "The revision cannot be kept"),
     "token_not_saved": _kind(507, "令牌无法保存", "The token cannot be saved"),
     "store_failed": _kind(507, "无法读写数据库", "The database cannot be used"),
+    "data_dir_unusable": _kind(507, "无法创建插件的数据目录", "The plugin's data folder cannot be made"),
     "disk_full": _kind(507, "磁盘空间不足", "The disk is full"),
 }
 
@@ -137,6 +141,7 @@ _HEADERS_OF_CODE = {
     "not_ready": {"Retry-After": "1"},
     "shutting_down": {"Retry-After": "5"},
     "too_many_clients": {"Retry-After": "30"},
+    "worker_unavailable": {"Retry-After": "5"},
 }
 
 _DETAIL_OF_CODE = {
@@ -226,13 +231,17 @@ def problem_of_unexpected(request: web.Request, error: Exception) -> web.Respons
         exc_info=error,
     )
     detail = Text(zh=_INTERNAL.zh.format(id=request_id), en=_INTERNAL.en.format(id=request_id))
-    return _problem(request, KINDS["internal"], "internal", detail, {"request_id": request_id}, {})
+    return _problem(request, KINDS["internal"], "internal", detail, {}, {})
 
 
-def problem_of_unreadable(code: str, detail: Text | None, language: Language) -> web.Response:
+def problem_of_unreadable(
+    code: str, detail: Text | None, language: Language, request_id: str
+) -> web.Response:
     """The answer to what never became a request, so that all that is known of it is what is given here."""
     kind = KINDS[code]
-    return _in_language(kind, code, detail or kind.title, {}, {}, language)
+    response = _in_language(kind, code, detail or kind.title, {"request_id": request_id}, {}, language)
+    response.headers[REQUEST_ID_HEADER] = request_id
+    return response
 
 
 def _problem(
@@ -243,6 +252,8 @@ def _problem(
     fields: dict[str, Any],
     headers: dict[str, str],
 ) -> web.Response:
+    if (request_id := request.get(REQUEST_ID)) is not None:
+        fields = {**fields, "request_id": request_id}
     return _in_language(kind, code, detail, fields, headers, language_of(request))
 
 

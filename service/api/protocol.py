@@ -21,9 +21,11 @@ from aiohttp.http_exceptions import BadHttpMethod, HttpProcessingError, InvalidU
 from aiohttp.http_parser import RawRequestMessage
 
 from service.api.event_clients import bound_silence
+from service.api.keys import REQUEST_ID
 from service.api.language import preferred_language
 from service.api.problems import problem_of_unreadable
 from service.api.responses import SAFE_HEADERS, SAFE_HEADERS_UNLESS_SET
+from service.model.request_id import named, new_request_id
 from service.model.text import Language, Text
 
 # How long a request line, and one header, may be; what aiohttp takes where it is not told otherwise.
@@ -171,13 +173,15 @@ class _Connection(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """Answer what did not come to the application, or did not come out of it; the connection is closed."""
-        # Logs it, and raises where an answer is on its way already.
-        super().handle_error(request, status, exc, message)
+        id = request.get(REQUEST_ID) or new_request_id()
+        with named(id):
+            # Logs it, and raises where an answer is on its way already.
+            super().handle_error(request, status, exc, message)
         if isinstance(exc, HttpProcessingError):
             code, detail = self._reason(exc)
         else:
             code, detail = "internal", None
-        response = problem_of_unreadable(code, detail, self._language)
+        response = problem_of_unreadable(code, detail, self._language, id)
         response.headers.update(SAFE_HEADERS | SAFE_HEADERS_UNLESS_SET)
         response.force_close()
         return response

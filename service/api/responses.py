@@ -21,6 +21,9 @@ SAFE_HEADERS_UNLESS_SET = {
     "Referrer-Policy": "no-referrer",
 }
 
+# What the request is called, taken from the client where that names one.
+REQUEST_ID_HEADER = "X-Request-ID"
+
 _HEADERS = {"Content-Type": "application/json; charset=utf-8"}
 _encode = msgspec.json.Encoder().encode
 

@@ -11,6 +11,7 @@ from service.api.credentials import Credentials
 from service.api.door import Door
 from service.api.token import replace_token
 from service.errors import PlugbayError
+from service.host.threads import writing
 from service.live.event_log import EventLog
 from service.live.hub import Hub
 from service.model.actor import Actor
@@ -67,7 +68,7 @@ class Rotation:
             )
         async with self._turn:
             try:
-                token = await asyncio.to_thread(replace_token, self._home)
+                token = await writing(replace_token, self._home)
             except OSError as error:
                 reason = error.strerror or str(error)
                 raise PlugbayError(

@@ -8,8 +8,6 @@ One middleware does all of it: each further layer would cost every request.
 
 from __future__ import annotations
 
-import itertools
-import secrets
 import time
 from pathlib import Path
 from time import perf_counter
@@ -30,19 +28,16 @@ from service.api.keys import (
     CHECKS,
     CORS_ORIGIN,
     DOOR,
-    EVENT_LOG,
-    HEALTH,
-    HUB,
     INSTALLS,
     METRICS,
     PREPARED,
-    REGISTRY,
     REQUEST_ID,
 )
-from service.api.metrics import Facts, Metrics
+from service.api.metrics.counting import Metrics
 from service.api.pages import refusal_page, wants_page
 from service.api.plugins_kept_out import keep_plugins_out
 from service.api.problems import problem_of, problem_of_http, problem_of_unexpected
+from service.api.responses import REQUEST_ID_HEADER as HEADER
 from service.api.responses import SAFE_HEADERS, SAFE_HEADERS_UNLESS_SET
 from service.api.routes import ROUTES
 from service.api.session import add_sign_in_form
@@ -51,6 +46,7 @@ from service.api.tries import Tries
 from service.api.websocket import say_goodbye
 from service.errors import PlugbayError
 from service.host.statistics.calls import CallCounts
+from service.model.request_id import request_id, taken_or_new
 
 UNMATCHED = "unmatched"
 
@@ -84,12 +80,6 @@ def add_api(
     app[CHECKS] = Tries(time.monotonic, installs_a_minute)
     app[BODY_LIMITS] = limits
     app[METRICS] = metrics
-    metrics.facts = Facts(
-        plugins=lambda: app[REGISTRY].all(),
-        event_head=lambda: app[EVENT_LOG].head,
-        clients=lambda: app[HUB].clients,
-        loop_lag_ms=lambda: app[HEALTH].loop_lag_ms,
-    )
     app.cleanup_ctx.append(changes_context)
     app.middlewares.append(observing(door, metrics))
     app.on_response_prepare.append(_add_headers)
@@ -105,13 +95,12 @@ def add_api(
 
 def observing(door: Door, metrics: Metrics) -> Middleware:
     """The one middleware: names the request, asks the door, turns errors into problems, counts."""
-    start = secrets.token_hex(4)
-    numbers = itertools.count(1)
 
     @web.middleware
     async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
         started_s = perf_counter()
-        request[REQUEST_ID] = f"{start}-{next(numbers)}"
+        _name(request)
+        metrics.running += 1
         response: web.StreamResponse
         try:
             answered = door.examine(request)
@@ -135,6 +124,8 @@ def observing(door: Door, metrics: Metrics) -> Middleware:
             if PREPARED in request:
                 # Part of another answer is already on its way: all that is left is to cut it off.
                 raise
+        finally:
+            metrics.running -= 1
         resource = request.match_info.route.resource
         metrics.count_request(
             UNMATCHED if resource is None else resource.canonical,
@@ -149,6 +140,7 @@ def observing(door: Door, metrics: Metrics) -> Middleware:
 
 async def expect(request: web.Request) -> web.StreamResponse | None:
     """Answer `Expect: 100-continue`. The door is asked first: nobody is told to go on who may not come in."""
+    _name(request)
     if request.headers["Expect"].lower() != "100-continue":
         return problem_of_http(request, web.HTTPExpectationFailed())
     try:
@@ -162,14 +154,19 @@ async def expect(request: web.Request) -> web.StreamResponse | None:
     return None
 
 
+def _name(request: web.Request) -> None:
+    if REQUEST_ID not in request:
+        request[REQUEST_ID] = taken_or_new(request.headers.get(HEADER))
+    request_id.set(request[REQUEST_ID])
+
+
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
     headers = response.headers
     headers.update(SAFE_HEADERS)
     for name, value in SAFE_HEADERS_UNLESS_SET.items():
         headers.setdefault(name, value)
-    request_id = request.get(REQUEST_ID)
-    if request_id is not None:
-        headers["X-Request-ID"] = request_id
+    if (id := request.get(REQUEST_ID)) is not None:
+        headers[HEADER] = id
         request[PREPARED] = True
     if scheme_of(request) == "https":
         headers["Strict-Transport-Security"] = _ONLY_HTTPS

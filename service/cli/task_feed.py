@@ -91,7 +91,6 @@ async def see_through(
                 output.note(_may_go_on(view))
             except (asyncio.CancelledError, KeyboardInterrupt):
                 # Once more: nobody waits for what the server answers.
-                started.cancel()
                 output.note(_may_go_on(view))
                 raise
             return Ended(view, True)

@@ -6,12 +6,13 @@ answered as written is there.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
 import os
 import secrets
 from pathlib import Path
+
+from service.host.threads import writing
 
 TEMPORARY_SUFFIX = ".tmp"
 
@@ -31,7 +32,7 @@ async def write(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     Raises:
         OSError: nothing was changed, unless only the last `fsync` of the folder failed.
     """
-    await asyncio.to_thread(write_now, path, data, mode=mode)
+    await writing(write_now, path, data, mode=mode)
 
 
 def write_now(path: Path, data: bytes, *, mode: int = 0o644) -> None:
@@ -52,6 +53,15 @@ def write_now(path: Path, data: bytes, *, mode: int = 0o644) -> None:
             os.unlink(temporary)
         raise
     sync_folder(path.parent)
+
+
+def sync_file(path: Path) -> None:
+    """Make the content of a file durable that somebody else has written."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def sync_folder(folder: Path) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import perf_counter
 
 import msgspec
+import structlog
 
 from service.errors import ConfigMissing, PlugbayError, PluginCrashed, PluginRaised, PluginTimeout
 from service.host.generation import Generation, describe_exit
@@ -16,6 +19,15 @@ from service.host.plugin_limits import LimitsOfPlugins
 from service.host.registry import Registry
 from service.host.workers.channel import ChannelClosed, MethodRaised, OnItem
 
+log = structlog.get_logger(__name__)
+_level = logging.getLogger(__name__)
+
+# Of each plugin, in a second: one that fails thousands of times must not cost the others the loop. More are told at
+# level debug.
+_FAILURES_TOLD = 10
+# Whoever asked was refused, or has gone.
+_NO_FAILURES = frozenset({"ok", "cancelled", "plugin_not_found", "plugin_disabled"})
+
 _encoder = msgspec.json.Encoder()
 
 # Told of every call: the plugin's id, the method, `ok` or the code of the error, and the seconds that it took.
@@ -23,12 +35,13 @@ Count = Callable[[str, str, str, float], None]
 
 
 class Call:
-    """A call under way: `outcome` is how it ends where nothing is raised."""
+    """A call under way: `outcome` is how it ends where nothing is raised, `generation` the number of who is called."""
 
-    __slots__ = ("outcome",)
+    __slots__ = ("generation", "outcome")
 
     def __init__(self) -> None:
         self.outcome = "ok"
+        self.generation: int | None = None
 
 
 class Caller:
@@ -44,6 +57,8 @@ class Caller:
         self._registry = registry
         self._limits = limits
         self._count = count
+        self._failures: Counter[str] = Counter()
+        self._failures_until_s = 0.0
 
     def seconds(self, plugin: Plugin, method: str) -> float:
         """How long a call of a plugin's method may take."""
@@ -66,8 +81,9 @@ class Caller:
         Raises:
             PluginNotFound, PluginDisabled, ConfigMissing, CallFailed
         """
-        with self.counted(plugin, method):
+        with self.counted(plugin, method) as call:
             generation = await self._ready(plugin)
+            call.generation = generation.number
             with generation.lease():
                 return await self._call_in(plugin, generation, method, params, timeout_s)
 
@@ -85,7 +101,8 @@ class Caller:
         Raises:
             CallFailed
         """
-        with self.counted(plugin, method), generation.lease():
+        with self.counted(plugin, method) as call, generation.lease():
+            call.generation = generation.number
             return await self._call_in(plugin, generation, method, params, timeout_s)
 
     async def stream(
@@ -106,8 +123,9 @@ class Caller:
         Raises:
             PluginNotFound, PluginDisabled, ConfigMissing, CallFailed
         """
-        with self.counted(plugin, method):
+        with self.counted(plugin, method) as call:
             generation = await self._ready(plugin)
+            call.generation = generation.number
             with generation.lease(), _translated(plugin, method, timeout_s):
                 return await generation.worker.channel.stream(
                     method, _encoder.encode(params), timeout_s, on_item
@@ -150,7 +168,30 @@ class Caller:
             call.outcome = "internal"
             raise
         finally:
-            self._count(str(plugin.identity), method, call.outcome, perf_counter() - began_s)
+            seconds = perf_counter() - began_s
+            self._count(str(plugin.identity), method, call.outcome, seconds)
+            if call.outcome not in _NO_FAILURES or _level.isEnabledFor(logging.DEBUG):
+                self._log(plugin, method, call, seconds)
+
+    def _log(self, plugin: Plugin, method: str, call: Call, seconds: float) -> None:
+        """A line for a call that has ended: of those that failed, at level warning, only so many in a second."""
+        id, now = str(plugin.identity), perf_counter()
+        say = log.debug
+        if call.outcome not in _NO_FAILURES:
+            if now >= self._failures_until_s:
+                self._failures.clear()
+                self._failures_until_s = now + 1
+            self._failures[id] += 1
+            if self._failures[id] <= _FAILURES_TOLD:
+                say = log.warning
+        say(
+            "plugin.call",
+            plugin=id,
+            generation=call.generation,
+            method=method,
+            outcome=call.outcome,
+            ms=round(seconds * 1000, 2),
+        )
 
 
 @contextmanager

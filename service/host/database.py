@@ -1,10 +1,15 @@
-"""The database: one thread owns it, and whatever waits to be written is written in one transaction."""
+"""The database: one thread owns it, and whatever waits to be written is written in one transaction.
+
+What nobody waits for is kept in memory while the disk is full or the file is held by another process, and written
+when that is over.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import functools
+import os
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,31 +18,68 @@ from typing import TypeVar
 
 import structlog
 
-from service.host.database_file import StoreFailed, failed, is_damaged, move_aside, open_database
+from service.host.database_file import (
+    Identity,
+    StoreFailed,
+    failed,
+    is_busy,
+    is_damaged,
+    is_passing,
+    move_aside,
+    open_database,
+    write_anew,
+)
+from service.host.database_waiting import About, Item, Waiting, Write
+from service.model.request_id import for_no_request
 from service.model.text import Text
+
+__all__ = ["About", "Database", "StoreFailed", "Write"]
 
 log = structlog.get_logger(__name__)
 
 _CLOSE_S = 5.0
+_RETRY_S = 1.0
 
 T = TypeVar("T")
-Write = Callable[[sqlite3.Connection], object]
 
 
 class Database:
     """The database at `path`, usable between `open` and `close`.
 
-    `problem` says that a damaged file was replaced by an empty one, and where the damaged one is.
+    Attributes:
+        problem: says that a damaged file was replaced by an empty one, and where the damaged one is.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="database")
         self._connection: sqlite3.Connection | None = None
-        self._waiting: list[tuple[Write, asyncio.Future[None] | None]] = []
+        self._identity: Identity | None = None
+        self._was_open = False
+        self._queue: list[Item] = []
+        self._late = Waiting()
         self._writing: asyncio.Task[None] | None = None
+        self._retry: asyncio.TimerHandle | None = None
         self._closed = False
         self.problem: Text | None = None
+
+    @property
+    def state(self) -> Text | None:
+        """What is wrong with it now: `problem`, or that something waits to be written, and why."""
+        return self._late.problem or self.problem
+
+    @property
+    def writes_waiting(self) -> int:
+        """How many writes wait to be done."""
+        return len(self._queue) + len(self._late)
+
+    def size_bytes(self) -> int:
+        """What it takes on the disk, with what has not been taken over into it yet; blocks."""
+        size = 0
+        for suffix in ("", "-wal"):
+            with contextlib.suppress(OSError):
+                size += os.stat(f"{self._path}{suffix}").st_size
+        return size
 
     async def open(self) -> None:
         """Open or make the database; one that is damaged is moved aside.
@@ -46,12 +88,17 @@ class Database:
             StoreFailed: it cannot be opened at all; or, `store_too_new`, a newer version made it.
         """
         await self._in_thread(self._open)
+        self._was_open = True
 
     async def close(self) -> None:
         """Write what waits and close, 5 s at most. Calling it twice is safe."""
         if self._closed:
             return
+        if self._late:
+            self._begin_writing()
         self._closed = True
+        if self._retry is not None:
+            self._retry.cancel()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_S):
                 if self._writing is not None:
@@ -77,45 +124,79 @@ class Database:
 
         return await self._in_thread(guarded)
 
-    async def write(self, write: Write) -> None:
+    async def write(self, write: Write, *, about: About = ()) -> None:
         """Write something; durable when this returns.
+
+        Args:
+            write: does it.
+            about: what of it is written, see `write_soon`; all that waits and is about a part of that is outdated then.
 
         Raises:
             StoreFailed: nothing was changed.
         """
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queue(write, done)
+        self._put(Item(write, about, done))
         await done
 
-    def write_soon(self, write: Write) -> None:
-        """Write something when there is time, after all that was asked for before it."""
-        self._queue(write, None)
+    def write_soon(self, write: Write, *, about: About) -> None:
+        """Write something when there is time, after all that was asked for before it.
 
-    def _queue(self, write: Write, done: asyncio.Future[None] | None) -> None:
+        Args:
+            write: does it; may be done more than once.
+            about: what of it is written, the whole before its part: while it waits for a full disk, a newer one about
+                the same takes its place.
+        """
+        self._put(Item(write, about, None))
+
+    def _put(self, item: Item) -> None:
         if self._closed:
-            if done is not None:
-                done.set_exception(_not_open())
+            if item.done is not None:
+                item.done.set_exception(_not_open())
             return
-        self._waiting.append((write, done))
+        self._queue.append(item)
+        self._begin_writing()
+
+    def _begin_writing(self) -> None:
         if self._writing is None or self._writing.done():
-            self._writing = asyncio.get_running_loop().create_task(self._write_waiting())
+            # It writes for others, too.
+            self._writing = asyncio.get_running_loop().create_task(
+                self._write_waiting(), context=for_no_request()
+            )
 
     async def _write_waiting(self) -> None:
-        while self._waiting:
-            batch, self._waiting = self._waiting, []
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        while self._queue or (self._late and self._retry is None):
+            batch, self._queue = [*self._late.items(), *self._queue], []
             try:
                 outcomes = await self._in_thread(functools.partial(self._write, batch))
             except Exception as error:
                 outcomes = [error] * len(batch)
-            for (_, done), outcome in zip(batch, outcomes, strict=True):
-                if outcome is not None and done is None:
-                    log.warning("database.not_written", reason=str(outcome))
-                if done is None or done.done():
-                    continue
-                if outcome is None:
-                    done.set_result(None)
-                else:
-                    done.set_exception(outcome)
+            for item, outcome in zip(batch, outcomes, strict=True):
+                self._end(item, outcome)
+            if self._late and self._retry is None:
+                self._retry = asyncio.get_running_loop().call_later(_RETRY_S, self._try_again)
+
+    def _try_again(self) -> None:
+        self._retry = None
+        if not self._closed:
+            self._begin_writing()
+
+    def _end(self, item: Item, outcome: Exception | None) -> None:
+        if outcome is None:
+            self._late.written(item)
+        elif item.done is None and is_passing(outcome):
+            self._late.add(item, outcome)
+        elif item.done is None:
+            self._late.written(item)
+            log.warning("database.not_written", reason=str(outcome))
+        if item.done is None or item.done.done():
+            return
+        if outcome is None:
+            item.done.set_result(None)
+        else:
+            item.done.set_exception(outcome)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         try:
@@ -124,11 +205,14 @@ class Database:
             raise _not_open() from error
         return await running
 
+    # -- in the thread -----------------------------------------------------------------------------------------------
+
     def _open(self) -> None:
         try:
             self._connection, aside = open_database(self._path)
         except (OSError, sqlite3.Error) as error:
             raise failed(self._path, error) from error
+        self._identity = Identity.of(self._path)
         if aside is not None:
             self._report(aside)
 
@@ -138,18 +222,26 @@ class Database:
             with contextlib.suppress(sqlite3.Error):
                 connection.close()
 
-    def _write(self, batch: list[tuple[Write, asyncio.Future[None] | None]]) -> list[Exception | None]:
+    def _write(self, batch: list[Item]) -> list[Exception | None]:
         """All in one transaction; one by one where that fails, so that each answers for itself only."""
         try:
-            self._transaction([write for write, _ in batch])
+            self._transaction([item.write for item in batch])
             return [None] * len(batch)
+        except StoreFailed as error:
+            return [error] * len(batch)
         except Exception as error:
+            if is_busy(error):
+                # Whoever holds it holds it for each of them.
+                return [failed(self._path, error)] * len(batch)
             if is_damaged(error):
-                self._start_anew()
+                try:
+                    self._start_anew()
+                except StoreFailed as again:
+                    return [again] * len(batch)
         outcomes: list[Exception | None] = []
-        for write, _ in batch:
+        for item in batch:
             try:
-                self._transaction([write])
+                self._transaction([item.write])
                 outcomes.append(None)
             except sqlite3.Error as error:
                 outcomes.append(failed(self._path, error))
@@ -173,13 +265,29 @@ class Database:
     def _start_anew(self) -> None:
         self._close()
         aside = move_aside(self._path)
-        self._open()
         self._report(aside)
+        self._open()
 
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:
-            raise _not_open()
+            if self._closed or not self._was_open:
+                raise _not_open()
+            # It could not be opened when it had to be, for want of room or of a descriptor.
+            self._open()
+        elif self._identity is not None and not self._identity.is_at(self._path):
+            self._bring_back(self._connection, self._identity)
+        assert self._connection is not None
         return self._connection
+
+    def _bring_back(self, connection: sqlite3.Connection, identity: Identity) -> None:
+        """Somebody took the file away, or put another in its place: all that was in it is in the open one still."""
+        try:
+            aside = write_anew(self._path, connection, identity)
+        except (OSError, sqlite3.Error) as error:
+            raise failed(self._path, error) from error
+        self._close()
+        self._open()
+        log.error("database.brought_back", other=None if aside is None else aside.name)
 
     def _report(self, aside: Path) -> None:
         name = f"{self._path.parent.name}/{self._path.name}"

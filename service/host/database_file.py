@@ -12,13 +12,25 @@ import sqlite3
 import time
 from importlib import resources
 from pathlib import Path
+from typing import NamedTuple
 
 from service.errors import PlugbayError
+from service.host import atomic
 from service.model.text import Text
 
 BUSY_TIMEOUT_S = 5.0
 
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
+# What is over some time, without anybody touching the file.
+_PASSING = _BUSY | {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_PERM,
+}
 _SIDE_FILES = ("", "-wal", "-shm", "-journal")
 
 
@@ -28,10 +40,59 @@ class StoreFailed(PlugbayError):
     code = "store_failed"
 
 
+class StoreBusy(StoreFailed):
+    """Another process holds the database. `retry_after` is in seconds."""
+
+    code = "store_busy"
+    retry_after = 5.0
+
+
+class Identity(NamedTuple):
+    """A database and its log, as the system knows them."""
+
+    database: tuple[int, int] | None
+    log: tuple[int, int] | None
+
+    @classmethod
+    def of(cls, path: Path) -> Identity:
+        """Which files there are by these names."""
+        return cls(_inode(str(path)), _inode(f"{path}-wal"))
+
+    def is_at(self, path: Path) -> bool:
+        """Whether these are the ones still. There may be no log, which is made when it is needed."""
+        there = Identity.of(path)
+        return there.database == self.database and (self.log is None or there.log == self.log)
+
+
 def is_damaged(error: BaseException) -> bool:
     """Whether the file's content is to blame, and not the disk, its permissions or another process."""
+    return _is_one_of(error, _DAMAGED)
+
+
+def is_busy(error: BaseException) -> bool:
+    """Whether another process holds the file."""
+    return _is_one_of(error, _BUSY)
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether the same may well succeed later: the disk or another process is to blame, not what was asked for."""
+    if isinstance(error, StoreFailed):
+        cause = error.__cause__
+        return isinstance(cause, OSError) or (cause is not None and is_passing(cause))
+    return _is_one_of(error, _PASSING)
+
+
+def _is_one_of(error: BaseException, codes: set[int]) -> bool:
     code = getattr(error, "sqlite_errorcode", None)
-    return isinstance(error, sqlite3.Error) and code is not None and code & 0xFF in _DAMAGED
+    return isinstance(error, sqlite3.Error) and code is not None and code & 0xFF in codes
+
+
+def _inode(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def open_database(path: Path) -> tuple[sqlite3.Connection, Path | None]:
@@ -62,12 +123,7 @@ def move_aside(path: Path) -> Path:
     Raises:
         StoreFailed: it could not be renamed.
     """
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    aside = path.with_name(f"{path.name}.corrupt-{stamp}")
-    number = 1
-    while aside.exists():
-        number += 1
-        aside = path.with_name(f"{path.name}.corrupt-{stamp}-{number}")
+    aside = _free_name(path, "corrupt")
     for suffix in _SIDE_FILES:
         try:
             os.rename(f"{path}{suffix}", f"{aside}{suffix}")
@@ -78,16 +134,75 @@ def move_aside(path: Path) -> Path:
     return aside
 
 
+def write_anew(path: Path, connection: sqlite3.Connection, identity: Identity) -> Path | None:
+    """Put all that an open connection holds at `path` again, from where its file or its log was taken away.
+
+    Args:
+        path: where it was.
+        connection: open.
+        identity: what it has open.
+
+    Returns:
+        where what stood there instead is now, if anything did.
+
+    Raises:
+        OSError, sqlite3.Error: nothing was changed.
+    """
+    new = path.with_name(f".{path.name}.new")
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(new)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    copy = sqlite3.connect(new, isolation_level=None)
+    try:
+        connection.backup(copy)
+    finally:
+        copy.close()
+    atomic.sync_file(new)
+    aside = None
+    if os.path.lexists(path) and _inode(str(path)) != identity.database:
+        aside = _free_name(path, "other")
+        os.rename(path, aside)
+    # They belong to what is gone; a database must never find the log of another beside it.
+    for suffix in _SIDE_FILES[1:]:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{path}{suffix}")
+    os.rename(new, path)
+    atomic.sync_folder(path.parent)
+    return aside
+
+
+def _free_name(path: Path, what: str) -> Path:
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    free = path.with_name(f"{path.name}.{what}-{stamp}")
+    number = 1
+    while free.exists():
+        number += 1
+        free = path.with_name(f"{path.name}.{what}-{stamp}-{number}")
+    return free
+
+
 def failed(path: Path, error: Exception) -> StoreFailed:
-    """The error for what the disk or the system refused."""
+    """The error for what the disk or the system refused, of which it is then the cause."""
     name = f"{path.parent.name}/{path.name}"
-    return StoreFailed(
-        Text(
-            zh=f"数据库 {name} 无法使用（{error}）；请检查磁盘空间和权限，以及是否有另一个服务器正在使用同一目录",
-            en=f"The database {name} cannot be used ({error}); check the disk's space and permissions, and whether "
-            "another server uses the same home",
+    if is_busy(error):
+        found: StoreFailed = StoreBusy(
+            Text(
+                zh=f"数据库 {name} 被另一个进程占用；请关闭打开它的程序（例如备份或 sqlite3），"
+                "并检查是否有另一个服务器正在使用同一目录，然后重试",
+                en=f"The database {name} is held by another process; close what has it open, such as a backup or "
+                "sqlite3, check whether another server uses the same home, then try again",
+            )
         )
-    )
+    else:
+        found = StoreFailed(
+            Text(
+                zh=f"数据库 {name} 无法使用（{error}）；请检查磁盘空间和权限，以及是否有另一个服务器正在使用同一目录",
+                en=f"The database {name} cannot be used ({error}); check the disk's space and permissions, and whether "
+                "another server uses the same home",
+            )
+        )
+    found.__cause__ = error
+    return found
 
 
 def migrations() -> list[tuple[int, str]]:

@@ -78,7 +78,11 @@ class Generation:
         if state not in GENERATION_TRANSITIONS[self._state]:
             raise ValueError(f"generation {self.number}: {self._state} cannot become {state}")
         log.debug(
-            "generation.state", plugin=self.manifest.name, generation=self.number, old=self._state, new=state
+            "generation.state",
+            plugin=f"{self.manifest.type.value}/{self.manifest.name}",
+            generation=self.number,
+            old=self._state,
+            new=state,
         )
         self._state = state
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from service.host.statistics.histogram import LAG_S, Buckets, Histogram
 from service.model.text import Text
 
 _BEAT_SECONDS = 0.25
@@ -31,6 +32,7 @@ class Health:
         self._task: asyncio.Task[None] | None = None
         self._due: float | None = None
         self._lag_ms = 0.0
+        self._lags = Histogram(LAG_S)
 
     @property
     def loop_lag_ms(self) -> float:
@@ -38,6 +40,10 @@ class Health:
         if self._due is None:
             return self._lag_ms
         return max(self._lag_ms, (asyncio.get_running_loop().time() - self._due) * 1000)
+
+    def lags(self) -> Buckets:
+        """How late it came to each of its beats, four times a second."""
+        return self._lags.buckets()
 
     def start(self) -> None:
         """Measure from now on."""
@@ -65,3 +71,4 @@ class Health:
             self._due = loop.time() + _BEAT_SECONDS
             await asyncio.sleep(_BEAT_SECONDS)
             self._lag_ms = max(0.0, (loop.time() - self._due) * 1000)
+            self._lags.count(self._lag_ms / 1000)

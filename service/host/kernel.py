@@ -49,6 +49,7 @@ log = structlog.get_logger(__name__)
 
 _MIB = 1024 * 1024
 _LAST_WORDS_SECONDS = 2.0
+_REREAD_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +167,7 @@ class Kernel:
         )
         self._rereading: asyncio.Task[None] | None = None
         self._reread_again = False
+        self._closing = False
 
     async def start(self) -> None:
         """Start the workers' template, look at the files and watch them."""
@@ -193,9 +195,12 @@ class Kernel:
     async def _look(self) -> None:
         await self.watcher.start()
         self.reconciler.begin()
+        if self._config.is_unread:
+            self._config_changed()
 
     async def close(self, seconds: float) -> None:
         """Stop every plugin, politely for so many seconds; calling it twice is safe."""
+        self._closing = True
         await self.watcher.close()
         if self._rereading is not None:
             self._rereading.cancel()
@@ -225,7 +230,7 @@ class Kernel:
         key = (plugin.unit.type.value, plugin.unit.stem)
         lines = OutputLines(
             self.limits_of_plugins.most.line_bytes,
-            lambda level, line: self._logs.append(key, number, level, line),
+            lambda level, line, request: self._logs.append(key, number, level, line, request),
         )
         return lines.feed
 
@@ -239,6 +244,7 @@ class Kernel:
                     level=record.level,
                     generation=record.generation,
                     message=record.message,
+                    request=record.request,
                 )
             )
 
@@ -257,6 +263,8 @@ class Kernel:
 
     def _config_changed(self) -> None:
         """The configuration file may have changed; one rereading at a time, and one more if it comes meanwhile."""
+        if self._closing:
+            return
         self._reread_again = True
         if self._rereading is None or self._rereading.done():
             self._rereading = asyncio.create_task(self._reread(), name="reread configuration")
@@ -267,6 +275,8 @@ class Kernel:
             changed = await self._config.reread()
             if changed:
                 await self.operations.apply_config(changed)
+        if self._config.is_unread:
+            self._loop.call_later(_REREAD_SECONDS, self._config_changed)
 
 
 def _make(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,13 +25,16 @@ from service.host.dependencies.leases import Lease
 from service.host.files.flaws import describe_flaw
 from service.host.files.sources import Snapshot, SourceFlawed
 from service.host.generation import END_SECONDS, Generation
+from service.host.loads_under_way import LoadsUnderWay
 from service.host.plugin_limits import LimitsOfPlugins, PluginLimits
+from service.host.policies import Policies
 from service.host.workers.sandbox import Place, Sandbox
 from service.host.workers.templates import SERVER_SITE, Templates
 from service.host.workers.worker_process import WorkerProcess
 from service.model.events import InstallProgress
 from service.model.identity import Identity
 from service.model.plugin import LoadError, Stage
+from service.model.request_id import for_no_request
 from service.model.states import GenerationState
 from service.model.text import Text
 from service.worker.compat.signs import imports_base_plugin
@@ -38,8 +42,6 @@ from service.worker.confinement.policy import Policy
 
 __all__ = ["LoadLimits", "Loader", "Outline", "flawed", "imports_of"]
 
-_LONG_LOAD_SECONDS = 1.0
-_PARALLEL_LOADS = 8
 # How often a load that lost its worker for no fault of the plugin's begins again.
 _BEGINS_AGAIN = 2
 
@@ -58,6 +60,9 @@ class Loader:
         is_bundled: whether a plugin's code is the one that came with the server, which is granted what it asks for.
         stall_s: seconds that a plugin's event loop may stand still before its log tells what holds it up, see
             `service.worker.stalls`; nobody looks where it is not given.
+
+    Attributes:
+        under_way: the loads that are.
     """
 
     def __init__(
@@ -73,14 +78,14 @@ class Loader:
         is_bundled: Callable[[Snapshot], bool] = lambda _: False,
         stall_s: float | None = None,
     ) -> None:
-        self._sandbox = sandbox
+        self._policies = Policies(sandbox)
         self.limits_of_plugins = limits_of_plugins
         self._is_bundled = is_bundled
         self._templates = templates
         self._environments = environments
         self._home = home
         self._conversation = Conversation(home, limits, downloads_dir, stall_s)
-        self._places = asyncio.Semaphore(_PARALLEL_LOADS)
+        self.under_way = LoadsUnderWay()
 
     @property
     def home(self) -> Path:
@@ -123,6 +128,22 @@ class Loader:
         Raises:
             LoadFailed: at which stage, where and why.
         """
+        with self.under_way.counted():
+            return await self._load_all(
+                snapshot, config, number, on_output, on_progress, granted, grant, limits
+            )
+
+    async def _load_all(
+        self,
+        snapshot: Snapshot,
+        config: Mapping[str, Any],
+        number: int,
+        on_output: Callable[[bytes], None],
+        on_progress: Callable[[InstallProgress], None] | None,
+        granted: Mapping[str, Any] | None,
+        grant: bool,
+        limits: PluginLimits | None,
+    ) -> Generation:
         declared = await self._declared(snapshot, number)
         asked = permissions.asked_by(declared.plugbay if declared is not None else None)
         if grant or (granted is None and self._is_bundled(snapshot)):
@@ -206,8 +227,32 @@ class Loader:
         if lease is not None:
             site = lease.set.path
             self._templates.learn(site, self._environments.modules(site.name))
-        policy = await self._policy(snapshot, number, site, allowed, config)
-        async with _Place(self._places):
+        unit = snapshot.unit
+        data_dir = self.data_dir(unit.type.value, unit.short_name)
+        place = Place(unit, self.plugins_dir / unit.path, data_dir, site)
+        load = functools.partial(self._load_under, snapshot, config, number, on_output, site, limits)
+        generation = await self._policies.load(snapshot, number, place, allowed, config, load)
+        worker = generation.worker
+        if lease is not None:
+            lease.user = str(Identity(snapshot.unit.type, generation.manifest.name))
+            # What the plugin runs on stays as long as its process does.
+            worker.exited.add_done_callback(
+                lambda _: lease.release(in_vain=generation.state is GenerationState.READY),
+                context=for_no_request(),
+            )
+        return generation
+
+    async def _load_under(
+        self,
+        snapshot: Snapshot,
+        config: Mapping[str, Any],
+        number: int,
+        on_output: Callable[[bytes], None],
+        site: Path | None,
+        limits: PluginLimits,
+        policy: Policy,
+    ) -> Generation:
+        async with self.under_way.place():
             killed, of_the_fork = 0, ""
             while True:
                 worker = await self._worker(snapshot, number, site, policy, cold=bool(killed or of_the_fork))
@@ -227,38 +272,7 @@ class Loader:
                     of_the_fork = failure.error.code
             if of_the_fork and site is not None:
                 self._templates.distrust(site, f"a plugin only loads without it ({of_the_fork})")
-        if lease is not None:
-            lease.user = str(Identity(snapshot.unit.type, generation.manifest.name))
-            # What the plugin runs on stays as long as its process does.
-            worker.exited.add_done_callback(
-                lambda _: lease.release(in_vain=generation.state is GenerationState.READY)
-            )
-        return generation
-
-    async def _policy(
-        self,
-        snapshot: Snapshot,
-        number: int,
-        site: Path | None,
-        allowed: Mapping[str, Any],
-        config: Mapping[str, Any],
-    ) -> Policy:
-        unit = snapshot.unit
-        data_dir = self.data_dir(unit.type.value, unit.short_name)
-        place = Place(unit, self.plugins_dir / unit.path, data_dir, site)
-        try:
-            return await asyncio.to_thread(self._sandbox.policy, place, allowed, config)
-        except OSError as error:
-            raise load_failed(
-                snapshot,
-                number,
-                Stage.IMPORT,
-                "data_dir_unusable",
-                Text(
-                    zh=f"无法创建插件的数据目录（{error}），请检查磁盘空间与权限",
-                    en=f"The plugin's data folder cannot be made ({error}); check the disk's space and permissions",
-                ),
-            ) from error
+            return generation
 
     async def _worker(
         self,
@@ -278,8 +292,10 @@ class Loader:
                 Stage.IMPORT,
                 "worker_unavailable",
                 Text(
-                    zh=f"无法启动插件进程（{error}），请检查内存与进程数上限",
-                    en=f"No worker process could be started ({error}); check memory and process limits",
+                    zh=f"无法启动插件进程（{error}）；请检查内存，并调大进程数上限（ulimit -u、pids.max 或 TasksMax）"
+                    "与打开文件数上限（ulimit -n），服务器会自动重试",
+                    en=f"No worker process could be started ({error}); check memory, and raise the limits of processes "
+                    "(ulimit -u, pids.max or TasksMax) and of open files (ulimit -n). It is tried again by itself",
                 ),
             ) from error
 
@@ -368,28 +384,3 @@ def flawed(flaw: SourceFlawed, number: int | None, max_bytes: int) -> LoadFailed
             generation=number,
         )
     )
-
-
-class _Place:
-    """One of the places for loads at the same time, given up early by a load that takes long.
-
-    A plugin that hangs must not keep others from loading.
-    """
-
-    def __init__(self, places: asyncio.Semaphore) -> None:
-        self._places = places
-        self._held = False
-
-    async def __aenter__(self) -> None:
-        await self._places.acquire()
-        self._held = True
-        self._timer = asyncio.get_running_loop().call_later(_LONG_LOAD_SECONDS, self._give_up)
-
-    async def __aexit__(self, *_: object) -> None:
-        self._timer.cancel()
-        self._give_up()
-
-    def _give_up(self) -> None:
-        if self._held:
-            self._held = False
-            self._places.release()

@@ -36,6 +36,8 @@ log = structlog.get_logger(__name__)
 
 # A load has deadlines of its own, and drains and grace come on top; this is for what should not happen.
 _PATIENCE_SECONDS = 90.0
+# How long the answer to a purge waits for an idle plugin to end; its `stop` may take longer.
+_PURGE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,13 +201,18 @@ class Operations:
             # Calls that run may still be using it.
             folders_later=True,
         ) as performed:
-            running = plugin.running + plugin.draining_calls
-            self._reconciler.set_origin(plugin.file, None)
-            # Something may have been put there again meanwhile.
-            await asyncio.to_thread(self._look_at, beside)
-            await self._done(plugin, self._reconciler.request(plugin, Change(Cause.API)))
+            pass
+        # Only now: were the deletion not recorded, its files would be back, and it shall have served all the while.
+        running = plugin.running + plugin.draining_calls
+        self._reconciler.set_origin(plugin.file, None)
+        # Something may have been put there again meanwhile.
+        await asyncio.to_thread(self._look_at, beside)
+        await self._done(plugin, self._reconciler.request(plugin, Change(Cause.API)))
         if purge and performed.id is not None:
-            self._purge(plugin, performed.id)
+            purging = self._purge(plugin, performed.id)
+            if not running:
+                # Whoever puts a plugin of this name there next shall find no data of this one, nor lose its own.
+                await asyncio.wait({purging}, timeout=_PURGE_SECONDS)
         return Deleted(running, performed.id)
 
     async def set_enabled(self, plugin: Plugin, enabled: bool) -> Switched:
@@ -235,7 +242,7 @@ class Operations:
         manifest = _manifest_of(plugin)
         key = plugin.identity.config_key
         checked = await config_schema.check(manifest, values, self._config.values(key))
-        wanted = Wanted(config={key: lambda entry: {**checked.values, **entries.own(entry)}})
+        wanted = Wanted(config={key: lambda entry: entries.configured(entry, checked.values)})
         async with self._journal.performed("config", str(plugin.identity), wanted) as performed:
             pass
         await self._follow_config(plugin, performed.id)
@@ -356,10 +363,11 @@ class Operations:
         for path in paths:
             self._eyes.look_at(path, may_be_open=False)
 
-    def _purge(self, plugin: Plugin, change: str) -> None:
+    def _purge(self, plugin: Plugin, change: str) -> asyncio.Task[None]:
         task = asyncio.create_task(self._purge_when_idle(plugin, change), name=f"purge {plugin.identity}")
         self._purges.add(task)
         task.add_done_callback(self._purges.discard)
+        return task
 
     async def _purge_when_idle(self, plugin: Plugin, change: str) -> None:
         """Take its data folder away when nothing uses it any more; what is not done by the end, the next start does."""

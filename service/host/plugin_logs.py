@@ -45,13 +45,17 @@ _LEVELS = {"debug", "info", "warning", "error", "critical"}
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
 
-class LogRecord(msgspec.Struct, frozen=True):
-    """One line, or one message of several lines such as a traceback. `at` is UTC."""
+class LogRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One line, or one message of several lines such as a traceback. `at` is UTC.
+
+    `request` is the id of the request that the line was written for, where it says so.
+    """
 
     at: str
     level: str
     generation: int
     message: str
+    request: str | None = None
 
 
 class PluginLogs:
@@ -64,6 +68,9 @@ class PluginLogs:
         bounds: gives both for one plugin, where not all have the same.
         on_record: told of every line that is taken in, notes of dropped lines included, on the event loop.
         clock: seconds, for the limit of lines.
+
+    Attributes:
+        dropped: how many lines of all plugins were dropped since the start.
     """
 
     def __init__(
@@ -87,8 +94,11 @@ class PluginLogs:
         self._stopped = asyncio.Event()
         self._stopped.set()
         self._complained_at = -_COMPLAIN_S
+        self.dropped = 0
 
-    def append(self, key: LogKey, generation: int, level: str, message: str | bytes) -> LogRecord | None:
+    def append(
+        self, key: LogKey, generation: int, level: str, message: str | bytes, request: str | None = None
+    ) -> LogRecord | None:
         """Take in one line; never waits and never raises for what is in it.
 
         Returns:
@@ -100,13 +110,14 @@ class PluginLogs:
             kept = self._logs[key] = _Log(self._path(key), self._clock())
         if not kept.admits(self._clock()):
             kept.dropped += 1
+            self.dropped += 1
             kept.generation = generation
             self._wake.set()
             return None
         max_bytes, line_bytes = self._bounds(key)
         kept.half_bytes = max(max_bytes // 2, 2 * line_bytes)
         self._note_dropped(key, kept)
-        return self._keep(key, kept, generation, level, clean(message, line_bytes))
+        return self._keep(key, kept, generation, level, clean(message, line_bytes), request)
 
     async def tail(self, key: LogKey, lines: int) -> list[LogRecord]:
         """The newest `lines` lines, oldest first."""
@@ -167,10 +178,18 @@ class PluginLogs:
                     self._note_dropped(key, kept)
                 await self._flush()
 
-    def _keep(self, key: LogKey, kept: _Log, generation: int, level: str, message: str) -> LogRecord:
+    def _keep(
+        self,
+        key: LogKey,
+        kept: _Log,
+        generation: int,
+        level: str,
+        message: str,
+        request: str | None = None,
+    ) -> LogRecord:
         at = moment.now("microseconds")
         level = level.lower() if level.lower() in _LEVELS else "info"
-        record = LogRecord(at, level, generation, message)
+        record = LogRecord(at, level, generation, message, request)
         kept.keep(record)
         self._wake.set()
         if self._on_record is not None:

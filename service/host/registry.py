@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -32,6 +33,8 @@ from service.model.states import GenerationState, PluginState
 from service.model.text import Text
 
 log = structlog.get_logger(__name__)
+
+_LOGGED_MAX_LENGTH = 2000
 
 _WAIT_WHILE_STARTING_SECONDS = 2.0
 
@@ -245,7 +248,7 @@ class Registry:
     ) -> None:
         """Tell everybody, and wake whoever waits for this plugin."""
         plugin.changed()
-        view = plugin.view()
+        view = plugin.told = plugin.view()
         by = asked_by(cause)
         self._events.publish(PluginChanged(change=change, plugin=view, cause=cause, by=by, timings=timings))
         level = (
@@ -258,10 +261,14 @@ class Registry:
             told["ms"] = round(timings.total_ms, 1)
         if (error := view.error) is not None:
             place = ":".join(str(part) for part in (error.file, error.line) if part is not None)
-            told["error"] = f"{place}: {error.text.en}"
+            # A plugin's own words, which may be many.
+            told["error"] = f"{place}: {error.text.en}"[:_LOGGED_MAX_LENGTH]
         if view.state is PluginState.DEGRADED:
             told["serves"] = "older code"
-        level(f"plugin.{change}", plugin=view.id, **told)
+        # Only then: it wakes the thread that writes the log, which would come before whoever gets the event.
+        asyncio.get_running_loop().call_soon(
+            functools.partial(level, f"plugin.{change}", plugin=view.id, **told)
+        )
 
     def installing(self, plugin: Plugin, progress: InstallProgress) -> None:
         """Tell everybody how far a plugin's dependencies are."""

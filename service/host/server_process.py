@@ -45,7 +45,8 @@ class ServerProcess:
         self.python = platform.python_version()
         system = os.uname()
         self.platform = f"{system.sysname} {system.release} {system.machine}"
-        self.started_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        self.started_s = time.time()
+        self.started_at = datetime.fromtimestamp(self.started_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         self._began_s = time.monotonic()
         self._measuring = asyncio.Lock()
         self._measured_at_s = float("-inf")

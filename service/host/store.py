@@ -57,7 +57,7 @@ class Store:
                     (KEPT_MANIFESTS,),
                 )
 
-        self.database.write_soon(write)
+        self.database.write_soon(write, about=("manifest", content_hash))
 
     async def origins(self) -> dict[str, Origin]:
         """Where files came from, by their path relative to home."""

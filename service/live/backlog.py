@@ -37,6 +37,9 @@ class Backlog:
     def __bool__(self) -> bool:
         return bool(self._entries)
 
+    def __len__(self) -> int:
+        return len(self._entries)
+
     def add(self, entry: Entry) -> None:
         """Queue an entry, the newest of all."""
         key: str | int = entry.position

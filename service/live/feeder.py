@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from time import perf_counter
 
@@ -48,6 +48,9 @@ class Feeder:
         log: the events.
         limits: what one client may have.
         on_beat: called for every ping.
+
+    Attributes:
+        dropped: how many clients were let go of, by why: `slow_consumer`, `no_answer`, `failed`.
     """
 
     def __init__(self, log: EventLog, limits: LiveLimits, on_beat: Callable[[], None]) -> None:
@@ -62,6 +65,7 @@ class Feeder:
         self._ready: deque[Client] = deque()
         self._beats = Beats(limits.heartbeat_s)
         self._owed: list[Client] = []
+        self.dropped: Counter[str] = Counter()
         self._step_began = 0.0
 
     @property
@@ -78,6 +82,11 @@ class Feeder:
     def passing_dropped(self) -> int:
         """How many passing events nobody got, because they came faster than they could be handed out."""
         return self._backlog.passing_dropped
+
+    @property
+    def waiting(self) -> int:
+        """How many entries of the log no round has taken up yet."""
+        return len(self._backlog)
 
     def is_wanted(self, subject: str) -> bool:
         """Whether the topics of any client match the subject."""
@@ -315,10 +324,12 @@ class Feeder:
             client.room.set_result(None)
 
     def _drop_slow(self, client: Client) -> None:
+        self.dropped["slow_consumer"] += not client.closing
         self.say_goodbye(client, SLOW_CONSUMER, "slow consumer; reconnect")
 
     def _cut_failed(self, client: Client) -> None:
         _log.exception("a client could not be served")
+        self.dropped["failed"] += 1
         self.fence(client)
         client.transport.abort()
 
@@ -344,6 +355,7 @@ class Feeder:
         ping = client.framing.ping()
         if client.pinged:
             missed = "no answer to ping" if ping else "nothing is read"
+            self.dropped["no_answer"] += not client.closing
             self.say_goodbye(client, NO_ANSWER, f"{missed}; reconnect")
         elif ping:
             client.pinged = True

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 import msgspec
 
 from service.live.client import Client
 from service.live.event_log import EventLog
 from service.live.feeder import WATER_BYTES, Feeder
+from service.live.figures import ClientCounts, ClientFigures
 from service.live.framing import WEB_SOCKET, Framing
 from service.live.heap import Heap
 from service.live.limits import LiveLimits
@@ -21,6 +22,7 @@ GOING_AWAY = 1001
 SIGNED_OUT = 4401
 
 _ENTRIES_PER_TURN = 64
+_CLIENTS_AT_ONCE = 1000
 _FLUSH_S = 1.0
 
 
@@ -53,11 +55,15 @@ class Hub:
     Args:
         log: the events.
         limits: what one client may have.
+
+    Attributes:
+        counts: what has happened since the start.
     """
 
     def __init__(self, log: EventLog, limits: LiveLimits) -> None:
         self.limits = limits
         self.turns = Turns()
+        self.counts = ClientCounts()
         self._log = log
         self._heap = Heap()
         self._feeder = Feeder(log, limits, on_beat=self._on_beat)
@@ -76,6 +82,25 @@ class Hub:
     def is_wanted(self, subject: str) -> bool:
         """Whether anybody would get an event of that subject."""
         return self._feeder.is_wanted(subject)
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """How many clients were let go of since the start, by why: `slow_consumer`, `no_answer`, `failed`."""
+        return self._feeder.dropped
+
+    async def figures(self) -> ClientFigures:
+        """How the clients are; of thousands, the loop is not kept busy in one go."""
+        connected = {"websocket": 0, "sse": 0}
+        behind = queued = most = 0
+        for number, client in enumerate(list(self._clients)):
+            if number % _CLIENTS_AT_ONCE == _CLIENTS_AT_ONCE - 1:
+                await asyncio.sleep(0)
+            connected[_transport(client.framing)] += 1
+            behind += not client.live
+            waiting = client.outbox.events
+            queued += waiting
+            most = max(most, waiting)
+        return ClientFigures(connected, behind, queued, most, self._feeder.waiting)
 
     @property
     def passing_dropped(self) -> int:
@@ -129,6 +154,7 @@ class Hub:
         self._clients[client] = None
         if address is not None:
             self._addresses[address] = self._addresses.get(address, 0) + 1
+        self.counts.came[_transport(framing)] += 1
         self._heap.joined(len(self._clients))
         self._feeder.start(client)
         if self._closed:
@@ -238,12 +264,14 @@ class Hub:
                 replayed += sum(map(is_missing, entries))
                 cursor += len(entries)
                 await self.turns.take()
+            self.counts.resumed["recovered" if log.resumable(epoch, seq) else "lost"] += 1
             if not log.resumable(epoch, seq):
                 if not else_from_now:
                     self.send(client, answer(Subscribed(log.epoch, str(log.head), False, 0)))
                     return
                 recovered, replayed, since = False, 0, None
             elif replayed:
+                self.counts.replayed += replayed
                 replay = Replay(seq, log.head, is_missing)
         # From here on nothing is awaited: the answer, the replay and what comes later join without a seam.
         if client.closing:
@@ -317,3 +345,7 @@ class Hub:
 
     def _say_goodbye(self, client: Client) -> None:
         self._feeder.say_goodbye(client, GOING_AWAY, "server is shutting down; reconnect")
+
+
+def _transport(framing: Framing) -> str:
+    return "websocket" if framing is WEB_SOCKET else "sse"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
 import msgspec
+import structlog
 
 from service.live import jsonrpc
 from service.live.client import Client
@@ -14,7 +15,12 @@ from service.live.hub import Hub, Subscribed
 from service.live.jsonrpc import INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, Batch, Request, RpcError
 from service.live.topics import TopicInvalid, check_pattern
 from service.model.misfit import misfit_of
+from service.model.request_id import carrying_out
 from service.model.text import Language, Text
+
+log = structlog.get_logger(__name__)
+
+_METHOD_CHARS = 100
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -126,12 +132,14 @@ class Session:
             def answer(value: Any) -> bytes:
                 return b""
 
-        try:
-            await self._perform(request, answer)
-        except TopicInvalid as error:
-            self._fail(request, RpcError(INVALID_PARAMS, error.text), respond)
-        except RpcError as error:
-            self._fail(request, error, respond)
+        with carrying_out(None if request.id is msgspec.UNSET else request.id):
+            try:
+                await self._perform(request, answer)
+                log.debug("rpc", method=request.method)
+            except TopicInvalid as error:
+                self._fail(request, RpcError(INVALID_PARAMS, error.text), respond)
+            except RpcError as error:
+                self._fail(request, error, respond)
 
     async def _perform(self, request: Request, answer: Callable[[Any], bytes]) -> None:
         hub, client = self._hub, self._client
@@ -156,6 +164,7 @@ class Session:
                 )
 
     def _fail(self, request: Request, error: RpcError, respond: _Respond) -> None:
+        log.debug("rpc", method=request.method[:_METHOD_CHARS], code=error.code)
         if request.id is not msgspec.UNSET:
             self._send(respond(jsonrpc.failure(request.id, error, self._language)))
 

@@ -28,12 +28,12 @@ class Cause(StrEnum):
 
 
 # What nobody asks for by a request.
-_UNASKED = frozenset({Cause.STARTUP, Cause.FILE, Cause.CRASH})
+UNASKED = frozenset({Cause.STARTUP, Cause.FILE, Cause.CRASH})
 
 
 def asked_by(cause: Cause) -> Actor | None:
     """Who asked for a change with this cause, as far as this task is about a request at all."""
-    return None if cause in _UNASKED else acting.get()
+    return None if cause in UNASKED else acting.get()
 
 
 class Timings(msgspec.Struct, frozen=True, kw_only=True):
@@ -225,7 +225,7 @@ class TokenRotated(Event, frozen=True, kw_only=True):
 
 
 class LogLine(Event, frozen=True, kw_only=True):
-    """A plugin printed or logged a line."""
+    """A plugin printed or logged a line; `request` is there where a call of that request had it do so."""
 
     passing: ClassVar[bool] = True
 
@@ -234,6 +234,7 @@ class LogLine(Event, frozen=True, kw_only=True):
     level: str
     generation: int
     message: str
+    request: str | None = None
 
     @property
     def type(self) -> str:
@@ -245,7 +246,8 @@ class LogLine(Event, frozen=True, kw_only=True):
 
     @property
     def data(self) -> Any:
-        return {"at": self.at, "level": self.level, "generation": self.generation, "message": self.message}
+        told = {"at": self.at, "level": self.level, "generation": self.generation, "message": self.message}
+        return told if self.request is None else told | {"request": self.request}
 
 
 class Activity(msgspec.Struct, frozen=True, kw_only=True):

@@ -103,6 +103,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     of `problem`. `results` is null where a list of tasks or an event leaves them out; `result_count` is how many there
     are. `resumable`: whether it can be paused, or goes on from a checkpoint. `external_id` is what another program
     calls the download. `searching` names the plugins that have not answered yet, `answered` those that have.
+    `request_id` is the request that asked for it, which the lines of the logs about it have, too.
     """
 
     id: str
@@ -132,6 +133,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, Any] = {}
     external_id: str | None = None
     resumable: bool = False
+    request_id: str | None = None
     created_at: str
     started_at: str | None = None
     completed_at: str | None = None

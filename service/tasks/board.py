@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Literal
@@ -18,6 +19,7 @@ from service.errors import PlugbayError
 from service.host.generation import Generation
 from service.live.event_log import EventLog
 from service.model import moment
+from service.model.request_id import request_id
 from service.model.task import (
     ENDED,
     RUNNING,
@@ -132,6 +134,10 @@ class Board:
         store: where tasks are kept.
         events: where they are told of.
         describe: an error as the problem object that clients are given.
+
+    Attributes:
+        ended: how many tasks ended since the start, by kind and status.
+        downloaded_bytes: what downloads have reported since the start.
     """
 
     def __init__(self, store: TaskStore, events: EventLog, describe: Describe) -> None:
@@ -139,6 +145,8 @@ class Board:
         self._events = events
         self._describe = describe
         self._live: dict[str, LiveTask] = {}
+        self.ended: Counter[tuple[str, str]] = Counter()
+        self.downloaded_bytes = 0
         self._not_kept: dict[str, Task] = {}
 
     def get(self, id: str) -> LiveTask | None:
@@ -160,7 +168,9 @@ class Board:
         Raises:
             StoreFailed: it could not be kept, so there is none.
         """
-        task = Task(id=uuid.uuid4().hex, kind=kind, created_at=moment.now(), **facts)
+        task = Task(
+            id=uuid.uuid4().hex, kind=kind, created_at=moment.now(), request_id=request_id.get(), **facts
+        )
         await self._store.save(task)
         live = self._live[task.id] = LiveTask(task)
         self._tell(live, "created")
@@ -207,6 +217,7 @@ class Board:
                 # It has happened, also where whoever works on it is cancelled in this moment.
                 if status in ENDED:
                     self._live.pop(live.id, None)
+                    self.ended[live.task.kind.value, status.value] += 1
                 live.rests.set()
                 self._tell(live, _EVENT_OF[status])
 
@@ -241,6 +252,7 @@ class Board:
         """A task has come further; told at most four times a second, the last one always."""
         if live.task.has_ended:
             return
+        self.downloaded_bytes += max(0, (facts.get("downloaded") or 0) - (live.task.downloaded or 0))
         live.task = msgspec.structs.replace(live.task, **facts)
         if live.progress_timer is not None:
             live.progress_is_news = True
@@ -292,6 +304,7 @@ class Board:
             log.error("task.not_kept", task=live.id, reason=str(error))
             if task.has_ended:
                 self._not_kept[task.id] = task
+            self._store.save_soon(task)
         else:
             await self.keep_rest()
 

@@ -235,6 +235,7 @@ class Downloads:
                 progress_message="",
             )
             with self._caller.counted(plugin, "download") as call:
+                call.generation = generation.number
                 try:
                     running = generation.worker.channel.start("download", params, on_note)
                     if not await first(running.answer, live.wished):

@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from service.model.request_id import named, request_id
 from service.tasks.board import LiveTask
 
 log = structlog.get_logger(__name__)
@@ -21,7 +22,9 @@ class Runners:
 
     def begin(self, live: LiveTask, work: Coroutine[Any, Any, None]) -> None:
         """Have somebody do the work on a task."""
-        live.runner = self.spawn(work, name=f"task {live.id}")
+        # After a restart of the server nobody asks for it: the one who once did is named.
+        with named(request_id.get() or live.task.request_id):
+            live.runner = self.spawn(work, name=f"task {live.id}")
 
     def spawn(self, work: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
         """Have something done that nobody waits for."""

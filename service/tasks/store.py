@@ -18,6 +18,7 @@ log = structlog.get_logger(__name__)
 
 # An address may be as long as a magnet link with all its trackers.
 _ADDRESS_LENGTH = 2000
+_ROW = "row"
 
 _decoder = msgspec.json.Decoder(Task)
 _encode = msgspec.json.Encoder().encode
@@ -53,7 +54,7 @@ class TaskStore:
         Raises:
             StoreFailed: what was kept before still counts.
         """
-        await self._database.write(_update(task))
+        await self._database.write(_update(task), about=(task.id, _ROW))
 
     async def begin_again(self, task: Task) -> None:
         """Keep a task that is done again, without what it found before; durable when this returns."""
@@ -63,11 +64,11 @@ class TaskStore:
             update(connection)
             connection.execute("DELETE FROM task_results WHERE task = ?", (task.id,))
 
-        await self._database.write(write)
+        await self._database.write(write, about=(task.id,))
 
     def save_soon(self, task: Task) -> None:
         """Keep how a task stands, when there is time."""
-        self._database.write_soon(_update(task))
+        self._database.write_soon(_update(task), about=(task.id, _ROW))
 
     def add_results_soon(self, id: str, number: int, results: Sequence[Any]) -> None:
         """Keep some results, the first of which is the task's `number`th, when there is time."""
@@ -75,13 +76,17 @@ class TaskStore:
         self._database.write_soon(
             lambda connection: connection.execute(
                 "INSERT OR REPLACE INTO task_results VALUES (?, ?, ?)", (id, number, body)
-            )
+            ),
+            about=(id, "results", number),
         )
 
     async def set_checkpoint(self, id: str, state: bytes | None) -> None:
         """Keep where a download goes on, as JSON; durable when this returns."""
         await self._database.write(
-            lambda connection: connection.execute("UPDATE tasks SET checkpoint = ? WHERE id = ?", (state, id))
+            lambda connection: connection.execute(
+                "UPDATE tasks SET checkpoint = ? WHERE id = ?", (state, id)
+            ),
+            about=(id, "checkpoint"),
         )
 
     async def get(self, id: str) -> Task | None:

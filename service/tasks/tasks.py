@@ -14,6 +14,7 @@ from service.errors import PlugbayError, PluginUnavailable, RequestRefused
 from service.host.calls import Caller
 from service.host.plugin import Plugin
 from service.host.registry import Registry
+from service.model.request_id import request_id
 from service.model.task import Task, TaskKind, TaskStatus
 from service.model.text import Text
 from service.tasks.board import Board, LiveTask
@@ -269,6 +270,7 @@ class Tasks:
             ("error", "problem", "external_id", "started_at", "completed_at", "save_path", "generation")
         )
         facts |= {"failures": [], "answered": [], "progress_message": "", "progress": 0.0, "downloaded": None}
+        facts["request_id"] = request_id.get()
         try:
             live.checkpoint = await self._store.checkpoint(id)
             if live.checkpoint is not None:

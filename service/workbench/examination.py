@@ -285,12 +285,12 @@ def _files_in(folder: Path) -> list[dict[str, Any]]:
     ]
 
 
-def _listener(course: Course, reading: Reading) -> Callable[[str, bytes], object]:
+def _listener(course: Course, reading: Reading) -> Callable[[str, bytes, str | None], object]:
     """Tells stalls from the lines of the log."""
     began = time.perf_counter()
     root = course.home.plugins
 
-    def take(level: str, line: bytes) -> None:
+    def take(level: str, line: bytes, request: str | None) -> None:
         stall = blocking.take_stall(line, reading, root)
         if stall is not None:
             course.stalls.append(stall)

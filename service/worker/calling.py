@@ -18,6 +18,7 @@ from typing import Any
 from service.wire import messages
 from service.worker.compat.bases import task_class
 from service.worker.downloads import Downloads
+from service.worker.output import REQUEST
 
 OWNED_BY_START = "start"
 # The methods that are given a DownloadTask.
@@ -98,13 +99,24 @@ class Calls:
         self._credit: dict[int, asyncio.Semaphore] = {}
         self._threads_before = set(threading.enumerate())
 
-    def begin(self, call_id: int, method: str, params: Mapping[str, Any], credit: int) -> None:
-        """Start a call; its result or error goes out by itself."""
+    def begin(
+        self, call_id: int, method: str, params: Mapping[str, Any], credit: int, request: str | None = None
+    ) -> None:
+        """Start a call; its result or error goes out by itself.
+
+        Args:
+            call_id: its number.
+            method: of the plugin.
+            params: by name.
+            credit: how many results it may send one by one before it is told to go on; 0 where all go at once.
+            request: the id of the request that it is made for, with which what it prints and logs is marked.
+        """
         if credit:
             self._credit[call_id] = asyncio.Semaphore(credit)
         # The task factory asks the context that it is called in whose task this is.
         context = contextvars.copy_context()
         context.run(_owner.set, _OWNED_BY_CALL)
+        context.run(REQUEST.set, request)
         task = context.run(asyncio.get_running_loop().create_task, self._run(call_id, method, params))
         self._running[call_id] = task
         self._owned.ours.add(task)

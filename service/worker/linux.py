@@ -8,6 +8,10 @@ from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_M_TRIM_THRESHOLD = -1
+# What glibc begins with.
+_USUAL_TRIM_THRESHOLD = 128 * 1024
+_NEVER = 2**31 - 1
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -37,9 +41,17 @@ def leave_idle_priority(pid: int) -> None:
         pass
 
 
+def keep_heap() -> None:
+    """Have the C allocator keep what is freed until `trim_heap`, where it is glibc's and nobody has told it else."""
+    if hasattr(_libc, "malloc_trim") and "MALLOC_TRIM_THRESHOLD_" not in os.environ:
+        _libc.mallopt(_M_TRIM_THRESHOLD, _NEVER)
+
+
 def trim_heap() -> None:
-    """Give back what the C allocator keeps of freed memory, where it is glibc's."""
+    """Give back what the C allocator keeps of freed memory, and have it keep little, where it is glibc's."""
     if hasattr(_libc, "malloc_trim"):
+        if "MALLOC_TRIM_THRESHOLD_" not in os.environ:
+            _libc.mallopt(_M_TRIM_THRESHOLD, _USUAL_TRIM_THRESHOLD)
         _libc.malloc_trim(0)
 
 

@@ -17,14 +17,20 @@ from service.worker import linux, rehearsal, runtime
 from service.worker.confinement import limits as kernel_limits
 from service.worker.confinement.confining import Confinement
 from service.worker.confinement.policy import Ground
-from service.worker.output import log_to_output
+from service.worker.output import MarkedLines, log_to_output
 
 _CHANNEL_FD = 3
 _NICE_WHERE_IDLE_IS_A_TRAP = 5
 
 
 def become_worker(
-    channel_fd: int, output_fd: int, limits: dict[str, Any], template_pid: int, *, idle_scheduling: bool
+    channel_fd: int,
+    output_fd: int,
+    limits: dict[str, Any],
+    template_pid: int,
+    *,
+    idle_scheduling: bool,
+    ahead: bool,
 ) -> NoReturn:
     """Turn this process into a worker and serve until told to stop.
 
@@ -34,6 +40,7 @@ def become_worker(
         limits: `memory_bytes`, `open_files` and `ground`, besides those that the runtime reads.
         template_pid: who forked this process; if it is gone already, so is this process.
         idle_scheduling: whether this user may leave SCHED_IDLE again; a higher nice value is used otherwise.
+        ahead: whether there is time before a plugin comes.
     """
     status = CHANNEL_LOST
     try:
@@ -48,7 +55,9 @@ def become_worker(
             os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
         log_to_output()
         _reseed()
-        rehearsal.rehearse()
+        if ahead:
+            linux.keep_heap()
+            rehearsal.rehearse(at_length=True)
         confinement = Confinement(Ground.from_json(limits["ground"]))
         confinement.prepare()
         channel = socket.socket(fileno=_CHANNEL_FD)
@@ -91,8 +100,7 @@ def _arrange_descriptors(channel_fd: int, output_fd: int) -> None:
         os.dup2(source, target, inheritable=target != _CHANNEL_FD)
     os.closerange(_CHANNEL_FD + 1, os.sysconf("SC_OPEN_MAX"))
     sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115  # lives as long as the process
-    sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
-    sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+    sys.stdout, sys.stderr = MarkedLines(1), MarkedLines(2)
     # The interpreter falls back on these where a plugin has replaced the others.
     for name in ("stdin", "stdout", "stderr"):
         setattr(sys, f"__{name}__", getattr(sys, name))

@@ -152,19 +152,28 @@ class Worker:
             StallWatch(loop, self._header["root"], stall_s).start()
         try:
             manifest = self._loading.run(loop)
+            load_ms = (time.perf_counter() - began) * 1000
+            hello = {
+                "t": messages.HELLO,
+                "protocol": messages.PROTOCOL,
+                "load_ms": load_ms,
+                "modules": self._importer.imported(),
+                "third_party": site_folder.third_party(newest_before),
+            }
         except StageFailed as failure:
-            return self._report(self._describer.fault(failure.stage, failure.__cause__ or failure))
-        load_ms = (time.perf_counter() - began) * 1000
-        loaded = self._importer.imported()
-        hello = {
-            "t": messages.HELLO,
-            "protocol": messages.PROTOCOL,
-            "load_ms": load_ms,
-            "modules": loaded,
-            "third_party": site_folder.third_party(newest_before),
-        }
-        self._write(hello, to_json(manifest))
+            return self._report(self._fault(failure.stage, failure.__cause__ or failure))
+        except BaseException as error:  # such as a loop that the plugin has stopped
+            return self._report(self._describer.disturbed(self._loading.stage, error))
+        self._write(hello, manifest)
         return 0
+
+    def _fault(self, stage: str, error: BaseException) -> dict[str, Any]:
+        try:
+            return self._describer.fault(stage, error)
+        except (
+            BaseException
+        ) as failure:  # an exception of a plugin's own making may have anything for its parts
+            return self._describer.disturbed(stage, failure)
 
     def _tell_outline(self) -> int:
         module = self._importer.module(self._module_name)
@@ -190,11 +199,12 @@ class Worker:
         assert calls is not None, "nothing is served before the plugin is loaded"
         return calls
 
-    async def run(self, frames: list[tuple[bytes, bytes]]) -> int:
+    async def run(self, frames: list[tuple[bytes, bytes]], *, trim: bool = True) -> int:
         """Serve calls until told to stop.
 
         Args:
             frames: what was read with the `load` message.
+            trim: give back to the kernel what the load took and nobody needs any more.
 
         Returns:
             the exit status.
@@ -209,7 +219,8 @@ class Worker:
         self._write({"t": messages.IMPORTS, "modules": named_imports(self._importer, self._module_name)}, b"")
         for header, body in frames:
             self.take(header, body)
-        linux.trim_heap()
+        if trim:
+            linux.trim_heap()
         await self._stopping.wait()
         await self._calls.settle(self._limits["settle_s"])
         if self._loading.overrides("stop"):
@@ -251,7 +262,9 @@ class Worker:
         kind = header["t"]
         calls = self._calls
         if kind == messages.CALL:
-            calls.begin(header["id"], header["method"], _loads(body), header.get("credit", 0))
+            calls.begin(
+                header["id"], header["method"], _loads(body), header.get("credit", 0), header.get("request")
+            )
         elif kind == messages.CANCEL:
             calls.cancel(header["id"], header.get("why", "cancel"))
         elif kind == messages.NOTED:

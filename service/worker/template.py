@@ -3,7 +3,8 @@
 It runs as `python -P -m service.worker.template FD GROUND`, where GROUND is what is the same for all plugins (see
 `service.worker.confinement.policy`) and FD its end of a SOCK_SEQPACKET pair, one JSON object a packet:
 
-    server → template   {"fork": REQUEST, "limits": {…}}  with the worker's socket and its output pipe attached
+    server → template   {"fork": REQUEST, "limits": {…}, "ahead": BOOL}  with the worker's socket and its output pipe
+                        attached; ahead of need it makes itself ready before it looks for its plugin
                         {"fork": REQUEST, "limits": {…}, "site": FOLDER}  with the socket of a dependency set's
                         template attached, see `service.worker.dependency_template`
     template → server   {"ready": true}
@@ -110,7 +111,9 @@ class Template:
             self._send({"refused": request["fork"], "reason": str(error)})
             return True
         if pid == 0:
-            become: Callable[..., NoReturn] = process.become_worker
+            become: Callable[..., NoReturn] = functools.partial(
+                process.become_worker, ahead=request.get("ahead", False)
+            )
             if site is not None:
                 become = _become_dependency_template(site)
             become(*descriptors, request["limits"], template_pid, idle_scheduling=self._idle_scheduling)

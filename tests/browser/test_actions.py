@@ -13,8 +13,8 @@ from playwright.async_api import Route, expect
 
 from tests.browser.conftest import Opener, Server, View, another_site, drop, search_plugin
 
-# One browser serves all tests of a module, so they share its event loop.
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+# One browser serves all tests, so they share its event loop.
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 DEMO = "search/demo"
 
@@ -36,7 +36,7 @@ async def install(view: View) -> None:
     await view.page.get_by_role("dialog").get_by_role("button", name="Install", exact=True).click()
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def shop() -> AsyncIterator[str]:
     """A site that offers a plugin, a newer one each time, and nothing at any other address."""
     offered = itertools.count(1)

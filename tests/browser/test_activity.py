@@ -10,8 +10,8 @@ from playwright.async_api import Locator, expect
 from tests.browser.conftest import Opener, Server, View, parser_plugin, search_plugin
 from tests.browser.relay import Relay
 
-# One browser serves all tests of a module, so they share its event loop.
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.usefixtures("shared_server")]
+# One browser serves all tests, so they share its event loop.
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("shared_server")]
 
 BROKEN = "def broken(:\n    pass\n"
 

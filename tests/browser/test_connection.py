@@ -14,8 +14,8 @@ from tests.browser.relay import Relay
 from tests.faults.chaos_proxy import QUICK, Fault, any_of, chaos
 from tests.rounds import SEED
 
-# One browser serves all tests of a module, so they share its event loop.
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.usefixtures("shared_server")]
+# One browser serves all tests, so they share its event loop.
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("shared_server")]
 
 BROWSERS_OWN = re.compile(r"ERR_|UTF-8|Failed to load")
 

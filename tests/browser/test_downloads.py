@@ -13,8 +13,8 @@ from tests.browser.conftest import Opener, Server, View
 from tests.browser.relay import Relay
 from tests.browser.task_plugins import INSTANT, Counter
 
-# One browser serves all tests of a module, so they share its event loop.
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+# One browser serves all tests, so they share its event loop.
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 DOWNLOADS = "/#/downloads"
 PAGE = "http://127.0.0.1:6800/ui/"
@@ -26,7 +26,7 @@ def counter(home: Path) -> Counter:
     return Counter(home, 10, page=PAGE)
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def common_counter(shared_server: Server) -> AsyncIterator[Counter]:
     """The counting plugin in the shared server, let to ten; afterwards all that it began has ended."""
     counter = Counter(shared_server.home, 10, page=PAGE)

@@ -12,8 +12,8 @@ from playwright.async_api import expect
 
 from tests.browser.conftest import Opener, Server, another_site
 
-# One browser serves all tests of a module, so they share its event loop.
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+# One browser serves all tests, so they share its event loop.
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def origin() -> AsyncIterator[str]:
     """A site with one file."""
 

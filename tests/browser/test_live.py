@@ -8,8 +8,8 @@ from playwright.async_api import expect
 from tests.browser.conftest import Opener, Server, parser_plugin, search_plugin
 from tests.browser.relay import Relay
 
-# One browser serves all tests of a module, so they share its event loop.
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+# One browser serves all tests, so they share its event loop.
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 DEMO = "search/demo"
 BROKEN = "from service.sdk import SearchPlugin\n\n\nclass Demo(SearchPlugin)\n    pass\n"

@@ -13,8 +13,8 @@ from playwright.async_api import BrowserContext, Route, async_playwright
 
 from tests.browser.conftest import CHROMIUM, CHROMIUM_ARGUMENTS, Server
 
-# One browser serves all tests of a module, so they share its event loop.
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+# One browser serves all tests, so they share its event loop.
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 REBOUND = "rebound.example"
 
@@ -121,7 +121,7 @@ class Evil:
         return web.Response(text="<!doctype html><title>evil</title><body>", content_type="text/html")
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def evil() -> AsyncIterator[Evil]:
     evil = Evil()
     await evil.server.start_server()
@@ -129,7 +129,7 @@ async def evil() -> AsyncIterator[Evil]:
     await evil.server.close()
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def context() -> AsyncIterator[BrowserContext]:
     async with async_playwright() as playwright:
         rules = f"--host-resolver-rules=MAP {REBOUND} 127.0.0.1"

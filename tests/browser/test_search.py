@@ -17,8 +17,8 @@ from tests.browser.conftest import Opener, Server, View, another_site, parser_pl
 from tests.browser.relay import Relay
 from tests.browser.task_plugins import INSTANT, RAISING, Finder, results
 
-# One browser serves all tests of a module, so they share its event loop.
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+# One browser serves all tests, so they share its event loop.
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 SEARCH = "/#/search"
 # One pixel.
@@ -243,7 +243,7 @@ async def test_what_plugins_find_does_nothing_by_itself(server: Server, open_pag
     assert all(url.startswith(server.url) for url in asked)
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def pictures(home: Path) -> AsyncIterator[str]:
     """A site with a picture at `/one.png`, which the server of this home may ask, and none elsewhere."""
 

@@ -9,8 +9,8 @@ from playwright.async_api import expect
 
 from tests.browser.conftest import Opener, Server
 
-# One browser serves all tests of a module, so they share its event loop.
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.usefixtures("shared_server")]
+# One browser serves all tests, so they share its event loop.
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("shared_server")]
 
 
 async def test_language_and_appearance_are_chosen_by_keyboard_and_kept(

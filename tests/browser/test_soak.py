@@ -11,8 +11,8 @@ from playwright.async_api import CDPSession, expect
 
 from tests.browser.conftest import Opener, Server, View
 
-# One browser serves all tests of a module, so they share its event loop.
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+# One browser serves all tests, so they share its event loop.
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 # A reload of both plugins is announced, serves and drains for each, and is told of as a whole: seven events.
 EVENTS = 7

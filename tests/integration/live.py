@@ -38,6 +38,12 @@ class Seen(NamedTuple):
         return plugin
 
 
+def _why(seen: Seen) -> str:
+    """What an event says that went wrong."""
+    error = (seen.data.get("plugin") or {}).get("error") or seen.data.get("error")
+    return f" ({error})" if seen.kind in ("failed", "crashed", "degraded") and error else ""
+
+
 class Answer(NamedTuple):
     """What a request came to."""
 
@@ -136,7 +142,8 @@ class Live:
                     await self._came.wait()
                 return found
         except TimeoutError:
-            raise AssertionError(f"within {timeout:g} s there came only {self.kinds()}") from None
+            came = [f"{one.kind} {one.id}{_why(one)}" for one in self.events]
+            raise AssertionError(f"within {timeout:g} s there came only {came}") from None
 
     async def event(self, kind: str, id: str, *, after: int = 0, timeout: float = UNTIL_S) -> Seen:
         """Wait for an event of a plugin.

@@ -69,7 +69,7 @@ class Origin:
 async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Live]:
     async with live_server(
         tmp_path_factory.mktemp("install") / "home",
-        PLUGBAY_INSTALL__TIMEOUT_S="1",
+        PLUGBAY_INSTALL__TIMEOUT_S="3",
         PLUGBAY_LIMITS__PLUGIN_FILE_KIB="64",
     ) as live:
         yield live

@@ -96,6 +96,7 @@ async def test_a_server_runs_from_the_wheel_alone(built: Path, tmp_path: Path) -
             "-q",
             "--no-deps",
             "--no-index",
+            "--no-compile",
             "--target",
             installed,
             wheel,

@@ -82,7 +82,7 @@ class Origin:
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Live]:
     home = tmp_path_factory.mktemp("updates") / "home"
-    async with live_server(home, PLUGBAY_INSTALL__TIMEOUT_S="0.5") as live:
+    async with live_server(home, PLUGBAY_INSTALL__TIMEOUT_S="3") as live:
         yield live
 
 

@@ -621,9 +621,13 @@ async def test_a_huge_frame_ends_its_own_connection_only(
         frame(b"{}", 0x80),
         frame(b"\x03", 0x88),
         frame(b"\x00\x01", 0x88),
+        # Codes that nobody may send are not sent back.
+        frame(b"\x03\xee", 0x88),
+        frame(b"\x13\x88", 0x88),
         frame(b"{", 0x01) + frame(b"}", 0x81),
     ],
-    ids="reserved opcode3 opcode15 fragmented-ping long-ping continuation short-close code-1 interleaved".split(),
+    ids="reserved opcode3 opcode15 fragmented-ping long-ping continuation short-close code-1 code-1006 code-5000 "
+    "interleaved".split(),
 )
 async def test_a_frame_that_is_none_ends_the_connection_by_the_rules(
     start: Start, session: aiohttp.ClientSession, bad: bytes

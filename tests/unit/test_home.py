@@ -98,3 +98,9 @@ def test_one_server_at_a_time_uses_a_home(tmp_path: Path) -> None:
             pass
     with locked_home(tmp_path):
         pass
+
+
+def test_a_lock_that_cannot_be_made_is_told_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "data/lock").mkdir(parents=True)
+    with pytest.raises(HomeError, match="--home"), locked_home(tmp_path):
+        pass

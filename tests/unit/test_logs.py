@@ -5,7 +5,8 @@ import json
 import logging
 import threading
 
-from service.logs import get_logger, logging_to
+from service.logs import get_logger, lines_dropped, logging_to
+from service.model.request_id import carrying_out, named
 
 
 def test_a_line_for_people_fits_eighty_columns() -> None:
@@ -77,6 +78,7 @@ def test_a_stream_that_nobody_reads_holds_nothing_up() -> None:
         for number in range(20_000):
             get_logger("a").info("line", number=number)
         assert stream.tell() == 0, "the writer was meant to be stuck all the while"
+        assert lines_dropped() > 5_000
         stream.released.set()
     assert "number=0" in stream.getvalue()
     assert "lines of the log were dropped" in stream.getvalue()
@@ -87,3 +89,22 @@ def test_afterwards_logging_is_as_it_was() -> None:
     with logging_to(io.StringIO(), level="debug"):
         assert logging.getLogger().level == logging.DEBUG
     assert (logging.getLogger().handlers[:], logging.getLogger().level) == before
+
+
+def test_lines_have_the_id_of_the_request_that_they_are_for_a_librarys_too() -> None:
+    stream = io.StringIO()
+    with logging_to(stream, format="json"):
+        get_logger("a").info("before")
+        with named("req-1"), carrying_out(7):
+            get_logger("a").info("ours")
+            logging.getLogger("aiohttp.server").warning("theirs %d", 1)
+            get_logger("a").info("another's", request_id="req-2")
+        logging.getLogger("aiohttp.server").warning("after")
+    told = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [(one["event"], one.get("request_id"), one.get("rpc_id")) for one in told] == [
+        ("before", None, None),
+        ("ours", "req-1", "7"),
+        ("theirs 1", "req-1", "7"),
+        ("another's", "req-2", "7"),
+        ("after", None, None),
+    ]

@@ -108,6 +108,7 @@ export function task(changes: Partial<Task> = {}): Task {
     metadata: {},
     external_id: null,
     resumable: true,
+    request_id: null,
     created_at: '2026-11-22T12:00:00.000Z',
     started_at: null,
     completed_at: null,

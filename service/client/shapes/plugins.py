@@ -264,9 +264,10 @@ class ConfigPlan(TypedDict):
 
 
 class LogLine(TypedDict):
-    """A line of a plugin's log."""
+    """A line of a plugin's log; `request` is there where a call of that request had it written."""
 
     at: str
     level: str
     generation: int
     message: str
+    request: NotRequired[str]

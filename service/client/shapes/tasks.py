@@ -95,6 +95,7 @@ class Task(TypedDict):
     metadata: dict[str, Any]
     external_id: str | None
     resumable: bool
+    request_id: str | None
     created_at: str
     started_at: str | None
     completed_at: str | None

@@ -23,6 +23,7 @@ from service.host import atomic
 from service.host.configuration import config_file
 from service.host.configuration.config_file import Entries, Reading
 from service.host.configuration.entries import is_on, plain
+from service.host.threads import writing
 from service.model.text import Text
 
 log = structlog.get_logger(__name__)
@@ -41,6 +42,10 @@ class ConfigStore:
         path: the file; it and its folder need not exist.
         settle_s: how long a file that is missing or bad may stay so before that counts, in seconds. Editors
             rename, truncate and write in two chunks; each of these is over long before.
+
+    Attributes:
+        problem: why the file is not in force, `None` where it is.
+        is_unread: whether it could not be read at all: then nothing tells when it can be again.
     """
 
     def __init__(self, path: Path, *, settle_s: float = 0.25) -> None:
@@ -53,16 +58,17 @@ class ConfigStore:
         self._lock = asyncio.Lock()
         self._writes: set[asyncio.Task[Any]] = set()
         self.problem: Text | None = None
+        self.is_unread = False
 
     async def load(self) -> None:
         """Read the file at start. Never raises for what is in it: see `problem`."""
         async with self._lock:
-            reading = await asyncio.to_thread(self._look_first)
+            reading = await writing(self._look_first)
             if reading.entries is not None:
                 self._adopt(reading)
-                await asyncio.to_thread(self._keep_good, reading.data)
+                await writing(self._keep_good, reading.data)
                 return
-            self._report(reading, await asyncio.to_thread(self._set_aside, reading))
+            self._report(reading, await writing(self._set_aside, reading))
             good = await asyncio.to_thread(config_file.look, self._good_path)
             self._entries = good.entries or {}
 
@@ -132,13 +138,14 @@ class ConfigStore:
         async with self._lock:
             reading = await self._settled()
             changed, self._unreported = self._unreported, set()
+            self.is_unread = False
             if reading.entries is None:
-                self._report(reading, await asyncio.to_thread(self._set_aside, reading))
+                self._report(reading, await writing(self._set_aside, reading))
                 return changed
             self.problem = None
             if reading.data != self._seen or reading.absent:
                 changed |= self._adopt(reading)
-                await asyncio.to_thread(self._keep_good, reading.data)
+                await writing(self._keep_good, reading.data)
             return changed
 
     async def close(self) -> None:
@@ -168,18 +175,18 @@ class ConfigStore:
             if not changed:
                 return changed
             try:
-                data = await asyncio.to_thread(self._write, entries)
+                data = await writing(self._write, entries)
             except (OSError, ValueError, TypeError) as error:
                 raise self._not_saved(error) from error
             self._entries, self._seen, self.problem = entries, data, None
-            await asyncio.to_thread(self._keep_good, data)
+            await writing(self._keep_good, data)
             return changed
 
     async def _take_in_edits(self) -> None:
         """Before a write: an edit by hand that the watcher has not told of yet must not be lost."""
         reading = await asyncio.to_thread(config_file.look, self._path)
         if reading.problem is not None:
-            aside = await asyncio.to_thread(self._set_aside, reading)
+            aside = await writing(self._set_aside, reading)
             self._report(reading, aside)
             if aside is None and reading.data != b"":
                 # Whatever is there cannot be kept, so it must not be written over.
@@ -213,6 +220,7 @@ class ConfigStore:
         if problem is not None and problem != self.problem:
             log.error("config_not_in_force", problem=problem.en)
         self.problem = problem
+        self.is_unread = problem is not None and reading.data is None
 
     def _not_saved(self, error: Exception) -> ConfigNotSaved:
         name = config_file.shown(self._path)

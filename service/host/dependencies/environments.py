@@ -31,6 +31,7 @@ from service.host.dependencies.maker import Maker
 from service.host.dependencies.problems import Problem
 from service.host.dependencies.running import Programs
 from service.host.dependencies.shelf import Kept, Shelf
+from service.host.threads import writing
 from service.model.events import InstallProgress
 from service.worker.confinement.policy import Ground
 
@@ -359,7 +360,7 @@ class Environments:
                 await asyncio.wait([compiling])
             if self._on_removed is not None:
                 await self._on_removed(self._shelf.path(id))
-            await asyncio.to_thread(self._shelf.take_away, id)
+            await writing(self._shelf.take_away, id)
             log.info("dependencies.removed", set=id)
         except OSError as error:
             log.warning("dependencies.not_removed", set=id, reason=str(error))
@@ -382,13 +383,13 @@ class Environments:
 
     async def _write_kept(self, id: str, kept: Kept) -> None:
         try:
-            await asyncio.to_thread(self._shelf.write_kept, id, kept)
+            await writing(self._shelf.write_kept, id, kept)
         except OSError as error:
             log.warning("dependencies.not_remembered", set=id, reason=str(error))
         if id not in self._sets:
             # It went meanwhile.
             with contextlib.suppress(OSError):
-                await asyncio.to_thread(self._shelf.forget_kept, id)
+                await writing(self._shelf.forget_kept, id)
 
     def _view(self, id: str, kept: Kept, size: int) -> EnvironmentView:
         users = sorted({lease.user for lease in self._leases.get(id, [])})

@@ -72,7 +72,7 @@ def read_lock(text: str) -> Lock:
 
 
 def key_of(lines: Sequence[str], *, builds: bool) -> str:
-    """The name under which the resolution of these requirements is remembered."""
+    """The name under which the resolution of these requirements is remembered; the first time it reads the disk."""
     # Markers may look at the last digit of the version too.
     return _hash([_FORMAT, *_here(), platform.python_version(), builds, sorted(set(lines))])
 

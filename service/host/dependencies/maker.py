@@ -20,6 +20,7 @@ from service.host.dependencies.running import Programs
 from service.host.dependencies.shelf import Kept, Shelf
 from service.host.dependencies.uv import LOCK_NAME, SET_NAME, Uv
 from service.host.flights import Flights
+from service.host.threads import writing
 from service.model.events import InstallProgress
 
 # A registry that hangs holds up its own plugins, not all others.
@@ -82,7 +83,7 @@ class Maker:
         Raises:
             Problem: they do not.
         """
-        key = key_of(lines, builds=self._builds)
+        key = await asyncio.to_thread(key_of, lines, builds=self._builds)
         known = self._planned.get(key) or await asyncio.to_thread(self._shelf.lock, key)
         if known is not None:
             return Resolved(known, False)
@@ -95,7 +96,7 @@ class Maker:
         Raises:
             Problem: they do not resolve, or only building would tell.
         """
-        key = key_of(lines, builds=self._builds)
+        key = await asyncio.to_thread(key_of, lines, builds=self._builds)
         known = self._planned.get(key) or await asyncio.to_thread(self._shelf.lock, key)
         if known is not None:
             return known
@@ -131,28 +132,28 @@ class Maker:
         Returns:
             whether it was not kept before.
         """
-        key = key_of(lines, builds=self._builds)
+        key = await asyncio.to_thread(key_of, lines, builds=self._builds)
         self._planned.pop(key, None)
         try:
-            return await asyncio.to_thread(self._shelf.remember_lock, key, lock)
+            return await writing(self._shelf.remember_lock, key, lock)
         except OSError:
             # The next time it is resolved again.
             return False
 
     async def take_back(self, lines: Sequence[str]) -> None:
         """Keep it in memory only, as nothing has come of it."""
-        key = key_of(lines, builds=self._builds)
+        key = await asyncio.to_thread(key_of, lines, builds=self._builds)
         lock = await asyncio.to_thread(self._shelf.lock, key)
         if lock is not None:
             self._note(key, lock)
             with contextlib.suppress(OSError):
-                await asyncio.to_thread(self._shelf.forget_lock, key)
+                await writing(self._shelf.forget_lock, key)
 
     async def forget(self, lines: Sequence[str]) -> None:
         """Resolve these anew the next time."""
-        key = key_of(lines, builds=self._builds)
+        key = await asyncio.to_thread(key_of, lines, builds=self._builds)
         self._planned.pop(key, None)
-        await asyncio.to_thread(self._shelf.forget_lock, key)
+        await writing(self._shelf.forget_lock, key)
 
     def forget_plans(self) -> None:
         """Forget what plans resolved to."""
@@ -218,7 +219,7 @@ class Maker:
             await self._put(lock, folder / SET_NAME)
 
     async def _put(self, lock: Lock, made: Path) -> None:
-        putting = asyncio.ensure_future(asyncio.to_thread(self._shelf.put, lock.id, made, lock.packages))
+        putting = asyncio.ensure_future(writing(self._shelf.put, lock.id, made, lock.packages))
         try:
             await asyncio.shield(putting)
         finally:
@@ -262,11 +263,11 @@ class _Workshop:
         self._folder: Path | None = None
 
     async def __aenter__(self) -> Path:
-        making = asyncio.ensure_future(asyncio.to_thread(self._shelf.workshop))
+        making = asyncio.ensure_future(writing(self._shelf.workshop))
         try:
             self._folder = await asyncio.shield(making)
         except asyncio.CancelledError:
-            await asyncio.to_thread(self._shelf.discard, await making)
+            await writing(self._shelf.discard, await making)
             raise
         except OSError as error:
             raise problems.of_disk(error, self._lines) from None
@@ -274,7 +275,7 @@ class _Workshop:
 
     async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if self._folder is not None:
-            await asyncio.shield(asyncio.to_thread(self._shelf.remove, self._folder))
+            await asyncio.shield(writing(self._shelf.remove, self._folder))
         if isinstance(error, OSError) and not isinstance(error, TimeoutError):
             raise problems.of_disk(error, self._lines) from None
 

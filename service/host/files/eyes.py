@@ -31,7 +31,16 @@ _MAX_LINKED_FOLDERS = 512
 # fill again. With blocks of a mebibyte the server grew by 8 KB with each save.
 _CHUNK_BYTES = 16 * 1024
 
+# What says that a file or a folder is not there; anything else says only that nobody knows.
+_GONE = {errno.ENOENT, errno.ENOTDIR}
+# What the server lacks for the moment, which says nothing of the file.
+_LACKING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+
 Report = Callable[[list[tuple[str, SourceFile | None]]], None]
+
+
+class Unseen(Exception):
+    """What a path holds could not be found out; it counts as being as it was."""
 
 
 class Eyes:
@@ -47,6 +56,8 @@ class Eyes:
         linked: what the last look at everything found beyond links.
         on_linked: called on the reading thread when that is another than before, or will be after another look; must
             be quick and must not raise.
+        unseen: why the last look did not see all, `None` where it did.
+        on_unseen: called like `on_linked` when a file could not be looked at, so that all should be again.
     """
 
     def __init__(self, root: Path, max_bytes: int, report: Report) -> None:
@@ -59,6 +70,8 @@ class Eyes:
         self._said_too_many = False
         self.linked = Linked()
         self.on_linked: Callable[[], None] | None = None
+        self.unseen: OSError | None = None
+        self.on_unseen: Callable[[], None] | None = None
 
     def look_at(self, path: str, *, may_be_open: bool) -> None:
         """Read one file and report it.
@@ -71,7 +84,12 @@ class Eyes:
         with self._lock:
             if may_be_open and _has_writer(self.root / path):
                 return
-            file = self._read(path)
+            try:
+                file = self._read(path)
+            except Unseen:
+                if self.on_unseen is not None:
+                    self.on_unseen()
+                return
             seen = [(path, file)]
             unit = unit_of(path)
             main_file = unit.main_file if unit is not None else path
@@ -92,6 +110,7 @@ class Eyes:
         """
         with self._lock:
             linked = Linked()
+            self.unseen = None
             found = dict.fromkeys(self._walk(linked))
             seen: list[tuple[str, SourceFile | None]] = []
             for path in found:
@@ -100,7 +119,8 @@ class Eyes:
                     continue
                 if not first and _has_writer(self.root / path):
                     continue
-                seen.append((path, self._read(path)))
+                with contextlib.suppress(Unseen):
+                    seen.append((path, self._read(path)))
             seen.extend((path, None) for path in list(self._stamps) if path not in found)
             for path, file in seen:
                 if file is None:
@@ -123,8 +143,11 @@ class Eyes:
         while pending:
             folder, way = pending.pop()
             try:
-                entries = list(os.scandir(self.root / folder))
-            except OSError:  # it is not there, or went away while we looked
+                with os.scandir(self.root / folder) as listing:
+                    entries = list(listing)
+            except OSError as error:
+                if error.errno not in _GONE:
+                    found += self._known_below(folder, error)
                 continue
             for entry in entries:
                 path = f"{folder}/{entry.name}" if folder else entry.name
@@ -142,6 +165,14 @@ class Eyes:
                     if entry.is_symlink():
                         linked.add_link(os.path.abspath(self.root / path))
         return found
+
+    def _known_below(self, folder: str, error: OSError) -> list[str]:
+        """What is known of a folder that cannot be listed: it is not gone for that."""
+        prefix = f"{folder}/" if folder else ""
+        known = [path for path in self._stamps if path.startswith(prefix)]
+        if known or error.errno in _LACKING:
+            self.unseen = error
+        return known
 
     def _enter(self, entry: os.DirEntry[str], path: str, way: tuple[str, ...], linked: Linked) -> str | None:
         """The real folder to go on in, `None` where that leads round in circles, or too far."""
@@ -175,12 +206,16 @@ class Eyes:
 
     def _read(self, path: str) -> SourceFile | None:
         full = self.root / path
-        self._stamps.pop(path, None)
         try:
             # A FIFO or a device must not hold up the thread that everybody's saves go through.
             fd = os.open(full, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
+            if error.errno in _LACKING:
+                self.unseen = error
+                raise Unseen from error
+            self._stamps.pop(path, None)
             return self._unopened(full, error)
+        self._stamps.pop(path, None)
         with contextlib.closing(_Descriptor(fd)):
             status = os.fstat(fd)
             flaw, detail = None, ""

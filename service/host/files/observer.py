@@ -36,6 +36,11 @@ class Inotify(InotifyFD):
         self._on_overflow = on_overflow
         self._on_refused = on_refused
 
+    @property
+    def watches(self) -> int:
+        """How many folders are watched."""
+        return len(self._watch_for_wd)
+
     def add_callback(
         self, path: bytes, mask: Mask, callback: WatchCallback, id_: CallbackId
     ) -> WatchDescriptor:

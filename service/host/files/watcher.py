@@ -63,6 +63,7 @@ class Watcher:
         scan_s: seconds between two scans.
 
     Attributes:
+        overflows: how often events were lost, since more came than the kernel keeps.
         problem: why not all is watched, `None` where it is; then everything is scanned every two seconds.
     """
 
@@ -84,8 +85,10 @@ class Watcher:
         self._scanner: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._lost = False
+        self.overflows = 0
         self.problem: Text | None = None
         eyes.on_linked = self._look_soon
+        eyes.on_unseen = self._look_soon
 
     async def start(self) -> None:
         """Watch from now on, then look at everything once.
@@ -161,21 +164,15 @@ class Watcher:
             self._look_soon()
 
     def _judge(self) -> None:
-        error = self._refused
+        error = self._refused or self._eyes.unseen
         if error is None:
             if self.problem is not None:
                 log.info("watch.available")
             self.problem = None
             return
-        reason = os.strerror(error.errno or 0)
         if self.problem is None:
             log.warning("watch.unavailable", reason=str(error))
-        self.problem = Text(
-            zh=f"无法监视插件目录（{reason}），改为每 {_SCAN_WITHOUT_EVENTS_SECONDS:g} 秒扫描一次；"
-            "可调大 fs.inotify.max_user_watches 与 max_user_instances",
-            en=f"The plugin folder cannot be watched ({reason}); it is scanned every "
-            f"{_SCAN_WITHOUT_EVENTS_SECONDS:g} s instead. Raise fs.inotify.max_user_watches and max_user_instances",
-        )
+        self.problem = _not_watched(error) if self._refused is not None else _not_seen(error)
 
     # -- looking at everything -----------------------------------------------------------------------------------
 
@@ -194,6 +191,8 @@ class Watcher:
                 await asyncio.to_thread(self._look_again)
             except OSError as error:
                 log.warning("watch.scan_failed", reason=str(error))
+            except Exception:  # which would end all scanning
+                log.exception("watch.scan_failed")
             if regular or lost:
                 self._on_config()
             # Somebody may write on and on to where a link leads.
@@ -220,7 +219,13 @@ class Watcher:
         with contextlib.suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(self._wake.set)
 
+    @property
+    def watches(self) -> int:
+        """How many folders are watched."""
+        return self._observer.inotify.watches if self._observer is not None else 0
+
     def _overflowed(self) -> None:
+        self.overflows += 1
         log.warning("watch.events_lost")
         self._lost = True
         self._look_soon()
@@ -260,6 +265,26 @@ class Watcher:
     def _relative(self, full: str) -> str | None:
         prefix = str(self._real_root) + os.sep
         return full.removeprefix(prefix) if full.startswith(prefix) else None
+
+
+def _not_watched(error: OSError) -> Text:
+    reason = os.strerror(error.errno or 0)
+    return Text(
+        zh=f"无法监视插件目录（{reason}），改为每 {_SCAN_WITHOUT_EVENTS_SECONDS:g} 秒扫描一次；"
+        "可调大 fs.inotify.max_user_watches 与 max_user_instances",
+        en=f"The plugin folder cannot be watched ({reason}); it is scanned every "
+        f"{_SCAN_WITHOUT_EVENTS_SECONDS:g} s instead. Raise fs.inotify.max_user_watches and max_user_instances",
+    )
+
+
+def _not_seen(error: OSError) -> Text:
+    reason = os.strerror(error.errno or 0)
+    return Text(
+        zh=f"插件目录暂时无法完整读取（{reason}），插件保持不变，每 {_SCAN_WITHOUT_EVENTS_SECONDS:g} 秒重试一次；"
+        "请检查其权限与打开文件数上限（ulimit -n）",
+        en=f"Not all of the plugin folder can be read ({reason}); plugins stay as they are, it is tried again every "
+        f"{_SCAN_WITHOUT_EVENTS_SECONDS:g} s. Check its permissions, and raise the limit of open files (ulimit -n)",
+    )
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:

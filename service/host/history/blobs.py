@@ -16,6 +16,7 @@ from collections.abc import Set
 from pathlib import Path
 
 from service.host import atomic
+from service.host.threads import writing
 
 _MODE = 0o600
 _CHUNK_BYTES = 1 << 16
@@ -40,6 +41,8 @@ class Blobs:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        # When each was put, on a clock that nobody sets; those of longer ago go at the next sweep.
+        self._put_at: dict[str, float] = {}
 
     async def put(self, content: bytes) -> str:
         """Keep a content; durable when this returns.
@@ -50,7 +53,7 @@ class Blobs:
         Raises:
             OSError: it is not kept.
         """
-        return await asyncio.to_thread(self.put_now, content)
+        return await writing(self.put_now, content)
 
     async def get(self, sha256: str) -> bytes:
         """What was kept.
@@ -67,15 +70,16 @@ class Blobs:
         Returns:
             how many went.
         """
-        return await asyncio.to_thread(self._sweep, wanted)
+        return await writing(self._sweep, wanted)
 
     async def start(self) -> None:
         """Remove what a killed process had not written whole; before anything is put."""
-        await asyncio.to_thread(self._remove_temporary)
+        await writing(self._remove_temporary)
 
     def put_now(self, content: bytes) -> str:
         """`put` for callers that are in a thread already."""
         sha256 = hashlib.sha256(content).hexdigest()
+        self._put_at[sha256] = time.monotonic()
         if not self._renew(sha256, len(content)):
             path = self._ready_path(sha256)
             atomic.write_now(path, content, mode=_MODE)
@@ -96,6 +100,7 @@ class Blobs:
                     write.flush()
                     os.fsync(write.fileno())
                 sha256 = digest.hexdigest()
+                self._put_at[sha256] = time.monotonic()
                 if not self._renew(sha256, temporary.stat().st_size):
                     path = self._ready_path(sha256)
                     os.replace(temporary, path)
@@ -156,11 +161,14 @@ class Blobs:
     def _sweep(self, wanted: Set[str]) -> int:
         removed = 0
         old = time.time() - _GRACE_S
+        # The clock of the files may be set forward, upon which all of them are old.
+        began = time.monotonic() - _GRACE_S
+        self._put_at = {key: at for key, at in self._put_at.items() if at > began}
         for folder, _, names in os.walk(self.folder):
             for name in names:
                 path = os.path.join(folder, name)
                 with contextlib.suppress(OSError):
-                    if name not in wanted and os.stat(path).st_mtime < old:
+                    if name not in wanted and name not in self._put_at and os.stat(path).st_mtime < old:
                         os.unlink(path)
                         removed += 1
         return removed

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from service.errors import PlugbayError, RequestRefused
@@ -64,6 +66,15 @@ def not_saved(error: Exception) -> ChangeNotSaved:
             "permissions, then try again",
         )
     )
+
+
+@contextmanager
+def saving() -> Iterator[None]:
+    """Tell of what the disk refuses in the block as ChangeNotSaved."""
+    try:
+        yield
+    except OSError as error:
+        raise not_saved(error) from error
 
 
 class RevisionsNotKept(PlugbayError):

@@ -20,6 +20,7 @@ from service.host.history.journal import Journal, Recovered
 from service.host.history.provisional import Provisional
 from service.host.history.revisions import Revisions
 from service.host.store import Store
+from service.host.threads import writing
 
 log = structlog.get_logger(__name__)
 
@@ -71,6 +72,7 @@ class History:
         if self._sweeping is not None:
             self._sweeping.cancel()
             await asyncio.wait([self._sweeping])
+        await self.journal.close()
         await self.revisions.close()
 
     async def sweep(self) -> None:
@@ -85,7 +87,7 @@ class History:
         wanted = await self.revisions.needs() | await self.changes.needs("blob") | self.journal.contents()
         await self.blobs.sweep(wanted)
         trash = await self.changes.needs("trash")
-        await asyncio.to_thread(self._sweep_trash, trash | self.journal.trash())
+        await writing(self._sweep_trash, trash | self.journal.trash())
 
     async def _sweep_for_ever(self) -> None:
         while True:

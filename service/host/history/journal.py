@@ -4,7 +4,8 @@
         ─► recorded in `changes`: from here on it is done ─► what was there before goes, the entry goes
 
 What is killed, or fails, before it is recorded is undone: at once, or at the next start. What is killed after that is
-finished. Where somebody has changed a path by hand meanwhile, that stays as it is.
+finished; what the disk refuses even then is tried again until it does not. Where somebody has changed a path by hand
+meanwhile, that stays as it is.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import asyncio
 import contextlib
 import secrets
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,13 +29,16 @@ from service.host.history.changes import Changes, ChangeView, summary_of, trash_
 from service.host.history.changeset import Changeset, Wanted
 from service.host.history.claims import Claims
 from service.host.history.entries import Entries, Entry
-from service.host.history.errors import ChangeNotSaved, ChangeSuperseded, not_saved
+from service.host.history.errors import ChangeNotSaved, ChangeSuperseded, not_saved, saving
 from service.host.history.notes import Hold
 from service.host.history.performing import OnFiles, Performing
 from service.host.history.present import Present, Undo
+from service.host.history.reserve import Reserve
 from service.host.history.revisions import Revisions
 from service.host.history.steps import files_below, missing_folders
+from service.host.history.unsettled import Unsettled
 from service.host.store import Store
+from service.host.threads import writing
 from service.model import moment
 from service.model.actor import acting
 from service.model.text import Text
@@ -43,6 +48,8 @@ __all__ = ["ChangeNotSaved", "ChangeSuperseded", "Journal", "Performed", "Recove
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
+
+_RESERVE = "data/reserve"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +91,9 @@ class Journal:
         store: remembers origins.
         changes: the list of what was done.
         revisions: keeps what serves because of a change no sooner than that is recorded.
+
+    Attributes:
+        recorded: how many changes were made since the start, by kind.
     """
 
     def __init__(
@@ -101,19 +111,19 @@ class Journal:
         self._holds: dict[str, Hold] = {}
         self._entries = Entries(home)
         self._claims = Claims()
-        self._settling = asyncio.Lock()
+        self._reserve = Reserve(home / _RESERVE)
+        self.recorded: Counter[str] = Counter()
         self._under_way: dict[str, Entry] = {}
-        self._unsettled: dict[str, Entry] = {}
+        self._unsettled = Unsettled(lambda entry: self._settled(entry, moves=False))
         self._later: dict[str, Entry] = {}
         self._present = Present(home, blobs, config, store, changes, self._later)
         self._performing = Performing(home, blobs, config, store, self._entries)
         self._unreadable: list[Text] = []
-        self._problems: dict[str, Text] = {}
 
     @property
     def problems(self) -> list[Text]:
         """What could not be understood, and what is not finished or undone yet."""
-        return [*self._unreadable, *self._problems.values()]
+        return [*self._unreadable, *self._unsettled.problems]
 
     # -- what callers use ----------------------------------------------------------------------------------------
 
@@ -150,7 +160,10 @@ class Journal:
         keys = wanted.keys()
         await self._claims.claim(keys)
         try:
-            await _whole(self._settle())
+            await _whole(self._unsettled.settle())
+            with saving():
+                # Nothing begins that could not be undone for want of room.
+                await self._reserve.keep()
             id = f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(4)}"
             changeset = await _whole(self._present.observed(id, wanted, undoes))
             if changeset.is_empty() and undoes is None:
@@ -249,7 +262,7 @@ class Journal:
         return {key for entry in self._kept() for key in trash_of(entry.changeset)}
 
     def _kept(self) -> list[Entry]:
-        return [*self._under_way.values(), *self._unsettled.values(), *self._later.values()]
+        return [*self._under_way.values(), *self._unsettled.entries(), *self._later.values()]
 
     async def recover(self) -> list[Recovered]:
         """At start, before files are read: finish or undo what a killed process left. Never raises for what is there.
@@ -262,12 +275,19 @@ class Journal:
         recovered = []
         # What was not recorded is undone in reverse.
         for entry in reversed(entries):
-            self._unsettled[entry.id] = entry
+            self._unsettled.add(entry)
             try:
                 recovered.append(await self._settled(entry, moves=True))
             except (OSError, PlugbayError) as error:
-                self._say_unsettled(entry, error)
+                self._unsettled.failed(entry, error)
+        # Where there is no room now, the first change has it made, or is refused.
+        with contextlib.suppress(OSError):
+            await self._reserve.keep()
         return recovered
+
+    async def close(self) -> None:
+        """Try nothing again any more; calling it twice is safe."""
+        await self._unsettled.close()
 
     # -- forwards ------------------------------------------------------------------------------------------------
 
@@ -282,13 +302,13 @@ class Journal:
             undoes=entry.undoes,
             by=entry.by,
         )
-        try:
+        with saving():
             changeset_hash = await self._performing.put_changeset(entry.changeset)
-        except OSError as error:
-            raise not_saved(error) from error
         needed = {one.id for one in self._kept()}
         await self._changes.record(view, entry.changeset, changeset_hash, kept_anyway=needed)
         del self._under_way[entry.id]
+        self.recorded[entry.kind] += 1
+        log.info("change.recorded", change=entry.id, kind=entry.kind, plugin=entry.plugin)
 
     async def _end(self, entry: Entry) -> None:
         """It is recorded; what fails now is done at the next change or start."""
@@ -297,45 +317,46 @@ class Journal:
         if (hold := self._holds.pop(entry.id, None)) is not None:
             await self._revisions.release(hold)
         try:
+            for unit in entry.changeset.units_gone():
+                await self._revisions.retire(unit)
             await self._performing.clean(entry)
             if entry.later:
                 return
             await self._performing.close(entry)
             if entry.undoes is not None and (undone := self._later.pop(entry.undoes, None)) is not None:
-                await asyncio.to_thread(self._entries.remove, undone.id)
-        except OSError as error:
+                await writing(self._entries.remove, undone.id)
+        except (OSError, PlugbayError) as error:
             log.warning("history.not_cleaned", change=entry.id, reason=str(error))
-            self._unsettled[entry.id] = entry
+            self._unsettled.try_later(entry)
 
     async def _finish(self, entry: Entry) -> None:
         await self._performing.clean(entry)
         await self._performing.move(entry)
         await self._performing.close(entry)
         self._later.pop(entry.id, None)
-        self._is_settled(entry)
+        self._unsettled.done(entry)
 
     # -- back ----------------------------------------------------------------------------------------------------
 
     async def _abandon(self, entry: Entry, on_files: OnFiles | None) -> None:
-        """Undo what was begun; what the disk refuses even then is tried again before the next change, and at start."""
+        """Undo what was begun; what the disk refuses even then is tried again by itself, and at start."""
         self._under_way.pop(entry.id, None)
-        self._unsettled[entry.id] = entry
+        self._unsettled.add(entry)
         if (hold := self._holds.pop(entry.id, None)) is not None:
             self._revisions.drop(hold)
         try:
-            await self._performing.back(entry, on_files)
-            del self._unsettled[entry.id]
+            try:
+                await self._performing.back(entry, on_files)
+            except (OSError, PlugbayError):
+                if not await self._reserve.give_up():
+                    raise
+                await self._performing.back(entry, on_files)
         except (OSError, PlugbayError) as error:
-            self._say_unsettled(entry, error)
-
-    async def _settle(self) -> None:
-        """Before a change: what an earlier one left undone must not be mixed up with it."""
-        async with self._settling:
-            for entry in list(self._unsettled.values()):
-                try:
-                    await self._settled(entry, moves=False)
-                except OSError as error:
-                    raise not_saved(error) from error
+            self._unsettled.failed(entry, error)
+        else:
+            self._unsettled.done(entry)
+        with contextlib.suppress(OSError):
+            await self._reserve.keep()
 
     async def _settled(self, entry: Entry, *, moves: bool) -> Recovered:
         """Finish what was recorded, undo what was not.
@@ -347,7 +368,7 @@ class Journal:
         """
         if not await self._changes.is_recorded(entry.id):
             left = await self._performing.back(entry)
-            self._is_settled(entry)
+            self._unsettled.done(entry)
             log.warning("history.undone", change=entry.id, kind=entry.kind, plugin=entry.plugin)
             return Recovered(entry.id, entry.kind, entry.plugin, False, left)
         if moves:
@@ -360,25 +381,9 @@ class Journal:
                 await self._finish(entry)
         else:
             await self._performing.close(entry)
-        self._is_settled(entry)
+        self._unsettled.done(entry)
         log.info("history.finished", change=entry.id, kind=entry.kind, plugin=entry.plugin)
         return Recovered(entry.id, entry.kind, entry.plugin, True, [])
-
-    def _is_settled(self, entry: Entry) -> None:
-        self._unsettled.pop(entry.id, None)
-        self._problems.pop(entry.id, None)
-
-    def _say_unsettled(self, entry: Entry, error: Exception) -> None:
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        about = f" {entry.plugin}" if entry.plugin else ""
-        problem = Text(
-            zh=f"未完成的更改 {entry.id}（{entry.kind}{about}）无法撤销或完成：{reason}；"
-            "请检查磁盘空间与权限，下次更改或启动时会重试",
-            en=f"The unfinished change {entry.id} ({entry.kind}{about}) could be neither undone nor finished: "
-            f"{reason}; check the disk's space and permissions, the next change or start tries again",
-        )
-        log.error("history.unsettled", change=entry.id, problem=problem.en)
-        self._problems[entry.id] = problem
 
 
 async def _whole(work: Coroutine[Any, Any, T]) -> T:

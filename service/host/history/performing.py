@@ -19,6 +19,7 @@ from service.host.history.errors import changed, not_saved
 from service.host.history.moves import FolderMove
 from service.host.history.steps import FileSteps, Moved
 from service.host.store import Store
+from service.host.threads import writing
 
 log = structlog.get_logger(__name__)
 
@@ -57,13 +58,13 @@ class Performing:
         steps, changeset = self._steps(entry), entry.changeset
         try:
             await self.put_changeset(changeset)
-            await asyncio.to_thread(self._entries.write, entry)
-            await asyncio.to_thread(steps.stage)
+            await writing(self._entries.write, entry)
+            await writing(steps.stage)
             if on_files is not None and changeset.files:
                 on_files(await asyncio.to_thread(self._told, changeset, list(changeset.files)))
-            await asyncio.to_thread(steps.perform)
+            await writing(steps.perform)
             if not entry.later:
-                await asyncio.to_thread(self._move, entry)
+                await writing(self._move, entry)
         except Moved as moved:
             raise changed(f"plugins/{moved.path}") from None
         except (OSError, BlobLost) as error:
@@ -101,12 +102,12 @@ class Performing:
                 except Exception:
                     # Whoever listens must not keep the files from going back.
                     log.exception("history.listener_failed", change=entry.id)
-            left += [f"plugins/{path}" for path in await asyncio.to_thread(steps.back)]
+            left += [f"plugins/{path}" for path in await writing(steps.back)]
         except OSError as error:
             failures.append(error)
         if failures:
             raise failures[0]
-        await asyncio.to_thread(self._entries.remove, entry.id)
+        await writing(self._entries.remove, entry.id)
         for what in left:
             log.warning("history.left_alone", change=entry.id, what=what)
         return left
@@ -143,15 +144,15 @@ class Performing:
             moves = reversed(list(zip(self._moves(entry), entry.changeset.folders, strict=True)))
             return [folder.source for move, folder in moves if not move.back()]
 
-        return await asyncio.to_thread(back)
+        return await writing(back)
 
     async def clean(self, entry: Entry) -> None:
         """It is recorded: what was there before goes. Raises OSError; may be tried again."""
-        await asyncio.to_thread(self._steps(entry).clean)
+        await writing(self._steps(entry).clean)
 
     async def move(self, entry: Entry) -> None:
         """Move its folders where they have not moved yet. Raises OSError; may be tried again."""
-        await asyncio.to_thread(self._move, entry)
+        await writing(self._move, entry)
 
     async def close(self, entry: Entry) -> None:
         """All is done: the entry goes. Raises OSError; may be tried again."""
@@ -161,7 +162,7 @@ class Performing:
                 move.clean()
             self._entries.remove(entry.id)
 
-        await asyncio.to_thread(close)
+        await writing(close)
 
     async def put_changeset(self, changeset: Changeset) -> str:
         """Keep what a change does; gives its hash. Raises OSError."""

@@ -6,7 +6,6 @@ leave one, with what the plugin wrote into it, for a plugin that never was.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hashlib
 import os
@@ -17,6 +16,7 @@ import structlog
 
 from service.host import atomic
 from service.host.files.sources import PLUGIN_SUFFIX
+from service.host.threads import writing
 
 log = structlog.get_logger(__name__)
 
@@ -44,7 +44,7 @@ class Provisional:
             atomic.write_now(self._note(folder), os.fsencode(self._shown(folder)), mode=_MODE)
 
         try:
-            await asyncio.to_thread(note)
+            await writing(note)
         except OSError as error:
             log.warning("history.folder_not_noted", folder=folder.name, reason=str(error))
 
@@ -55,11 +55,11 @@ class Provisional:
             with contextlib.suppress(OSError):
                 os.unlink(self._note(folder))
 
-        await asyncio.to_thread(forget)
+        await writing(forget)
 
     async def recover(self) -> None:
         """At start, once changes are finished or undone: remove the folders whose plugin is not there."""
-        await asyncio.to_thread(self._recover)
+        await writing(self._recover)
 
     def _recover(self) -> None:
         for note in self._notes.glob(f"*{_SUFFIX}"):

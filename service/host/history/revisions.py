@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import sqlite3
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -14,51 +12,34 @@ import structlog
 
 from service.errors import PlugbayError
 from service.host.database import Database
-from service.host.files.sources import Snapshot, SnapshotModule, Unit, module_name, unit_of
+from service.host.files.sources import Snapshot
 from service.host.history.blobs import BlobLost, Blobs
 from service.host.history.errors import not_kept
-from service.host.history.notes import Hold, Note, note_of
+from service.host.history.kept import (
+    HELPER,
+    OWN,
+    REQUIREMENTS,
+    Content,
+    Kept,
+    Row,
+    kept_of,
+    snapshot_of,
+    unit_at,
+)
+from service.host.history.notes import Hold, LateNotes, Note, note_of
+from service.host.threads import writing
 from service.model.identity import Identity
 from service.model.plugin import Origin
+from service.model.request_id import for_no_request
 
 log = structlog.get_logger(__name__)
 
-Row = tuple[Any, ...]
 Rows = Sequence[Row]
 Names = Sequence[tuple[str, str, str]]
 
 # Of all plugins together, those that are long gone too.
 MOST_REVISIONS = 20_000
 _CLOSE_S = 5.0
-_OWN, _HELPER, _REQUIREMENTS = "own", "helper", "requirements"
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """One revision, as lists show it. `unit` is the plugin's file or folder, relative to the plugin folder."""
-
-    revision: str
-    version: str
-    at: str
-    origin: Origin
-    unit: str
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """A revision to be put in place again.
-
-    Attributes:
-        unit: the plugin's file or folder.
-        files: the plugin's own files and its requirements file, by path relative to the plugin folder.
-        origin: where its file came from.
-        kept: the revision.
-    """
-
-    unit: Unit
-    files: Mapping[str, bytes]
-    origin: Origin
-    kept: Kept
 
 
 class Revisions:
@@ -76,6 +57,7 @@ class Revisions:
         self._kept = kept
         self._waiting: list[tuple[Note, asyncio.Future[None] | None]] = []
         self._writing: asyncio.Task[None] | None = None
+        self._late = LateNotes()
         self._holds: list[Hold] = []
 
     def remember_soon(
@@ -127,26 +109,29 @@ class Revisions:
 
     async def close(self) -> None:
         """The same, 5 s at most. Calling it twice is safe; to be called before the database is closed."""
+        if self._late:
+            self._begin_writing()
         if self._writing is not None and not self._writing.done():
             await asyncio.wait([self._writing], timeout=_CLOSE_S)
+        self._late.stop()
 
     async def list(self, identity: Identity) -> list[Kept]:
         """The revisions of a plugin, newest first. Raises StoreFailed."""
         await self.flush()
-        return [_kept(row) for row in await self._rows("identity = ?", [str(identity)])]
+        return [kept_of(row) for row in await self._rows("identity = ?", [str(identity)])]
 
     async def content(self, identity: Identity, revision: str) -> Content | None:
         """One of them, None where it is not kept, or not all of it. Raises StoreFailed."""
         await self.flush()
         rows = await self._rows("identity = ? AND revision = ?", [str(identity), revision])
-        if not rows or (unit := _unit(rows[0][2])) is None:
+        if not rows or (unit := unit_at(rows[0][2])) is None:
             return None
         try:
             files = await self._files(rows[0][0], helpers=False)
         except (BlobLost, OSError) as error:
             log.warning("revision.lost", plugin=str(identity), revision=revision, reason=str(error))
             return None
-        kept = _kept(rows[0])
+        kept = kept_of(rows[0])
         return Content(unit, {path: content for path, (_, content) in files.items()}, kept.origin, kept)
 
     async def last_good(self, unit_path: str, *, but: str | None = None) -> tuple[Kept, Snapshot] | None:
@@ -161,14 +146,14 @@ class Revisions:
         """
         await self.flush()
         for row in await self._rows("unit = ? AND NOT retired AND revision IS NOT ?", [unit_path, but]):
-            unit = _unit(row[2])
+            unit = unit_at(row[2])
             try:
                 files = await self._files(row[0], helpers=True)
             except (BlobLost, OSError) as error:
                 log.warning("revision.lost", unit=unit_path, revision=row[3], reason=str(error))
                 continue
             if unit is not None and unit.main_file in files:
-                return _kept(row), _snapshot(unit, row, files)
+                return kept_of(row), snapshot_of(unit, row, files)
         return None
 
     async def retire(self, unit_path: str) -> None:
@@ -244,27 +229,36 @@ class Revisions:
 
     def _queue(self, note: Note, done: asyncio.Future[None] | None) -> None:
         self._waiting.append((note, done))
+        self._begin_writing()
+
+    def _begin_writing(self) -> None:
         if self._writing is None or self._writing.done():
             self._writing = asyncio.get_running_loop().create_task(
-                self._write_waiting(), name="keep revisions"
+                self._write_waiting(), name="keep revisions", context=for_no_request()
             )
 
     async def _write_waiting(self) -> None:
-        while self._waiting:
-            note, done = self._waiting.pop(0)
+        self._late.stop()
+        waiting, self._waiting = [*self._late.take(), *self._waiting], []
+        while waiting:
+            note, done = waiting.pop(0)
             try:
                 await self._write(note)
             except Exception as error:
                 if done is None:
-                    log.warning("revision.not_kept", plugin=str(note.identity), reason=str(error))
+                    self._late.add(note, error)
                 elif not done.done():
                     done.set_exception(not_kept(error) if isinstance(error, OSError) else error)
             else:
+                self._late.kept(note)
                 if done is not None and not done.done():
                     done.set_result(None)
+            waiting += self._waiting
+            self._waiting = []
+        self._late.try_later(self._begin_writing)
 
     async def _write(self, note: Note) -> None:
-        files = await asyncio.to_thread(self._keep_files, note)
+        files = await writing(self._keep_files, note)
         snapshot, identity = note.snapshot, str(note.identity)
         origin = msgspec.json.encode(note.origin)
 
@@ -316,12 +310,12 @@ class Revisions:
     def _keep_files(self, note: Note) -> Names:
         snapshot = note.snapshot
         files = {
-            one.path: (_OWN if snapshot.unit.holds(one.path) else _HELPER, one.content)
+            one.path: (OWN if snapshot.unit.holds(one.path) else HELPER, one.content)
             for one in snapshot.modules
         }
-        files.update({path: (_OWN, content) for path, content in note.others.items()})
+        files.update({path: (OWN, content) for path, content in note.others.items()})
         if snapshot.requirements is not None and snapshot.requirements_path is not None:
-            files[snapshot.requirements_path] = (_REQUIREMENTS, snapshot.requirements)
+            files[snapshot.requirements_path] = (REQUIREMENTS, snapshot.requirements)
         return sorted((path, part, self._blobs.put_now(content)) for path, (part, content) in files.items())
 
     # -- reading -------------------------------------------------------------------------------------------------
@@ -350,7 +344,7 @@ class Revisions:
             return {
                 path: (part, self._blobs.get_now(sha256))
                 for path, part, sha256 in rows
-                if helpers or part != _HELPER
+                if helpers or part != HELPER
             }
 
         return await asyncio.to_thread(read)
@@ -360,33 +354,3 @@ def _drop(connection: sqlite3.Connection, where: str, values: tuple[Any, ...]) -
     seqs = connection.execute(f"SELECT seq FROM revisions WHERE {where}", values).fetchall()
     connection.executemany("DELETE FROM revision_files WHERE revision = ?", seqs)
     connection.executemany("DELETE FROM revisions WHERE seq = ?", seqs)
-
-
-def _kept(row: Row) -> Kept:
-    _, _, unit, revision, version, at, origin, _ = row
-    try:
-        found = msgspec.json.decode(origin, type=Origin)
-    except msgspec.MsgspecError:
-        # A row of another version is worth more without its origin than not at all.
-        found = Origin(kind="file", sha256="")
-    return Kept(revision, version, at, found, unit)
-
-
-def _unit(path: str) -> Unit | None:
-    return unit_of(path) or unit_of(f"{path}/__init__.py")
-
-
-def _snapshot(unit: Unit, row: Row, files: Mapping[str, tuple[str, bytes]]) -> Snapshot:
-    modules = tuple(
-        SnapshotModule(name, path, path.rpartition("/")[2] == "__init__.py", content)
-        for path, (part, content) in files.items()
-        if part != _REQUIREMENTS and (name := module_name(path)) is not None
-    )
-    beside = [(path, content) for path, (part, content) in files.items() if part == _REQUIREMENTS]
-    path, requirements = beside[0] if beside else (None, None)
-    main = next(one.content for one in modules if one.path == unit.main_file)
-    return Snapshot(unit, modules, requirements, path, row[3], _sha256(main), row[7])
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

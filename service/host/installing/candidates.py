@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 import msgspec
+import structlog
 from yarl import URL
 
 from service.errors import LoadFailed, PlugbayError, RequestRefused
@@ -30,6 +31,8 @@ from service.model.events import InstallProgress, PluginInstalling
 from service.model.identity import PluginType
 from service.model.plugin import LoadError, Origin, Stage
 from service.model.text import Text
+
+log = structlog.get_logger(__name__)
 
 # Where the name of a file does not fit `*_plugin.py` and its plugin has not said its own yet.
 UNNAMED = "unnamed_plugin"
@@ -119,12 +122,21 @@ class Candidates:
     Args:
         events: told that something is fetched.
         limits: what is fetched.
+
+    Attributes:
+        failed: how many installs that were announced came to nothing.
     """
 
     def __init__(self, events: EventLog, limits: FetchLimits) -> None:
         self._events = events
         self._limits = limits
         self._announced: dict[int, Unit] = {}
+        self.failed = 0
+
+    @property
+    def installs(self) -> int:
+        """How many installs are under way, from the fetch to the moment when the plugin serves."""
+        return len(self._announced)
 
     def say(
         self,
@@ -151,7 +163,13 @@ class Candidates:
             yield
         except BaseException as error:
             if (unit := self._announced.get(id(request))) is not None:
+                self.failed += 1
                 self.say(unit, "failed", request, _load_error(error))
+                name = f"{unit.type.value}/{unit.short_name}"
+                if isinstance(error, PlugbayError):
+                    log.warning("install.failed", plugin=name, code=error.code, reason=str(error))
+                else:
+                    log.warning("install.failed", plugin=name, code=type(error).__name__)
             raise
         finally:
             self._announced.pop(id(request), None)

@@ -10,7 +10,8 @@ import msgspec
 
 from service.errors import RequestRefused
 from service.host.files.sources import REQUIREMENTS_SUFFIX, Unit
-from service.host.history.revisions import Content, Revisions
+from service.host.history.kept import Content
+from service.host.history.revisions import Revisions
 from service.host.installing.candidates import Candidate
 from service.host.installing.placing import Installed, Placing, Wishes
 from service.host.kernel import Kernel

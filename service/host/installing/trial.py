@@ -15,6 +15,7 @@ from service.host.installing.candidates import Candidate
 from service.host.kernel import Kernel
 from service.host.loader import flawed
 from service.host.stored import Stored, load_by_name
+from service.host.threads import writing
 from service.model.events import InstallProgress
 from service.model.identity import Identity
 
@@ -126,7 +127,7 @@ class NewFolders:
         """Remove those of plugins that have not come to be."""
         for folder, unit in self._made.items():
             if not self._is_there(unit):
-                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+                await writing(shutil.rmtree, folder, ignore_errors=True)
             await self._provisional.forget(folder)
         self._made.clear()
 

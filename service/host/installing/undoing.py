@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -16,7 +17,7 @@ from service.host.installing.candidates import Candidate
 from service.host.installing.placing import Placing, Wishes
 from service.host.installing.sharing import HelperEdit, Sharing
 from service.host.kernel import Kernel
-from service.host.reconciling.desks import Change
+from service.host.reconciling.desks import Change, Outcome
 from service.model.actor import Actor
 from service.model.events import Cause
 from service.model.plugin import PluginView
@@ -147,27 +148,40 @@ class Undoing:
             if units and str(other.identity) == undo.change.plugin and other.unit not in units:
                 # Another file has its name by now, so it could not serve.
                 raise changed(other.file)
-        async with self._journal.performed(
-            "undo", undo.change.plugin, wanted, on_files=self._kernel.tell_files, undoes=undo.change.id
-        ):
-            for file, origin in wanted.origins.items():
+        origins = {file: reconciler.installed_origin(file) for file in wanted.origins}
+        try:
+            async with self._journal.performed(
+                "undo", undo.change.plugin, wanted, on_files=self._kernel.tell_files, undoes=undo.change.id
+            ):
+                for file, origin in wanted.origins.items():
+                    reconciler.set_origin(file, origin)
+                for unit in units:
+                    if (outcome := await self._follow(unit, undo)) is not None:
+                        view = outcome.plugin
+        except BaseException:
+            # Its files are as they were before, and so shall be what runs.
+            for file, origin in origins.items():
                 reconciler.set_origin(file, origin)
-            for unit in units:
-                known = self._kernel.registry.at(unit.path)
-                if known is None and not self._kernel.tree.has(unit):
-                    continue
-                if known is None:
-                    await self._revisions.revive(unit.path)
-                plugin = known or reconciler.introduce(unit, wanted.origins.get(f"plugins/{unit.path}"))
-                outcome = await reconciler.request(
-                    plugin, Change(Cause.ROLLBACK, force=self._kernel.tree.has(unit))
-                )
-                view = outcome.plugin
+            there = [one for unit in units if (one := self._kernel.registry.at(unit.path)) is not None]
+            again = [reconciler.request(one, Change(Cause.ROLLBACK, force=True)) for one in there]
+            await asyncio.shield(asyncio.gather(*again, return_exceptions=True))
+            raise
         if wanted.config and not units:
             await self._kernel.operations.apply_config(set(wanted.config))
             plugins = {one.identity.config_key: one for one in self._kernel.registry.all()}
             view = next((plugins[key].view() for key in wanted.config if key in plugins), None)
         return view
+
+    async def _follow(self, unit: Unit, undo: Undo) -> Outcome | None:
+        """Have what runs follow a plugin's files; `None` where it neither was there nor is."""
+        reconciler = self._kernel.reconciler
+        known, is_there = self._kernel.registry.at(unit.path), self._kernel.tree.has(unit)
+        if known is None and not is_there:
+            return None
+        if known is None:
+            await self._revisions.revive(unit.path)
+        plugin = known or reconciler.introduce(unit, undo.wanted.origins.get(f"plugins/{unit.path}"))
+        return await reconciler.request(plugin, Change(Cause.ROLLBACK, force=is_there))
 
 
 def _view(change: kept.ChangeView, undone: kept.ChangeView | None) -> ChangeView:

@@ -16,6 +16,7 @@ from service.host.reconciling.conflicts import crash_loop
 from service.host.reconciling.desks import Change, Desk
 from service.host.registry import Registry
 from service.model.events import Cause
+from service.model.request_id import for_no_request
 from service.model.states import GenerationState
 
 log = structlog.get_logger(__name__)
@@ -38,17 +39,23 @@ class Crashes:
         registry: what runs.
         want: asks for a change.
         limits: how soon and how often.
+
+    Attributes:
+        stuck: how many workers were given up because a call went on though it was cancelled.
     """
 
     def __init__(self, registry: Registry, want: Callable[[Unit, Change], None], limits: CrashLimits) -> None:
         self._registry = registry
         self._want = want
         self._limits = limits
+        self.stuck = 0
 
     def watch(self, desk: Desk, generation: Generation) -> None:
         """Care for a generation that serves from now on."""
         generation.worker.channel.on_stuck = lambda: self._on_stuck(desk, generation)
-        generation.worker.exited.add_done_callback(lambda _: self._on_exit(desk, generation))
+        generation.worker.exited.add_done_callback(
+            lambda _: self._on_exit(desk, generation), context=for_no_request()
+        )
 
     def start_again(self, desk: Desk, plugin: Plugin, snapshot: Snapshot) -> bool:
         """Count a crash and start the same code again in a while (full jitter).
@@ -99,6 +106,7 @@ class Crashes:
 
     def _on_stuck(self, desk: Desk, generation: Generation) -> None:
         """A call goes on though it was cancelled: new calls get a new worker, and this one ends with its others."""
+        self.stuck += 1
         generation.note_stuck()
         plugin = self._registry.at(desk.unit.path)
         if plugin is not None and plugin.serving is generation:

@@ -9,9 +9,10 @@ from typing import Any, Literal
 
 from service.host.files.sources import Snapshot, Unit
 from service.model.actor import Actor
-from service.model.events import Cause, asked_by
+from service.model.events import UNASKED, Cause, asked_by
 from service.model.identity import Identity
 from service.model.plugin import LoadError, PluginView
+from service.model.request_id import request_id
 
 # Which event ends the change; the later ones win when changes are merged.
 ChangeKind = Literal["loaded", "configured", "enabled"]
@@ -40,6 +41,7 @@ class Change:
 
     Attributes:
         by: the client whose request this is about, if it is about one.
+        request: that request's id.
     """
 
     cause: Cause
@@ -50,9 +52,11 @@ class Change:
     noticed_ns: int = field(default_factory=time.time_ns)
     waiters: list[asyncio.Future[Outcome]] = field(default_factory=list)
     by: Actor | None = field(init=False)
+    request: str | None = field(init=False)
 
     def __post_init__(self) -> None:
         self.by = asked_by(self.cause)
+        self.request = None if self.cause in UNASKED else request_id.get()
 
     def merged_into(self, older: Change | None) -> Change:
         """Both as one: the newer cause, the stronger wishes, everybody who waits."""
@@ -68,7 +72,7 @@ class Change:
             noticed_ns=self.noticed_ns,
             waiters=older.waiters + self.waiters,
         )
-        merged.by = self.by
+        merged.by, merged.request = self.by, self.request
         return merged
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 
 import msgspec
@@ -10,7 +11,7 @@ import msgspec
 from service.errors import LoadFailed
 from service.host import permissions
 from service.host.configuration.config_schema import saying_missing
-from service.host.dependencies.problems import WAITED_IN_VAIN
+from service.host.dependencies.problems import DISK_FULL, WAITED_IN_VAIN
 from service.host.files.sources import SourceFlawed, Unit
 from service.host.files.tree import SourceTree
 from service.host.plugin import Plugin
@@ -22,12 +23,15 @@ from service.host.reconciling.known import Known
 from service.host.reconciling.naming import Naming
 from service.host.reconciling.retirement import Retirement
 from service.host.registry import Registry
+from service.host.statistics.histogram import LOAD_S, Histograms
 from service.model.events import Cause
 from service.model.plugin import PluginView
 
 # How soon what failed for want of the package registry is tried again; twice as long each time.
-_RETRY_SECONDS = 5.0
-_RETRY_MAX_SECONDS = 600.0
+_RETRY_SECONDS = (5.0, 600.0)
+# Where the machine lacks processes, descriptors or room, of which nobody tells when there are some again.
+_LACKING = frozenset({"worker_unavailable", "data_dir_unusable", DISK_FULL})
+_LACKING_RETRY_SECONDS = (1.0, 60.0)
 
 # How long a plugin whose file is gone serves on while a new file loads that may turn out to be the same plugin.
 _RENAME_SECONDS = 3.0
@@ -49,6 +53,9 @@ class Endings:
         config: which plugins are on.
         want: asks for a change.
         settle_s: seconds that a failure or a disappearance has to stand before it is believed.
+
+    Attributes:
+        failures: by cause, how long it took from the notice of a change until it was told that it does not load.
     """
 
     def __init__(
@@ -79,6 +86,7 @@ class Endings:
         self._config = config
         self._want = want
         self._settle_s = settle_s
+        self.failures = Histograms(LOAD_S)
 
     async def failed(self, desk: Desk, plugin: Plugin, change: Change, failure: LoadFailed) -> bool:
         """What was tried does not load; what served before serves on.
@@ -104,6 +112,7 @@ class Endings:
         self.know(plugin)
         self._registry.list(plugin)
         self._registry.publish(plugin, "failed", change.cause)
+        self.failures.count(change.cause.value, max(0.0, (time.time_ns() - change.noticed_ns) / 1e9))
         if plugin.serving is None and desk.crashed is not None and desk.restart is None:
             # Its worker ended while the new file, which does not load, was tried.
             self._crashes.start_again(desk, plugin, desk.crashed)
@@ -111,11 +120,13 @@ class Endings:
         return True
 
     def _try_later(self, desk: Desk, change: Change, failure: LoadFailed) -> None:
-        """The package registry did not answer, which is no fault of the plugin's: it is asked again in a while."""
-        if failure.error.code not in WAITED_IN_VAIN:
+        """What is no fault of the plugin's is tried again in a while: no answer of the registry, no process left."""
+        code = failure.error.code
+        if code not in WAITED_IN_VAIN and code not in _LACKING:
             desk.retries = 0
             return
-        delay = min(_RETRY_MAX_SECONDS, _RETRY_SECONDS * 2**desk.retries)
+        first, most = _RETRY_SECONDS if code in WAITED_IN_VAIN else _LACKING_RETRY_SECONDS
+        delay = min(most, first * 2**desk.retries)
         desk.retries += 1
         again = Change(change.cause, kind=change.kind, force=True, snapshot=change.snapshot)
         desk.forget_retry()
@@ -124,7 +135,6 @@ class Endings:
     def disable(self, desk: Desk, plugin: Plugin, cause: Cause) -> None:
         """Let nothing serve; what it is called and does is known from when these bytes last ran."""
         self._registry.list(plugin)
-        before = plugin.view()
         try:
             known = self._known.manifest(self._attempts.snapshot(desk, plugin).revision)
         except SourceFlawed:
@@ -140,7 +150,12 @@ class Endings:
         desk.forget_retry()
         older = self._registry.retire(plugin)
         self.know(plugin)
-        if was_enabled or cause is Cause.STARTUP or _differ(before, plugin.view()):
+        if (
+            was_enabled
+            or cause is Cause.STARTUP
+            or plugin.told is None
+            or _differ(plugin.told, plugin.view())
+        ):
             self._registry.publish(plugin, "disabled", cause)
         if older is not None:
             self._retirement.begin(plugin, older)

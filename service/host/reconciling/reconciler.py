@@ -34,10 +34,12 @@ from service.host.reconciling.retirement import Retirement
 from service.host.reconciling.room import Room
 from service.host.reconciling.rounds import RoundLimits, Rounds
 from service.host.registry import Registry
+from service.host.statistics.histogram import Histograms
 from service.model.actor import acting
 from service.model.events import Cause
 from service.model.identity import Identity
 from service.model.plugin import Manifest, Origin
+from service.model.request_id import request_id
 
 log = structlog.get_logger(__name__)
 
@@ -93,7 +95,7 @@ class Reconciler:
         self._known = Known(remember)
         self._naming = Naming(registry, tree, self._desks, retirement.begin)
         attempts = Attempts(tree, loader, config, output, registry.installing)
-        crashes = Crashes(
+        crashes = self._crashes = Crashes(
             registry,
             self._want,
             CrashLimits(
@@ -138,6 +140,21 @@ class Reconciler:
         self._begun = False
         self._first_round: asyncio.Task[None] | None = None
         self._closing = False
+
+    @property
+    def failures(self) -> Histograms:
+        """By cause, how long it took from the notice of a change until it was told that it does not load."""
+        return self._endings.failures
+
+    @property
+    def waiting(self) -> int:
+        """How many plugins are to be changed and wait: for the end of older generations, or for a file to settle."""
+        return sum(desk.task is not None and not desk.loading for desk in self._desks.values())
+
+    @property
+    def stuck(self) -> int:
+        """How many workers were given up since the start, because a call went on though it was cancelled."""
+        return self._crashes.stuck
 
     def know(self, manifests: Mapping[str, Manifest], origins: Mapping[str, Origin]) -> None:
         """Take what was known when the server last ran.
@@ -332,6 +349,7 @@ class Reconciler:
                 change = newer.merged_into(change) if newer is not None else change
                 assert change is not None
                 acting.set(change.by)
+                request_id.set(change.request)
                 began = time.monotonic()
                 may_be_stale = stale_since is None or began - stale_since < STALE_GRACE_SECONDS
                 if not await self._rounds.do(desk, change, may_be_stale=may_be_stale):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import functools
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from service.host.files.tree import SourceTree
 from service.host.generation import Generation
 from service.host.loader import flawed
 from service.host.plugin import Plugin
+from service.host.reconciling.announcement import Announcement
 from service.host.reconciling.attempts import Attempts, Config, Outdated
 from service.host.reconciling.crashes import Crashes
 from service.host.reconciling.desks import Change, Desk
@@ -31,6 +32,8 @@ from service.model.plugin import LoadError
 
 log = structlog.get_logger(__name__)
 
+# One that everybody knows is announced when its load has begun, which takes a millisecond or two.
+_ANNOUNCE_LISTED_AFTER_SECONDS = 0.003
 # A new file is announced under its file's name only where its load takes long enough to be seen.
 _ANNOUNCE_AFTER_SECONDS = 0.25
 
@@ -164,19 +167,24 @@ class Rounds:
             raise
         desk.conflict = None
         desk.retries = 0
-        self._known.learn(generation.snapshot.revision, generation.manifest)
         if not self._config.enabled(plugin.identity.config_key):
+            self._known.learn(generation.snapshot.revision, generation.manifest)
             generation.worker.kill()
             self._endings.disable(desk, plugin, change.cause)
             return
+        # It may have been off by the name of its file, which is not the one that it says.
+        plugin.enabled = True
         older = self._put_in_place(desk, plugin, generation, error)
         if change.snapshot is None:
             desk.forget_retry()
-            self._record.served(plugin, generation)
         kind: PluginChange = change.kind
         if kind == "loaded" and served_before:
             kind = "reloaded"
         self._registry.publish(plugin, kind, change.cause, _timings(change, generation))
+        # All else comes after: whoever waits for the change shall not wait for what is written down of it.
+        self._known.learn(generation.snapshot.revision, generation.manifest)
+        if change.snapshot is None:
+            self._record.served(plugin, generation)
         if older is not None:
             self._retirement.begin(plugin, older)
         self._endings.give_names()
@@ -191,27 +199,30 @@ class Rounds:
     async def _replace(
         self, desk: Desk, plugin: Plugin, change: Change, snapshot: Snapshot, *, may_be_stale: bool
     ) -> bool:
-        announcement: asyncio.TimerHandle | None = None
-        if self._registry.lists(plugin):
-            self._registry.publish(plugin, "loading", change.cause)
+        is_listed = self._registry.lists(plugin)
+        if is_listed:
+            tell = functools.partial(self._registry.publish, plugin, "loading", change.cause)
+            announcement = Announcement(tell, _ANNOUNCE_LISTED_AFTER_SECONDS)
         else:
-            announcement = asyncio.get_running_loop().call_later(
-                _ANNOUNCE_AFTER_SECONDS, self._announce, plugin, change.cause
-            )
+            tell = functools.partial(self._announce, plugin, change.cause)
+            announcement = Announcement(tell, _ANNOUNCE_AFTER_SECONDS)
         older, newest = plugin.serving, change.snapshot is None
         if newest:
             desk.forget_retry()
         try:
             if older is not None and older.manifest.exclusive:
+                if is_listed:
+                    announcement.now()
                 return await self._replace_exclusive(desk, plugin, change, snapshot, older)
             if not await self._handover.await_room(desk, snapshot):
                 return False
             generation, failure = await self._attempts.load_unless_newer(
                 desk, plugin, snapshot, newest=newest
             )
+            if is_listed:
+                announcement.now()
         finally:
-            if announcement is not None:
-                announcement.cancel()
+            announcement.cancel()
         if generation is None and failure is None:
             return False
         if generation is not None:

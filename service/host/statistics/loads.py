@@ -56,27 +56,27 @@ class Loads:
     def __init__(self) -> None:
         self._loads: deque[Load] = deque(maxlen=LOADS)
 
-    def take(self, entry: Entry) -> None:
-        """Note the load that an event tells of, if it does."""
+    def take(self, entry: Entry) -> Load | None:
+        """Note the load that an event tells of, if it does, and give it."""
         if entry.type not in _KINDS:
-            return
+            return None
         event = _decoder.decode(entry.payload)
         data, timings, ok = event.data, event.data.timings, entry.type != _FAILED
         if ok and timings is None:
-            return  # it serves as before: nothing was loaded
+            return None  # it serves as before: nothing was loaded
         error = data.plugin.error
         number = error.generation if not ok and error is not None else None
-        self._loads.append(
-            Load(
-                at=event.time,
-                id=data.plugin.id,
-                generation=data.plugin.generation if number is None else number,
-                cause=data.cause,
-                ok=ok,
-                ms=None if timings is None else timings.total_ms,
-                load_ms=None if timings is None else timings.load_ms,
-            )
+        load = Load(
+            at=event.time,
+            id=data.plugin.id,
+            generation=data.plugin.generation if number is None else number,
+            cause=data.cause,
+            ok=ok,
+            ms=None if timings is None else timings.total_ms,
+            load_ms=None if timings is None else timings.load_ms,
         )
+        self._loads.append(load)
+        return load
 
     def newest(self) -> list[Load]:
         """All that are kept, the oldest first."""

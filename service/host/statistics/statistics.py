@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from service.host.plugin import Plugin
 from service.host.statistics.calls import NOTHING, STEP_S, STEPS, CallCounts
 from service.host.statistics.loads import Loads
+from service.host.statistics.tallies import Tallies
 from service.live.event_log import Entry, EventLog
 from service.model.events import Activity, StatsTold
 from service.model.statistics import Load, PluginStats
@@ -30,6 +31,9 @@ class Statistics:
         events: where loads are seen and what is new is published.
         plugins: gives every plugin.
         wanted: whether anybody would get what is published.
+
+    Attributes:
+        tallies: what has happened since this was made.
     """
 
     def __init__(
@@ -45,6 +49,7 @@ class Statistics:
         self._plugins = plugins
         self._wanted = wanted
         self._loads = Loads()
+        self.tallies = Tallies()
         # What subscribers were told last of the calls under way: only what is different by then is news.
         self._told: dict[str, tuple[int, int]] = {}
         self._told_step = counts.step
@@ -63,10 +68,9 @@ class Statistics:
     def plugins(self) -> dict[str, PluginStats]:
         """How each plugin is called; those that never were, and are not being called, are left out."""
         busy = self._busy()
-        called = set(self._counts.ids())
         known = {str(plugin.identity) for plugin in self._plugins()}
-        for id in called - known:
-            self._counts.forget(id)  # its last calls ended after it was gone
+        self._counts.forget_all_but(known)
+        called = set(self._counts.ids())
         for id in self._changed(busy):
             # Whoever asks now sees what subscribers have not been told: to the ones or the others it is news next time.
             self._told[id] = _DIVIDED
@@ -143,10 +147,13 @@ class Statistics:
         }
 
     def _see(self, entry: Entry) -> None:
+        self.tallies.see(entry)
         if entry.type == _UNLOADED:
-            self._counts.forget(entry.subject.removeprefix("plugins/"))
-        else:
-            self._loads.take(entry)
+            id = entry.subject.removeprefix("plugins/")
+            self._counts.forget(id)
+            self.tallies.forget(id)
+        elif (load := self._loads.take(entry)) is not None:
+            self.tallies.see_load(load)
 
     def _at(self, before_s: float) -> str:
         at = datetime.now(UTC) - timedelta(seconds=self._counts.since_step_s + before_s)

@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 import structlog
 
+from service.host.descriptors import Spare
 from service.host.plugin_limits import LimitsOfPlugins, PluginLimits
 from service.host.workers.worker_process import WorkerProcess
 from service.model.text import Text
@@ -68,14 +69,19 @@ class Census:
     Args:
         workers: gives every worker that there is; called from the thread.
         limits: how many processes a worker may have started that are still there, by its plugin.
+
+    Attributes:
+        ended: how many workers were ended.
     """
 
     def __init__(self, workers: Callable[[], Iterable[WorkerProcess]], limits: LimitsOfPlugins) -> None:
         self._workers = workers
         self._limits = limits
         self._loop = asyncio.get_running_loop()
+        self.ended = 0
         self._closing = threading.Event()
         self._rest_until = 0.0
+        self._spare = Spare()
         self._found: dict[int, list[int]] = {}
         self._thread = threading.Thread(target=self._run, name="process census", daemon=True)
 
@@ -88,6 +94,7 @@ class Census:
         self._closing.set()
         if self._thread.is_alive():
             await asyncio.to_thread(self._thread.join, _CLOSE_SECONDS)
+        self._spare.close()
 
     def count(self) -> int:
         """Count once, and end the workers that are over the limit.
@@ -97,7 +104,8 @@ class Census:
         """
         workers = {worker.pid: worker for worker in self._workers() if worker.ended_for is None}
         began = time.thread_time()
-        trees = Trees(processes())
+        with self._spare.lent():
+            trees = Trees(processes())
         # A worker that waits may be told the plugin that may start the fewest.
         room = self._limits.least_processes
         self._rest_until = time.monotonic() + min((time.thread_time() - began) / _SHARE, _REST_SECONDS)
@@ -116,6 +124,7 @@ class Census:
 
     def _run(self) -> None:
         last_id, room, due = newest_id(), 0, 0.0
+        failing = False
         while not self._closing.wait(_GLANCE_SECONDS):
             now, given = time.monotonic(), newest_id()
             # The numbers begin anew at some time; then nobody can say how many were given.
@@ -123,12 +132,15 @@ class Census:
             if now < self._rest_until or (quiet and now < due):
                 continue
             try:
-                room = self.count()
+                room, failing = self.count(), False
             except Exception:
-                log.exception("census.failed")
+                if not failing:
+                    log.exception("census.failed")
+                failing, self._rest_until = True, now + _REST_SECONDS
             last_id, due = given, now + _COUNT_SECONDS
 
     def _end(self, worker: WorkerProcess, limits: PluginLimits) -> None:
+        self.ended += 1
         with _ahead_of_all():
             ended = _end_below(worker.pid)
         for pid in ended | {worker.pid}:

@@ -23,6 +23,7 @@ from service.host.workers.worker_messages import (
     Stage,
     decoder,
 )
+from service.model.request_id import request_id
 from service.model.text import Text
 from service.wire import messages
 from service.wire.frames import FrameDecoder, FrameError, encode
@@ -38,7 +39,6 @@ _REPORTS_A_SECOND = 100
 _CHECKPOINTS_NOT_KEPT = 2
 # Two stages, and hello or failed.
 _LOAD_MESSAGES = 3
-_MANIFEST_BYTES = 1024 * 1024
 
 
 # Called with an item, and with what to call with the number of items that are done with.
@@ -275,7 +275,10 @@ class Channel(asyncio.Protocol):
         call_id = self._next_id = self._next_id + 1
         call = Call(self._loop.create_future())
         self._calls[call_id] = call
-        self.send({"t": messages.CALL, "id": call_id, "method": method, "credit": credit}, params)
+        header = {"t": messages.CALL, "id": call_id, "method": method, "credit": credit}
+        if (request := request_id.get()) is not None:
+            header["request"] = request
+        self.send(header, params)
         return call_id, call
 
     def _still_running(self, call_id: int) -> None:
@@ -308,7 +311,11 @@ class Channel(asyncio.Protocol):
             if self.on_imports is not None:
                 self.on_imports(message.modules)
         elif isinstance(message, Stage | Hello | Failed):
-            if self._is_loaded or self._load_messages >= _LOAD_MESSAGES or len(body) > _MANIFEST_BYTES:
+            if (
+                self._is_loaded
+                or self._load_messages >= _LOAD_MESSAGES
+                or len(body) > messages.MANIFEST_MAX_BYTES
+            ):
                 raise FrameError("messages of a load come once, and are small")
             self._load_messages += 1
             self._is_loaded = not isinstance(message, Stage)
@@ -332,7 +339,7 @@ class Channel(asyncio.Protocol):
         if (
             call.reports > _REPORTS_A_SECOND
             or call.checkpoints_not_kept > _CHECKPOINTS_NOT_KEPT
-            or len(body) > _MANIFEST_BYTES + 1024
+            or len(body) > messages.MANIFEST_MAX_BYTES + 1024
         ):
             raise FrameError("notes are few and small")
         if _not_json(body) is not None:

@@ -138,9 +138,16 @@ class DependencyTemplate:
             self._refill()
 
     @property
+    def has_spare(self) -> bool:
+        """Whether a worker of it waits for a plugin, or is on its way."""
+        return self._spare is not None
+
+    @property
     def is_idle(self) -> bool:
-        """Whether it has no worker but its spare."""
-        return len(self.workers) <= (self._spare is not None)
+        """Whether it has no worker but its spare, which may still be on its way."""
+        spare = self._spare
+        has_come = spare is not None and spare.done() and not spare.cancelled() and spare.exception() is None
+        return len(self.workers) <= has_come
 
     def retire(self) -> bool:
         """Fork no more; it ends when its last worker has.
@@ -178,7 +185,9 @@ class DependencyTemplate:
 
     def _refill(self) -> None:
         if self._spare is None and not self.is_lost and self._link is not None:
-            self._spare = asyncio.create_task(self._link.fork(), name="spare worker of a dependency set")
+            self._spare = asyncio.create_task(
+                self._link.fork(ahead=True), name="spare worker of a dependency set"
+            )
             self._spare.add_done_callback(_looked_at)
 
     def _ended(self) -> None:

@@ -27,6 +27,9 @@ _START_SECONDS = 20.0
 _FORK_SECONDS = 10.0
 _END_SECONDS = 5.0
 _RESTART_PAUSE_SECONDS = 0.1
+_RESTART_PAUSE_MAX_SECONDS = 5.0
+# Whoever took a spare loads a plugin now; to make the next one meanwhile would take the processors from it.
+_REFILL_PAUSE_SECONDS = 0.025
 # All that plugins get of the server's environment: tokens and passwords stand there under any name. An address of a
 # proxy may have a password in it, too, but without it a plugin would not reach anything.
 _HANDED_ON = frozenset(
@@ -113,6 +116,16 @@ class Nursery:
         """How often the base template has been started; one more where it is lost and will be."""
         return self._starts + (self._link is not None and self._link.lost.is_set())
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether the base template runs and forks."""
+        return self._ready.is_set() and self._link is not None and not self._link.lost.is_set()
+
+    @property
+    def spares(self) -> int:
+        """How many workers wait for a plugin."""
+        return self._spares.qsize()
+
     def workers(self) -> list[WorkerProcess]:
         """Every worker of the base template that has not ended, spares too; may be called from any thread."""
         link = self._link
@@ -175,15 +188,20 @@ class Nursery:
         return self._link
 
     async def _refill(self) -> None:
+        pause = _RESTART_PAUSE_SECONDS
         while True:
             await self._refill_wanted.wait()
+            if self._spares.qsize():
+                await asyncio.sleep(_REFILL_PAUSE_SECONDS)
             self._refill_wanted.clear()
             while self._spares.qsize() < self._wanted_spares:
                 try:
-                    self._spares.put_nowait(await (await self._ready_link()).fork())
+                    self._spares.put_nowait(await (await self._ready_link()).fork(ahead=True))
+                    pause = _RESTART_PAUSE_SECONDS
                 except (TemplateLost, OSError) as error:
-                    log.warning("worker.not_forked", reason=str(error))
-                    await asyncio.sleep(_RESTART_PAUSE_SECONDS)
+                    log.warning("worker.not_forked", reason=str(error), again_in_s=pause)
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, _RESTART_PAUSE_MAX_SECONDS)
 
     async def _keep_template(self) -> None:
         while True:

@@ -104,7 +104,14 @@ class Sandbox:
         report = probe()
         return cls(home, downloads_dir, report, ground_of(report, home), own_ports=own_ports)
 
-    def policy(self, place: Place, allowed: Mapping[str, Any], config: Mapping[str, Any]) -> Policy:
+    @staticmethod
+    def opens_folders(place: Place, allowed: Mapping[str, Any]) -> bool:
+        """Whether a plugin may look into folders besides its own."""
+        return bool(allowed["read"] or allowed["write"]) or place.unit.type is PluginType.DOWNLOAD
+
+    def policy(
+        self, place: Place, allowed: Mapping[str, Any], config: Mapping[str, Any]
+    ) -> tuple[Policy, bool]:
         """What a plugin's process may do. Makes the plugin's folder where it is not there yet; call it in a thread.
 
         Args:
@@ -122,10 +129,13 @@ class Sandbox:
         Whatever is granted, home's own state and, for writing, the server's code are no part of it, and no link is
         followed that a plugin may have made, see `service.host.workers.granted_folders`.
 
+        Returns:
+            the policy, and whether the plugin's own folder was not as it has to be and had to be mended for it.
+
         Raises:
             OSError: its folder cannot be made.
         """
-        self._make_own(place.data_dir)
+        was_mended = self._make_own(place.data_dir)
         writable = list(self._folders(allowed["write"], config))
         if place.unit.type is PluginType.DOWNLOAD:
             writable.append(self._downloads_dir)
@@ -135,7 +145,7 @@ class Sandbox:
         network = allowed["network"]
         if isinstance(network, list):
             network = tuple(sorted({*network} - self._own_ports))
-        return Policy(
+        policy = Policy(
             network=network,
             run=(os.path.realpath(place.site),) if place.site is not None else (),
             # A file's text is sent; what lies beside the modules of a package is only there.
@@ -145,6 +155,7 @@ class Sandbox:
             write=tuple(dict.fromkeys(write)),
             own=(os.path.realpath(place.data_dir),),
         )
+        return policy, was_mended
 
     @property
     def problem(self) -> Text | None:
@@ -199,26 +210,41 @@ class Sandbox:
             if to_write and granted == [real]:
                 # Where it cannot be had, the plugin's log says so, or the plugin does.
                 with contextlib.suppress(OSError):
-                    real.mkdir(parents=True, exist_ok=True)
+                    _make(real)
                     self._hand_over(real)
         return found
 
     def _hand_over(self, folder: Path) -> None:
         """Give a folder of this home to the user of plugins, where that one cannot pass over modes."""
         user = self.ground.user
-        if user is not None and not self.ground.capabilities and folder.is_relative_to(self._home):
+        if (
+            user is not None
+            and not self.ground.capabilities
+            and folder.is_relative_to(self._home)
+            and os.lstat(folder).st_uid != user
+        ):
             os.lchown(folder, user, user)
 
-    def _make_own(self, folder: Path) -> None:
+    def _make_own(self, folder: Path) -> bool:
         temporary = folder / TEMPORARY_FOLDER
-        temporary.mkdir(parents=True, exist_ok=True)
+        was_there = temporary.is_dir()
+        _make(temporary)
         user = self.ground.user
         if user is None:
-            return
+            return not was_there
         if os.lstat(folder).st_uid != user:
             _give(folder, user)
-        elif os.lstat(temporary).st_uid == os.geteuid():
+            return True
+        if os.lstat(temporary).st_uid == os.geteuid():
             os.lchown(temporary, user, user)
+            return True
+        return not was_there
+
+
+def _make(folder: Path) -> None:
+    """Have a folder be there. To ask for one that is there already may wait for a slow disk, or be refused by it."""
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
 
 
 def _code_of_the_server() -> Iterator[Path]:

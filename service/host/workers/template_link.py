@@ -93,8 +93,11 @@ class TemplateLink:
         self.on_exit: Callable[[int], None] | None = None
         asyncio.get_running_loop().add_reader(control.fileno(), self._receive)
 
-    async def fork(self) -> WorkerProcess:
+    async def fork(self, *, ahead: bool = False) -> WorkerProcess:
         """A new worker.
+
+        Args:
+            ahead: nobody waits for it yet, so that it may take its time to make itself ready.
 
         Raises:
             TemplateLost: the template is gone.
@@ -112,7 +115,7 @@ class TemplateLink:
         channel: Channel | None = None
         try:
             with theirs:
-                answer = await self._ask({}, [theirs.fileno(), output_write])
+                answer = await self._ask({"ahead": ahead}, [theirs.fileno(), output_write])
             ours.setblocking(False)
             channel = await Channel.open(ours, self._frame_bytes)
             forked = await self._forked(answer)

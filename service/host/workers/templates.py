@@ -22,6 +22,7 @@ import signal
 import sysconfig
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import structlog
 
@@ -29,6 +30,7 @@ from service.host.workers.dependency_template import DependencyTemplate, Unfit
 from service.host.workers.processes import Nursery
 from service.host.workers.template_link import TemplateLost
 from service.host.workers.worker_process import WorkerProcess
+from service.model.request_id import for_no_request
 from service.worker.confinement.policy import Policy
 
 log = structlog.get_logger(__name__)
@@ -81,6 +83,17 @@ class _Set:
         return [*self.retiring, *(one for one in (self.current, self.coming) if one is not None)]
 
 
+class TemplateFigures(NamedTuple):
+    """How many workers wait for a plugin, whether the base template runs and how often it was started, how many
+    templates dependency sets have, and how many sets cannot have one."""
+
+    base: bool
+    spares: int
+    of_sets: int
+    unfit: int
+    starts: int
+
+
 class Templates:
     """See the module.
 
@@ -118,6 +131,17 @@ class Templates:
             for template in one.templates:
                 template.end()
         await self._nursery.close()
+
+    def figures(self) -> TemplateFigures:
+        """How many there are of what."""
+        templates = [template for one in self._sets.values() for template in one.templates]
+        return TemplateFigures(
+            base=self._nursery.is_ready,
+            spares=self._nursery.spares + sum(template.has_spare for template in templates),
+            of_sets=len(templates),
+            unfit=sum(one.unfit is not None for one in self._sets.values()),
+            starts=self._nursery.starts,
+        )
 
     def workers(self) -> list[WorkerProcess]:
         """Every worker that has not ended, spares too; may be called from any thread."""
@@ -160,7 +184,9 @@ class Templates:
                     log.info("template.not_forked", set=one.site.name, reason=str(error))
                 else:
                     worker.is_preloaded = True
-                    worker.exited.add_done_callback(lambda exited: self._on_exit(one, exited))
+                    worker.exited.add_done_callback(
+                        lambda exited: self._on_exit(one, exited), context=for_no_request()
+                    )
                     return worker
         return await self._nursery.acquire()
 

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
+from service.host.descriptors import Spare
 from service.host.plugin_limits import PluginLimits
 from service.host.workers.worker_process import WorkerProcess
 from service.model.text import Text
@@ -41,6 +42,9 @@ class Weights:
         workers: gives every worker that there is; called from the thread.
         below: gives the processes that a worker has started, as far as they are known; likewise.
         usual: how much a worker may have, with all that it started, where its plugin has no limits of its own.
+
+    Attributes:
+        ended: how many workers were ended.
     """
 
     def __init__(
@@ -53,6 +57,7 @@ class Weights:
         self._below = below
         self._usual = usual
         self._loop = asyncio.get_running_loop()
+        self.ended = 0
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="plugin memory", daemon=True)
 
@@ -78,13 +83,17 @@ class Weights:
                 self._end(worker, limits, found)
 
     def _run(self) -> None:
+        spare = Spare()
         while not self._closing.wait(_REST_SECONDS):
             try:
-                self.weigh()
+                with spare.lent():
+                    self.weigh()
             except Exception:
                 log.exception("weights.failed")
+        spare.close()
 
     def _end(self, worker: WorkerProcess, limits: PluginLimits, found: int) -> None:
+        self.ended += 1
         mib, limit_mib, setting = found // _MIB, limits.memory_bytes // _MIB, limits.setting("memory_mib")
         log.warning("worker.too_much_memory", pid=worker.pid, mib=mib, limit_mib=limit_mib)
         reason = Text(

@@ -19,6 +19,8 @@ def imports_base_plugin(source: bytes) -> bool:
     Args:
         source: the module's text.
     """
+    if b"base_plugin" not in source:  # which is told many times faster
+        return False
     for number, found in enumerate(_NAME.finditer(source)):
         if number == _MENTIONS_MAX:
             break

@@ -25,6 +25,7 @@ class Confinement:
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
         self._files: landlock.Ruleset | None = None
+        self._held: int | None = None
         # Said by `apply`: what was allowed and is not there.
         self.missing: list[str] = []
 
@@ -36,6 +37,8 @@ class Confinement:
         """
         ground = self._ground
         try:
+            if self._held is None:
+                self._held = identity.effective()
             if ground.landlock and self._files is None:
                 self._files = landlock.Ruleset(ground.landlock)
                 self._files.allow(ground.run, landlock.RUN)
@@ -63,7 +66,9 @@ class Confinement:
                 raise NotConfined("it has threads already")
             more = network.apply(policy.network, ground)
             parent = os.getppid()
-            identity.apply(ground.user, ground.capabilities, debuggable=bool(ground.landlock))
+            identity.apply(
+                ground.user, ground.capabilities, held=self._held or 0, debuggable=bool(ground.landlock)
+            )
             # A change of the user ends what was arranged for the parent's end.
             linux.set_parent_death_signal(signal.SIGKILL)
             if os.getppid() != parent:

@@ -37,18 +37,18 @@ _PR_CAP_AMBIENT_CLEAR_ALL = 4
 _CAPABILITY_VERSION_3 = 0x20080522
 
 
-def apply(user: int | None, capabilities: tuple[int, ...], *, debuggable: bool) -> None:
+def apply(user: int | None, capabilities: tuple[int, ...], *, held: int, debuggable: bool) -> None:
     """Become that user, for good, with these capabilities and no others; no program that is run gives any back.
 
     Args:
         user: the id of the user, and of its group; `None` to stay who one is.
         capabilities: those that are kept, by number; what this process does not have it does not get.
+        held: what `effective` gave; this process still has it.
         debuggable: whether others of the same user may look into this process, as far as other guards let them.
 
     Raises:
         OSError
     """
-    held = effective()
     keep = [one for one in capabilities if held >> one & 1]
     if user is not None and os.geteuid() != user:
         prctl(_PR_SET_KEEPCAPS, 1)

@@ -27,6 +27,7 @@ from service.host.configuration.import_plan import EntryPlan, ImportPlan
 from service.host.database import Database
 from service.host.operations import Deleted, Granted, Imported, Switched
 from service.host.server_process import ServerProcess
+from service.host.statistics.histogram import LAG_S, Buckets, Histogram
 from service.host.statistics.statistics import Statistics
 from service.live.event_log import EventLog
 from service.live.hub import Hub
@@ -75,6 +76,7 @@ class FakePlugin:
     draining_calls: int = 0
     serving: None = None
     draining: tuple[()] = ()
+    generation_count: int = 1
 
     @property
     def state(self) -> PluginState:
@@ -293,6 +295,7 @@ class Record:
     level: str
     generation: int
     message: str
+    request: str | None = None
 
 
 class FakeLogs:
@@ -315,6 +318,9 @@ class FakeHealth:
 
     def parts(self) -> dict[str, Part]:
         return self.all_parts
+
+    def lags(self) -> Buckets:
+        return Histogram(LAG_S).buckets()
 
 
 class ApiServer(TestServer):

@@ -95,7 +95,8 @@ async def test_what_is_no_http_gets_a_problem(
     got, headers, problem = await raw.answer()
     assert (got, problem["status"], problem["code"]) == (status, status, code)
     assert headers["Content-Type"].startswith("application/problem+json")
-    assert set(problem) == {"type", "title", "status", "detail", "code"}
+    assert set(problem) == {"type", "title", "status", "detail", "code", "request_id"}
+    assert headers["X-Request-ID"] == problem["request_id"]
     assert word in problem["detail"]
     assert not problem["detail"].isascii()
     for name, value in (SAFE_HEADERS | SAFE_HEADERS_UNLESS_SET).items():

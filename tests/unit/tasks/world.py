@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from service.api.task_problems import task_problem
-from service.host.database import Database, Write
+from service.host.database import About, Database, Write
 from service.host.database_file import StoreFailed
 from service.live.event_log import EventLog
 from service.model.task import Task, TaskKind
@@ -32,12 +32,17 @@ class Disk(Database):
         self.open_gate.set()
         self.waiting = asyncio.Event()
 
-    async def write(self, write: Write) -> None:
+    def write_soon(self, write: Write, *, about: About) -> None:
+        # On a full disk it waits; that it is written later is the database's own affair.
+        if not self.full:
+            super().write_soon(write, about=about)
+
+    async def write(self, write: Write, *, about: About = ()) -> None:
         if self.full:
             raise StoreFailed(Text(zh="满了", en="full"))
         self.waiting.set()
         await self.open_gate.wait()
-        await super().write(write)
+        await super().write(write, about=about)
 
 
 class Events:

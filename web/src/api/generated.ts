@@ -235,6 +235,7 @@ export interface TaskAnswer {
  * of `problem`. `results` is null where a list of tasks or an event leaves them out; `result_count` is how many there
  * are. `resumable`: whether it can be paused, or goes on from a checkpoint. `external_id` is what another program
  * calls the download. `searching` names the plugins that have not answered yet, `answered` those that have.
+ * `request_id` is the request that asked for it, which the lines of the logs about it have, too.
  */
 export interface Task {
   id: string;
@@ -264,6 +265,7 @@ export interface Task {
   metadata: Record<string, unknown>;
   external_id: string | null;
   resumable: boolean;
+  request_id: string | null;
   created_at: string;
   started_at: string | null;
   completed_at: string | null;
@@ -451,13 +453,18 @@ export interface Session {
   by: 'bearer' | 'cookie' | 'loopback' | null;
 }
 
-/** An error (RFC 9457). `code` never changes with the language; some codes add members of their own. */
+/**
+ * An error (RFC 9457). `code` never changes with the language; some codes add members of their own.
+ *
+ * `request_id` is what the lines of the server's log about this request have, too.
+ */
 export interface Problem {
   type: string;
   title: string;
   status: number;
   detail: string;
   code: string;
+  request_id: string;
   [member: string]: unknown;
 }
 
@@ -535,12 +542,13 @@ export interface TaskResultsData {
   results: unknown[];
 }
 
-/** A plugin printed or logged a line. */
+/** A plugin printed or logged a line; `request` is there where a call of that request had it do so. */
 export interface LogLineData {
   at: string;
   level: string;
   generation: number;
   message: string;
+  request?: string;
 }
 
 /**

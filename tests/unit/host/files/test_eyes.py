@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -154,3 +158,34 @@ def test_links_to_folders_are_followed_but_not_for_ever(watched: Watched) -> Non
     (watched.root / "search/loop").symlink_to(watched.root / "search")
     watched.path.write_text("")
     assert FILE in watched.scan()
+
+
+def test_what_cannot_be_looked_at_is_as_it_was(watched: Watched) -> None:
+    watched.path.write_bytes(b"1")
+    assert set(watched.scan()) == {FILE}
+    woken: list[bool] = []
+    watched.eyes.on_unseen = lambda: woken.append(True)
+    watched.path.write_bytes(b"2")
+    with no_descriptors():
+        assert watched.scan() == {}
+        assert watched.eyes.unseen is not None
+        assert watched.eyes.unseen.errno == errno.EMFILE
+        watched.eyes.look_at(FILE, may_be_open=False)
+        assert (watched.reports, woken) == ([], [True])
+    seen = watched.scan()[FILE]
+    assert seen is not None
+    assert seen.content == b"2"
+    assert watched.eyes.unseen is None
+
+
+@contextmanager
+def no_descriptors() -> Iterator[None]:
+    """No file can be opened."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(2)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -490,7 +490,7 @@ async def test_an_undo_that_never_succeeds_blocks_what_comes(home: Path, parts: 
     assert (home / "plugins" / DEMO).read_bytes() == b"old = 1\n"
 
 
-async def test_bounds_and_sweeping(home: Path, parts: Parts) -> None:
+async def test_bounds_and_sweeping(home: Path, parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
     _, config, store = parts
     history = History(home, store.database, config, store, changes=3)
     await homes.change(history, "delete")
@@ -507,8 +507,7 @@ async def test_bounds_and_sweeping(home: Path, parts: Parts) -> None:
     assert homes.tree(home / "data/trash") == {}
     # The youngest are spared, whoever needs them.
     assert [path for path in blobs if not path.exists()] == []
-    for path in blobs:
-        os.utime(path, (0, 0))
+    monkeypatch.setattr("service.host.history.blobs._GRACE_S", -60.0)
     await history.sweep()
     wanted = await history.changes.needs("blob")
     assert {path.name for path in blobs if path.exists()} == wanted

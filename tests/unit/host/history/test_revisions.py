@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import hashlib
 import os
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import homes
 import pytest
@@ -101,7 +104,9 @@ async def test_a_package_with_what_is_no_module(database: Database, blobs: Blobs
     assert found[1] == served
 
 
-async def test_newest_first_and_bounded(database: Database, blobs: Blobs) -> None:
+async def test_newest_first_and_bounded(
+    database: Database, blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one = Revisions(database, blobs, kept=3)
     served = [demo(f"a = {number}\n") for number in range(5)]
     for number, each in enumerate(served):
@@ -113,9 +118,7 @@ async def test_newest_first_and_bounded(database: Database, blobs: Blobs) -> Non
     await one.remember(DEMO, served[2], "2", ORIGIN)
     assert [kept.version for kept in await one.list(DEMO)] == ["2", "4", "3"]
     needed = await one.needs()
-    for path in blobs.folder.rglob("*"):
-        if path.is_file():
-            os.utime(path, (0, 0))
+    monkeypatch.setattr("service.host.history.blobs._GRACE_S", -60.0)
     # Two were dropped, each with a content of its own.
     assert await blobs.sweep(needed) == 2
     for kept in await one.list(DEMO):
@@ -195,12 +198,38 @@ async def test_a_full_disk_is_said_to_who_waits(database: Database, blobs: Blobs
     with homes.Steps(1, homes.full, on=True):
         with pytest.raises(RevisionsNotKept, match="data/revisions"):
             await one.remember(DEMO, demo("a = 1\n"), "1", ORIGIN)
-        # Who does not wait loses this one, and none that follows.
+        # Who does not wait has it kept when there is room.
         one.remember_soon(DEMO, demo("a = 2\n"), "2", ORIGIN)
         await one.flush()
     one.remember_soon(DEMO, demo("a = 3\n"), "3", ORIGIN)
-    assert [kept.version for kept in await one.list(DEMO)] == ["3"]
+    assert [kept.version for kept in await one.list(DEMO)] == ["3", "2"]
     await one.close()
+    await one.close()
+
+
+async def test_a_content_is_young_though_the_clock_was_set(blobs: Blobs) -> None:
+    sha256 = await blobs.put(b"put just now")
+    # As after the clock was set forward by a day.
+    os.utime(blobs.path(sha256), (0, 0))
+    assert await blobs.sweep(set()) == 0
+    assert await blobs.get(sha256) == b"put just now"
+
+
+async def test_what_nobody_waits_for_is_kept_when_there_is_room(
+    database: Database, blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.host.history.notes._RETRY_S", 0.05)
+    one = Revisions(database, blobs)
+    with monkeypatch.context() as full:
+        full.setattr(blobs, "put_now", Mock(side_effect=OSError(errno.ENOSPC, "full")))
+        for number in range(3):
+            one.remember_soon(DEMO, demo(f"a = {number}\n"), str(number), ORIGIN)
+        await one.flush()
+        assert await one.list(DEMO) == []
+    async with asyncio.timeout(10):
+        while len(found := await one.list(DEMO)) < 3:
+            await asyncio.sleep(0.01)
+    assert [kept.version for kept in found] == ["2", "1", "0"]
     await one.close()
 
 

@@ -67,8 +67,8 @@ class World:
 def test_what_happened_in_a_step_is_told_once() -> None:
     world = World()
     assert world.step() == []
-    world.counts.count("search/demo", "ok", 0.004)
-    world.counts.count("search/demo", "plugin_error", 0.002)
+    world.counts.count("search/demo", "search", "ok", 0.004)
+    world.counts.count("search/demo", "search", "plugin_error", 0.002)
     [told] = world.step()
     assert told["step"] == world.statistics.step
     assert told["step_s"] == STEP_S
@@ -84,7 +84,7 @@ def test_what_happened_in_a_step_is_told_once() -> None:
         }
     }
     assert world.step() == [], "nothing is new"
-    world.counts.count("search/demo", "ok", 0.0)
+    world.counts.count("search/demo", "search", "ok", 0.0)
     [told] = world.step()
     assert told["plugins"]["search/demo"]["calls"] == 1
     assert told["plugins"]["search/demo"]["total_calls"] == 3
@@ -125,7 +125,7 @@ def test_that_somebody_asked_keeps_no_news_from_subscribers() -> None:
 
 def test_nothing_is_told_to_nobody_and_what_was_missed_is_in_the_totals() -> None:
     world = World(wanted=False)
-    world.counts.count("search/demo", "ok", 0.001)
+    world.counts.count("search/demo", "search", "ok", 0.001)
     assert world.step() == []
     world.wanted = True
     assert world.step() == []
@@ -137,9 +137,9 @@ def test_nothing_is_told_to_nobody_and_what_was_missed_is_in_the_totals() -> Non
 
 def test_a_late_tick_tells_of_every_step() -> None:
     world = World()
-    world.counts.count("search/demo", "ok", 0.001)
+    world.counts.count("search/demo", "search", "ok", 0.001)
     world.clock.now += STEP_S
-    world.counts.count("search/other", "ok", 0.001)
+    world.counts.count("search/other", "search", "ok", 0.001)
     first, second = world.step()
     assert (list(first["plugins"]), list(second["plugins"])) == (["search/demo"], ["search/other"])
     assert second["step"] == first["step"] + 1
@@ -148,10 +148,10 @@ def test_a_late_tick_tells_of_every_step() -> None:
 
 def test_a_plugin_that_is_gone_leaves_nothing() -> None:
     world = World()
-    world.counts.count("search/demo", "ok", 0.001)
+    world.counts.count("search/demo", "search", "ok", 0.001)
     world.change("unloaded")
     assert world.statistics.plugins() == {}
-    world.counts.count("search/gone", "ok", 0.001)
+    world.counts.count("search/gone", "search", "ok", 0.001)
     assert world.statistics.plugins() == {}, "only what is listed is told of"
     assert not list(world.counts.ids())
 

@@ -55,3 +55,8 @@ def test_two_homes_have_two_users(home: Path) -> None:
 def test_without_landlock_nobody_passes_over_modes(home: Path) -> None:
     assert ground_of(ALL, home).capabilities
     assert not ground_of(Report(0, True, True, True, True, True), home).capabilities
+
+
+def test_without_landlock_plugins_of_a_private_home_can_be_no_other_user(home: Path) -> None:
+    home.parent.chmod(0o700)
+    assert ground_of(Report(0, True, True, True, True, True), home).user is None
