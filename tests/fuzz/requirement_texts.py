@@ -186,7 +186,7 @@ MORE_STARTS = (
 
 def requirement(chance: Random) -> str:
     """One requirement."""
-    if chance.random() < 0.25:
+    if chance.random() < 0.2:
         return chance.choice(ADDRESSES)
     space = chance.choice(("", "", " ", "\t", "\u00a0"))
     parts = (
@@ -201,6 +201,11 @@ def requirement(chance: Random) -> str:
         at = chance.randrange(len(text))
         text = text[:at] + chance.choice(("", "\0", "é", "'", '"', "(", ";", "\\", "\u202e")) + text[at + 1 :]
     return text
+
+
+def _any(chance: Random, values: tuple[str, ...], right: int) -> str:
+    """One of the values; mostly of the first, which are right."""
+    return chance.choice(values[:right] if chance.random() < 0.8 else values)
 
 
 def requirement_lines(chance: Random) -> bytes:

@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(1800
 if SOAK:
     pytestmark.append(pytest.mark.soak)
 
-ROUND = sized(24, 100)
+ROUND = sized(16, 100)
 ROUNDS = sized(1, 8)
 BYSTANDERS = ("first", "second")
 SPARES = 2
