@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import sys
 import time
 import traceback
@@ -35,7 +36,8 @@ BENCHMARKS = (
     "dashboard",
 )
 # Each by itself takes some minutes at most; one that hangs must not keep the others from being measured.
-_LIMIT_S = {Size.SMOKE: 120.0, Size.NORMAL: 600.0, Size.FULL: 7200.0}
+_LIMIT_S = {Size.SMOKE: 300.0, Size.NORMAL: 600.0, Size.FULL: 7200.0}
+_LINES_TOLD = 3
 
 Measure = Callable[[Size], Awaitable[Figure]]
 
@@ -127,18 +129,31 @@ def _measured(name: str, size: Size, there: Circumstances) -> Result:
     except Exception as error:
         # Whatever it is: it is told, and the others are measured all the same.
         traceback.print_exc()
-        message = f"{type(error).__name__}: {error}"
         return Result(
             name=name,
             took_s=time.perf_counter() - began,
-            failure=Failure(circumstances=there, message=message),
+            failure=Failure(circumstances=there, message=_said(error)),
         )
     return Result(name=name, figure=figure, circumstances=there, took_s=time.perf_counter() - began)
 
 
+def _said(error: Exception) -> str:
+    """What is told of an error: how it begins and ends, since a server's last words may be in it."""
+    lines = f"{type(error).__name__}: {error}".replace(str(ROOT), ".").strip().splitlines()
+    return "\n".join(
+        lines if len(lines) <= 2 * _LINES_TOLD else [*lines[:_LINES_TOLD], "…", *lines[-_LINES_TOLD:]]
+    )
+
+
 async def _within(measure: Measure, size: Size) -> Figure:
-    async with asyncio.timeout(_LIMIT_S[size]):
-        return await measure(size)
+    limit = asyncio.timeout(_LIMIT_S[size])
+    try:
+        async with limit:
+            return await measure(size)
+    except TimeoutError as error:
+        if not limit.expired():
+            raise
+        raise TimeoutError(f"it was not through after {_LIMIT_S[size]:g} s") from error
 
 
 def _write(root: Path) -> None:
@@ -154,4 +169,6 @@ def _results(root: Path) -> Path:
 
 
 if __name__ == "__main__":
+    # Servers that run are ended, and what was measured is reported, as after Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     sys.exit(main())

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import itertools
 import json
-import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -165,7 +164,7 @@ async def _answers(server: Server, version: str) -> float:
 
 def no_vite() -> Text | None:
     """Why Vite cannot run here."""
-    if shutil.which("node") is None:
+    if machine.node() is None:
         return Text(zh="未安装 node", en="node is not installed")
     if machine.package("vite") == "-":
         return Text(zh="web/node_modules 中没有 vite", en="there is no vite in web/node_modules")
@@ -185,7 +184,7 @@ async def vite() -> AsyncIterator[Save]:
         options = f"--host 127.0.0.1 --port {port} --strictPort --logLevel error".split()
         command = [str(_NODE_MODULES / "vite" / "bin" / "vite.js"), str(home), *options]
         async with (
-            running(*command, port=port, alive="/index.html", program="node") as server,
+            running(*command, port=port, alive="/index.html", program=machine.node() or "node") as server,
             aiohttp.ClientSession(server.url) as http,
             http.ws_connect("/", protocols=["vite-hmr"]) as socket,
         ):

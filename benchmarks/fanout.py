@@ -34,6 +34,7 @@ BURST = 20
 # Of this many clients the figure of bursts and of the held loop is asked for.
 _ASKED = 5000
 _WARM_UP = 2
+_SETTLE_S = 30.0
 # A client takes a descriptor of the server's and one of the receivers', which need a few for themselves.
 _OTHER_FILES = 64
 _WISH = {"jsonrpc": "2.0", "id": 1, "method": "subscribe", "params": {"topics": ["plugins/**"]}}
@@ -69,8 +70,9 @@ class Pair:
         await self.receivers.ask(
             "connect", port=self.port, clients=clients - self.clients, wish=json.dumps(_WISH)
         )
-        while (await self.server.ask("clients"))["clients"] < clients:
-            await asyncio.sleep(0.05)
+        async with asyncio.timeout(_SETTLE_S):
+            while (await self.server.ask("clients"))["clients"] < clients:
+                await asyncio.sleep(0.05)
         self.clients = clients
 
     async def round(self, count: int) -> Round:

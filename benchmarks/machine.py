@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.figures import p99
+from hatch_build import find_node
 from service.model.text import Text
 
 # Whatever something is measured with or beside.
 _LIBRARIES = (
-    "aiohttp msgspec watchdog uvloop uv uvicorn watchfiles starlette websockets aiohttp-devtools".split()
+    "aiohttp msgspec watchdog uvloop uv uvicorn watchfiles starlette websockets aiohttp-devtools pip".split()
 )
 _PROGRAMS = {
-    "node": "--version",
     "nginx": "-v",
     "aria2c": "--version",
     "curl": "--version",
@@ -78,7 +78,8 @@ def versions() -> dict[str, str]:
         "Python": platform.python_version(),
         platform.system(): platform.release(),
         **{name: installed(name) for name in _LIBRARIES},
-        **{name: _program(name, option) for name, option in _PROGRAMS.items()},
+        "node": _answer(node(), "--version"),
+        **{name: _answer(shutil.which(name), option) for name, option in _PROGRAMS.items()},
         **{name: package(name) for name in _PACKAGES},
     }
 
@@ -92,8 +93,13 @@ def package(name: str) -> str:
     return found
 
 
-def _program(name: str, option: str) -> str:
-    path = shutil.which(name)
+def node() -> str | None:
+    """The node that builds the front end, where there is one."""
+    found = find_node()
+    return str(found[0]) if found is not None else None
+
+
+def _answer(path: str | None, option: str) -> str:
     if path is None:
         return "-"
     try:

@@ -24,6 +24,7 @@ EVENT_MARK = b'"plugbay.plugin.'
 _ANSWERED = b'"recovered"'
 _HEADER = struct.Struct("!BB")
 _TIMEOUT_S = 60.0
+_BETWEEN = 16
 _READ_BYTES = 262144
 
 
@@ -55,14 +56,22 @@ class Receivers:
     def _obey(self, command: dict[str, Any]) -> None:
         match command["command"]:
             case "connect":
-                for _ in range(command["clients"]):
+                for number in range(command["clients"]):
                     self._keep(connected(command["port"], command["wish"]))
+                    if number % _BETWEEN == 0:
+                        self._answer_pings()
                 _say({})
             case "arm":
                 self._missing = dict.fromkeys(self._sockets, command["count"])
                 _say({})
             case "resume":
                 _say({"ms": resumed(command["port"], command["clients"], command["count"], command["wish"])})
+
+    def _answer_pings(self) -> None:
+        """Of those that are there; nobody is to be dropped while the others still come."""
+        for number, _ in self._epoll.poll(0):
+            if number:
+                self._receive(number)
 
     def _keep(self, connection: socket.socket) -> None:
         connection.setblocking(False)
@@ -88,6 +97,9 @@ class Receivers:
                 break
             if first == 0x89:
                 self._sockets[number].send(_masked(0xA, rest[start : start + size]))
+            elif first == 0x88:
+                reason = rest[start + 2 : start + size].decode(errors="replace")
+                raise RuntimeError(f"a server closed a connection: {reason}")
             elif rest.find(EVENT_MARK, start, start + size) >= 0:
                 events += 1
             at = start + size

@@ -77,7 +77,7 @@ async def websocket_handler(request: web.Request) -> web.StreamResponse:
         max_msg_size=limits.frame_bytes * _READ_LIMITS + 1,
         decode_text=False,
     )
-    if not ws.can_prepare(request):
+    if not _is_handshake(ws, request):
         raise RequestRefused(
             Text(
                 zh="该地址只接受 WebSocket 连接；普通请求可用 GET /api/plugins",
@@ -100,6 +100,14 @@ async def websocket_handler(request: web.Request) -> web.StreamResponse:
     finally:
         hub.detach(client)
     return ws
+
+
+def _is_handshake(ws: _Socket, request: web.Request) -> bool:
+    try:
+        return bool(ws.can_prepare(request))
+    except ValueError:
+        # A header of it is not ASCII, upon which aiohttp stumbles while it says so.
+        return False
 
 
 async def say_goodbye(app: web.Application) -> None:

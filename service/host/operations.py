@@ -242,7 +242,7 @@ class Operations:
         manifest = _manifest_of(plugin)
         key = plugin.identity.config_key
         checked = await config_schema.check(manifest, values, self._config.values(key))
-        wanted = Wanted(config={key: lambda entry: {**checked.values, **entries.own(entry)}})
+        wanted = Wanted(config={key: lambda entry: entries.configured(entry, checked.values)})
         async with self._journal.performed("config", str(plugin.identity), wanted) as performed:
             pass
         await self._follow_config(plugin, performed.id)

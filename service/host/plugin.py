@@ -37,6 +37,8 @@ class Plugin:
         self.restart_at: float | None = None
         self.switching = False
         self.successor: Plugin | None = None
+        # As the last event had it.
+        self.told: PluginView | None = None
         self._changed: asyncio.Future[None] | None = None
 
     @property

@@ -248,7 +248,7 @@ class Registry:
     ) -> None:
         """Tell everybody, and wake whoever waits for this plugin."""
         plugin.changed()
-        view = plugin.view()
+        view = plugin.told = plugin.view()
         by = asked_by(cause)
         self._events.publish(PluginChanged(change=change, plugin=view, cause=cause, by=by, timings=timings))
         level = (

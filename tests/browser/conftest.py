@@ -8,7 +8,7 @@ import os
 import shutil
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, BrowserContext, Locator, Page, async_playwright, expect
 
 from tests.browser.relay import Relay
@@ -32,6 +33,8 @@ CHROMIUM_ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
     "--disable-gpu",
+    # No process is made ahead for a page that may come: none does.
+    "--renderer-process-limit=1",
 ]
 # An address is changed at once, and the page a moment later.
 GO = """(hash) => new Promise((done) => {
@@ -45,6 +48,9 @@ DROP = """(target, [name, text, type]) => {
     const how = { dataTransfer, bubbles: true, composed: true, cancelable: true };
     for (const event of ['dragenter', 'dragover', 'drop']) target.dispatchEvent(new DragEvent(event, how));
 }"""
+AXE = """async ([within, options]) =>
+    (await axe.run(within ?? document, options)).violations.map((one) =>
+        [one.impact, one.id, one.nodes.map((node) => node.html)])"""
 START_S = 30
 STOP_S = 15
 SHOWN_MS = 15_000
@@ -199,6 +205,22 @@ class Server:
 async def drop(target: Locator, name: str, text: str) -> None:
     """Drops a file on an element, as somebody does who has dragged it there."""
     await target.evaluate(DROP, [name, text, mimetypes.guess_type(name)[0] or ""])
+
+
+async def violations(page: Page, within: str | None = None, rules: Sequence[str] = ()) -> list[list[Any]]:
+    """What axe has against what a page shows: how bad, which rule, and which elements.
+
+    Args:
+        page: in a tab.
+        within: what to look at; everything otherwise.
+        rules: those to look for; all otherwise.
+    """
+    # Large, and each document needs it once only.
+    if not await page.evaluate("'axe' in window"):
+        await page.evaluate(Axe().axe_script)
+    options = {"resultTypes": ["violations"]} | ({"runOnly": [*rules]} if rules else {})
+    found: list[list[Any]] = await page.evaluate(AXE, [within, options])
+    return found
 
 
 class View:

@@ -81,7 +81,7 @@ async def test_a_bad_network_costs_the_page_nothing(server: Server, open_page: O
     async with chaos(server.port, chance, lambda _: Fault("none")) as network:
         view = await open_page(network.url)
         await view.page.clock.install()
-        network.draw = any_of(*QUICK, most_bytes=3000)
+        network.draw = any_of(*QUICK)
         network.cut_all()
         for number in range(25):
             name = chance.choice(names)

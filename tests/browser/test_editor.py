@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Locator, expect
 
-from tests.browser.conftest import Opener, Server, View, drop, parser_plugin, search_plugin
+from tests.browser.conftest import Opener, Server, View, drop, parser_plugin, search_plugin, violations
 from tests.browser.relay import Relay
 
 # One browser serves all tests, so they share its event loop.
@@ -122,8 +121,7 @@ async def test_what_a_call_raises_is_shown_at_its_line(server: Server, open_page
     await expect(desk.text).to_be_focused()
     await expect(desk.page.locator(".cm-activeLineGutter").first).to_have_text("11")
     assert await desk.page.evaluate("window.owned") is None
-    result = await Axe().run(desk.page)
-    assert result.response["violations"] == []
+    assert await violations(desk.page) == []
 
     # The same line does not load on disk, either, while the generation before goes on raising there.
     server.save("search/raises_plugin.py", source.replace("raise RuntimeError(", "raise RuntimeError(("))
@@ -369,6 +367,5 @@ async def test_the_page_is_fit_for_all(
     for hash, shown in ((f"plugins/search/{'n' * 60}/code", ".cm-mark"), ("plugins/new", "#new-name")):
         await view.go(hash)
         await expect(view.page.locator(shown)).to_be_visible()
-        result = await Axe().run(view.page)
-        assert result.response["violations"] == []
+        assert await violations(view.page) == []
         assert await view.page.evaluate("document.querySelector('main').scrollWidth") <= width

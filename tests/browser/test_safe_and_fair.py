@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
-from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import expect
 
-from tests.browser.conftest import Opener, Server, View, search_plugin
+from tests.browser.conftest import Opener, Server, View, search_plugin, violations
 from tests.browser.task_plugins import RAISING, Counter, Finder
 
 # One browser serves all tests, so they share its event loop.
@@ -346,12 +345,7 @@ async def finds_nothing(view: View, where: str = "", rules: Sequence[str] = ()) 
     await view.page.evaluate(
         "Promise.all(document.getAnimations().map((one) => one.finished.catch(() => null)))"
     )
-    report = await Axe().run(view.page, options={"runOnly": [*rules]} if rules else None)
-    found = [
-        (violation["impact"], violation["id"], [node["html"] for node in violation["nodes"]])
-        for violation in report.response["violations"]
-    ]
-    assert (where, found) == (where, [])
+    assert (where, await violations(view.page, rules=rules)) == (where, [])
 
 
 async def test_a_small_screen_needs_no_scrolling_sideways(server: Server, open_page: Opener) -> None:

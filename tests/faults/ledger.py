@@ -126,6 +126,14 @@ class Ledger:
         for kind in (self._install, self._edit, self._configure, self._toggle, self._toggle, self._download):
             await kind(live, name)
 
+    async def have(self, live: Live, name: str) -> None:
+        """Have a plugin be there and on."""
+        if self._versions[name] is None:
+            await self._install(live, name)
+        if name in self._off:
+            await self._toggle(live, name)
+        assert self.is_on(name)
+
     async def check(self, live: Live) -> None:
         """See all that was answered as done be so, and nothing else."""
         mine = {f"search/{name}" for name in self._names}

@@ -36,6 +36,7 @@ class Place:
         home: a home on the disk, as the server sees it.
         outside: the same, as this process does.
         python: an interpreter that runs in the namespace.
+        freezes: whether the disk can be frozen and broken.
     """
 
     def __init__(self, folder: Path, keeper: int, enter: list[str]) -> None:
@@ -45,6 +46,7 @@ class Place:
         self.outside = self.seen(self.home)
         self.enter = enter
         self._image: Path | None = None
+        self.freezes = False
         self.python = str(folder.with_name("python"))
         Path(self.python).write_text(
             f'#!/bin/sh\nexec {shlex.join(enter)} {shlex.quote(sys.executable)} "$@"\n'
@@ -157,49 +159,55 @@ def _namespace() -> Iterator[tuple[int, list[str]]]:
 
 
 @contextmanager
-def disk_in_memory(folder: Path, mib: int) -> Iterator[Place]:
-    """A disk of so many mebibytes, in memory.
-
-    Args:
-        folder: any that is there; the disk is `disk` in it.
-        mib: its size.
-    """
-    with _namespace() as (keeper, enter):
-        where = folder / "disk"
-        where.mkdir()
-        place = Place(where, keeper, enter)
-        try:
-            place.mount("-t", "tmpfs", "-o", f"size={mib}m", "tmpfs")
-        except subprocess.CalledProcessError as error:
-            pytest.skip(f"no file system can be mounted here: {error.stderr.strip()}")
-        yield place
-
-
-@contextmanager
 def disk_that_freezes(folder: Path, mib: int = 64) -> Iterator[Place]:
-    """A disk that `Place.frozen` can freeze: ext4 in a file.
+    """A disk that `Place.frozen` can freeze and `Place.break_down` can break: ext4 in a file.
 
     Args:
         folder: any that is there.
         mib: its size.
     """
-    image = folder / "image"
-    with image.open("wb") as file:
-        file.truncate(mib * _MIB)
     with _namespace() as (keeper, enter):
         where = folder / "disk"
         where.mkdir()
         place = Place(where, keeper, enter)
-        try:
-            subprocess.run(["mkfs.ext4", "-q", "-F", str(image)], check=True, capture_output=True, text=True)
-            place.mount_image(image)
-            with place.frozen():
-                pass
-        except FileNotFoundError as error:
-            pytest.skip(f"there is no {error.filename} to make a disk with")
-        except subprocess.CalledProcessError as error:
-            pytest.skip(f"no disk can be mounted from a file here: {error.stderr.strip()}")
+        if (reason := _mount_ext4(place, folder / "image", mib)) is not None:
+            pytest.skip(reason)
         yield place
+
+
+@contextmanager
+def disk_of_its_own(folder: Path, mib: int) -> Iterator[Place]:
+    """One that freezes, where that can be had, else one in memory."""
+    with _namespace() as (keeper, enter):
+        where = folder / "disk"
+        where.mkdir()
+        place = Place(where, keeper, enter)
+        if _mount_ext4(place, folder / "image", mib) is not None:
+            try:
+                place.mount("-t", "tmpfs", "-o", f"size={mib}m", "tmpfs")
+            except subprocess.CalledProcessError as error:
+                pytest.skip(f"no file system can be mounted here: {error.stderr.strip()}")
+        yield place
+
+
+def _mount_ext4(place: Place, image: Path, mib: int) -> str | None:
+    """Have a place's disk be one in a file; why that cannot be, if so."""
+    with image.open("wb") as file:
+        file.truncate(mib * _MIB)
+    try:
+        # Nothing is held back for root, so that a full disk is full.
+        subprocess.run(
+            ["mkfs.ext4", "-q", "-F", "-m", "0", str(image)], check=True, capture_output=True, text=True
+        )
+        place.mount_image(image)
+        with place.frozen():
+            pass
+    except FileNotFoundError as error:
+        return f"there is no {error.filename} to make a disk with"
+    except subprocess.CalledProcessError as error:
+        return f"no disk can be mounted from a file here: {error.stderr.strip()}"
+    place.freezes = True
+    return None
 
 
 @asynccontextmanager

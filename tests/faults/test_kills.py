@@ -24,8 +24,9 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.faults.victims import LIBRARY_VERSIONS, furnish
 from tests.faults.watcher import Watcher
-from tests.faults.workload import LIBRARY_VERSIONS, Called, Load, furnish
+from tests.faults.workload import Called, Load
 from tests.integration.live import Live, connected, ready
 from tests.integration.process_tree import alive, descendants, template_of
 from tests.integration.server_process import environment, running_server
@@ -36,7 +37,7 @@ from tests.rounds import SEED, SOAK, sized
 LIVES = int(os.environ.get("XLIVES", sized(1, 60)))
 # Of a life; every life ends with the server's own.
 WORKERS, TEMPLATES = sized(7, 4), sized(2, 2)
-SECONDS = 1500.0
+SECONDS = 1200.0
 # A killed worker or template is made up for within this, however busy the machine.
 RECOVERS_S = 20.0
 
@@ -49,7 +50,7 @@ class Kill(NamedTuple):
     """One that was done.
 
     Attributes:
-        what: `server`, `template` or `worker`.
+        what: `server`, `server that stops`, `template` or `worker`.
         at: when, on the clock of `monotonic`.
         plugins: whose workers died by it; None where all did.
     """
@@ -84,7 +85,8 @@ class World:
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit():
                 with contextlib.suppress(OSError):
-                    if self.mark.encode() in (entry / "environ").read_bytes():
+                    known = (entry / "environ").read_bytes() + (entry / "cmdline").read_bytes()
+                    if self.mark.encode() in known or bytes(self.home) in known:
                         found.add(int(entry.name))
         return found
 
@@ -113,7 +115,8 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
             PLUGBAY_LIMITS__CRASHES_BEFORE_FAILED="1000",
             PLUGBAY_LIMITS__CRASH_BACKOFF_MAX_S="0.4",
             PLUGBAY_HISTORY__CHANGES="1000",
-            FAULTS_MARK=mark,
+            # Names that begin like this are handed on to the template.
+            PYTHON_MARK_OF_THE_TEST=mark,
         )
         yield World(home, environ, mark, chance, Load(chance), Watcher(), Counter())
 
@@ -164,9 +167,16 @@ async def live_and_die(world: World) -> None:
                 if world.chance.random() < 0.5:
                     await recovered(live)
             await asyncio.sleep(world.chance.random() * 0.8)
-            world.kills["server"] += 1
-            kills.append(Kill("server", monotonic(), None))
-            await live.server.kill()
+            if world.chance.random() < 0.3:
+                # It is on its way down already, and does not get there.
+                live.server.process.send_signal(signal.SIGINT)
+                kills.append(Kill("server that stops", monotonic(), None))
+                await asyncio.sleep(world.chance.random() * 0.4)
+            else:
+                kills.append(Kill("server", monotonic(), None))
+            world.kills[kills[-1].what] += 1
+            with contextlib.suppress(ProcessLookupError):
+                await live.server.kill()
             await load
         assert "Traceback" not in live.server.printed, live.server.printed
     judge(world, kills)
@@ -247,6 +257,7 @@ def kill(world: World, template: int, what: str) -> Kill:
         os.kill(template, signal.SIGKILL)
         world.kills[what] += 1
         return Kill(what, monotonic(), None)
+    assert template in world.processes(), "those that stay could not be found"
     owners = world.plugin_of()
     below = sorted(descendants(template))
     serving = [pid for pid in below if pid in owners]

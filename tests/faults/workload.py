@@ -18,94 +18,13 @@ from typing import Any, NamedTuple
 
 import aiohttp
 
+from tests.faults.victims import COUNTED, LIBRARY_VERSIONS, ONCE, RESUMABLE, SAVED, STEADY, slot_text
 from tests.integration.live import Answer, Live, save
 from tests.integration.test_killed_changes import upload
 
 # Any request is answered by then, on a machine that is busy too.
 DEADLINE_S = 30.0
-# Versions of the library that plugins with packages ask for.
-LIBRARY_VERSIONS = range(1, 9)
-
-SLOT = """\
-# /// script
-# dependencies = [{dependencies}]
-# ///
-{imports}
-import asyncio, os
-from service.sdk import ConfigField, SearchPlugin, SearchResult
-
-class Slot(SearchPlugin):
-    name = "{name}"
-    version = "{version}"
-    description = "says what it is made of, and which processes it has been"
-
-    def get_config_schema(self):
-        return [ConfigField(name="word", type="text", default="none")]
-
-    async def start(self):
-        with (self.data_dir / "pids").open("a") as pids:
-            pids.write(f"{{os.getpid()}}\\n")
-
-    async def search(self, keyword, **kwargs):
-        if keyword == "slow":
-            await asyncio.sleep(0.25)
-        return [SearchResult(title=f"{version} {{self.config['word']}}", url="x:")]
-"""
-
-DOWNLOAD = """\
-import asyncio, os
-from service.sdk import DownloadPlugin
-
-class Counting(DownloadPlugin):
-    name = "{name}"
-    version = "1"
-    description = "writes thirty lines, one after the other"
-    supported_protocols = ["{name}"]
-    resumable = {resumable}
-
-    async def start(self):
-        with (self.data_dir / "pids").open("a") as pids:
-            pids.write(f"{{os.getpid()}}\\n")
-
-    async def download(self, task):
-        at = (task.resume or {{}}).get("at", 0)
-        self.downloads_dir.mkdir(parents=True, exist_ok=True)
-        file = self.downloads_dir / f"{{task.id}}.txt"
-        lines = file.read_text().splitlines()[:at] if at else []
-        for number in range(at, 30):
-            lines.append(str(number))
-            part = file.with_suffix(".part")
-            part.write_text("\\n".join(lines))
-            part.rename(file)
-            await task.checkpoint({{"at": number + 1}})
-            await task.report(downloaded=number + 1, total=30)
-            await asyncio.sleep(0.02)
-        task.save_path = str(file)
-        return True
-"""
-COUNTED = "\n".join(map(str, range(30)))
-STEADY = "steady"
-SAVED = ("saved0", "saved1")
-RESUMABLE, ONCE = "counting", "once"
-
-
-def slot_text(name: str, version: str, library: int | None = None) -> str:
-    """A plugin that says its version; with a library, it depends on that version of it."""
-    return SLOT.format(
-        name=name,
-        version=version,
-        dependencies="" if library is None else f'"greeting=={library}.0"',
-        imports="" if library is None else "import greeting",
-    )
-
-
-def furnish(home: Path) -> None:
-    """The plugins that are there from the beginning."""
-    for name in (STEADY, *SAVED):
-        save(home / f"plugins/search/{name}_plugin.py", slot_text(name, "0"))
-    for name, resumable in ((RESUMABLE, True), (ONCE, False)):
-        text = DOWNLOAD.format(name=name, resumable=resumable)
-        save(home / f"plugins/download/{name}_plugin.py", text)
+UNDER_WAY = ("pending", "running", "downloading")
 
 
 class Like(NamedTuple):
@@ -163,6 +82,7 @@ class Load:
         slots: changed over the API.
         saved: versions of the files that are saved by hand, as they are on the disk.
         tasks: the kind of each task that was begun, by id.
+        ended: those of them that were said to have ended, with how.
         changes: ids of changes that were answered.
         calls: those of this life.
         refused: changes of this life that were refused, with when they began and ended.
@@ -175,6 +95,7 @@ class Load:
     )
     saved: dict[str, str] = field(default_factory=lambda: dict.fromkeys(SAVED, "0"))
     tasks: dict[str, str] = field(default_factory=dict)
+    ended: dict[str, str] = field(default_factory=dict)
     changes: list[str] = field(default_factory=list)
     calls: list[Called] = field(default_factory=list)
     refused: list[Called] = field(default_factory=list)
@@ -289,6 +210,11 @@ class Load:
             self.tasks[answer.body["task_id"] if kind == "search" else answer.body["task"]["id"]] = kind
         else:
             self.refused.append(Called(kind, monotonic(), monotonic(), f"task: {code_of(answer)}"))
+        id = self.chance.choice(list(self.tasks)) if self.tasks else None
+        if id is not None and id not in self.ended:
+            task = (await self._ask(live.get(f"/api/tasks/{id}"))).body
+            if task["status"] not in UNDER_WAY:
+                self.ended[id] = task["status"]
         await asyncio.sleep(self.chance.random() * 0.5)
 
     async def _ask(self, request: Any) -> Answer:
@@ -359,7 +285,7 @@ class Load:
         deadline = monotonic() + 60
         while True:
             tasks = await self.task_states(live)
-            left = [one for one in tasks.values() if one["status"] in ("pending", "running", "downloading")]
+            left = [one for one in tasks.values() if one["status"] in UNDER_WAY]
             if not left:
                 break
             assert monotonic() < deadline, f"tasks that do not end: {left}"
@@ -367,6 +293,7 @@ class Load:
         for id, task in tasks.items():
             kind, status, problem = self.tasks[id], task["status"], task["problem"]
             self.counts[f"{kind} {status}"] += 1
+            assert self.ended.get(id, status) == status, (self.ended[id], task)
             if kind == RESUMABLE:
                 assert status == "completed", task
             if status == "completed" and kind != "search":
@@ -375,7 +302,6 @@ class Load:
                 lost = {"server_stopped", "plugin_crashed", "search_failed", "plugin_unavailable"}
                 assert problem["code"] in lost, task
             assert status in ("completed", "failed"), task
-        self.tasks.clear()
 
 
 def code_of(answer: Answer) -> str:

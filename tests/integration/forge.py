@@ -20,7 +20,10 @@ import time
 from typing import NamedTuple
 
 # What a server and its clients import. The command line itself has a language, so each process imports it anew.
-BEFOREHAND = ("click", "rich.console", "rich.traceback", "service.client", "service.serving", "service.logs")
+BEFOREHAND = (
+    *("click", "jsonschema", "rich.console", "rich.traceback"),
+    *("service.client", "service.logs", "service.serving", "service.workbench.examination"),
+)
 REQUEST_BYTES = 1 << 20
 
 

@@ -214,6 +214,25 @@ async def start(
     return process
 
 
+def run_plugbay(
+    *arguments: str, environ: Mapping[str, str], folder: Path, timeout_s: float
+) -> subprocess.CompletedProcess[str]:
+    """Runs a command to its end where no event loop runs; see `start`."""
+
+    async def run() -> subprocess.CompletedProcess[str]:
+        pipe = asyncio.subprocess.PIPE
+        process = await start(*arguments, environ=environ, folder=folder, stdout=pipe, stderr=pipe)
+        try:
+            out, err = await asyncio.wait_for(process.communicate(), timeout_s)
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        return subprocess.CompletedProcess(arguments, process.returncode or 0, out.decode(), err.decode())
+
+    return asyncio.run(run())
+
+
 async def _reader(descriptor: int) -> asyncio.StreamReader:
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(

@@ -21,6 +21,7 @@ from service.host.files.sources import Flaw
 from service.workbench.remedies import REMEDIES
 from tests.integration.broken_plugins import FINE, FULL, LAYOUT, SLOW, TEXTS
 from tests.integration.examining import Seen
+from tests.integration.forging import run_plugbay
 from tests.registry import Behaviour, Registry
 
 SERVICE = Path(__file__).parents[2] / "service"
@@ -39,10 +40,8 @@ NO_WORKERS = "worker_unavailable"
 # -- the codes that there are -----------------------------------------------------------------------------------------
 
 
-def trees() -> list[tuple[Path, ast.Module]]:
-    files = [
-        file for folder in ("worker", "host", "model") for file in sorted((SERVICE / folder).rglob("*.py"))
-    ]
+def trees(*folders: str) -> list[tuple[Path, ast.Module]]:
+    files = [file for folder in folders for file in sorted((SERVICE / folder).rglob("*.py"))]
     return [(file, ast.parse(file.read_text(encoding="utf-8"))) for file in files]
 
 
@@ -97,8 +96,9 @@ def texts_of(node: ast.expr) -> set[str]:
 
 
 def test_every_code_has_a_plugin_and_a_remedy() -> None:
-    parsed = trees()
-    places = {name: place for _, tree in parsed for name, place in places_of_codes(tree).items()}
+    parsed = trees("worker", "host")
+    helpers = [tree for _, tree in (*parsed, *trees("model"))]
+    places = {name: place for tree in helpers for name, place in places_of_codes(tree).items()}
     codes = {code for file, tree in parsed for code in codes_in(file, tree, places)}
     assert len(codes) >= 40
     provoked = {*TEXTS, *SLOW, *FULL, *LAYOUT, *BY_THEMSELVES, NO_WORKERS}
@@ -236,14 +236,8 @@ class Doubtful(SearchPlugin):
 def run(*arguments: str, cwd: Path, language: str = "en", url: str = "http://127.0.0.1:9") -> Any:
     environment = {**os.environ, "PLUGBAY_LANG": language, "PLUGBAY_URL": url, "COLUMNS": "80"}
     environment.pop("PLUGBAY_HOME", None)
-    return subprocess.run(
-        [sys.executable, "-m", "service", *arguments],
-        cwd=cwd,
-        env={**environment, "PYTHONPATH": str(SERVICE.parent)},
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
+    return run_plugbay(
+        *arguments, environ={**environment, "PYTHONPATH": str(SERVICE.parent)}, folder=cwd, timeout_s=50
     )
 
 

@@ -433,6 +433,8 @@ async def test_every_answer_has_an_id_and_no_log_a_secret(live: Live) -> None:
         head = await asyncio.to_thread(raw, request)
         assert head.lower().count(b"\r\nx-request-id: ") == 1, (request, head)
     await live.get(f"/?token={SECRET}", headers={"Authorization": f"Bearer {SECRET}"})
+    url = f"http://user:{SECRET}@127.0.0.1:9/secret_plugin.py?key={SECRET}"
+    await live.post("/api/plugins/install", {"url": url, "plugin_type": "search"})
     await live.get("/livez", headers={"X-Request-ID": "the-last-1"})
     await logged(live, "the-last-1", "request")
     assert SECRET not in live.server.printed

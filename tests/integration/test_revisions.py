@@ -331,6 +331,15 @@ async def test_source_of_one_that_is_off_or_failed(live: Live) -> None:
     assert (answer.status, answer.body["state"]) == (200, "active"), answer
 
 
+async def test_source_of_one_that_was_off_by_the_name_of_its_file(live: Live) -> None:
+    save(live.plugins / "search/demo_plugin.py", "x = (")
+    await live.event("failed", ID)
+    await live.post(f"{API}/toggle?enabled=false")
+    assert (await put(live, search_plugin("other"))).body["state"] == "active"
+    assert await live.answer("other") == "1"
+    await same_view(live)
+
+
 async def test_source_of_one_that_runs_alone(live: Live, unused_tcp_port: int) -> None:
     def alone(says: str, then: str = "pass") -> str:
         return search_plugin(says=says, imports="import socket") + (
@@ -561,6 +570,16 @@ async def test_going_back_while_it_is_off(live: Live) -> None:
     assert (plugin["state"], plugin["version"]) == ("disabled", "2")
     await live.post(f"{API}/toggle?enabled=true")
     assert await live.answer("demo") == "2"
+    await same_view(live)
+
+
+async def test_going_back_to_what_ran_last_while_it_is_off(live: Live) -> None:
+    await upload(live, search_plugin())
+    await live.post(f"{API}/toggle?enabled=false")
+    save(live.plugins / "search/demo_plugin.py", search_plugin(says="2"))
+    await live.until(lambda _: live.final()[-2:] == [f"disabled {ID}"] * 2)
+    [first] = await revisions(live)
+    assert (await live.post(f"{API}/rollback", {"revision": first["revision"]})).status == 200
     await same_view(live)
 
 

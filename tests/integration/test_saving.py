@@ -521,8 +521,8 @@ async def test_git_checkout_between_branches(live: Live) -> None:
         assert await live.answer("other") == answer
 
 
-async def test_three_hundred_files_at_once(live: Live) -> None:
-    count = 300
+@pytest.mark.parametrize("count", [120, pytest.param(300, marks=pytest.mark.soak)])
+async def test_hundreds_of_files_at_once(live: Live, count: int) -> None:
     for number in range(count):
         write(
             live.plugins / "parser" / f"p{number:03}_plugin.py",

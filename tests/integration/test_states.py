@@ -440,6 +440,14 @@ async def test_configuration_edited_by_hand(live: Live) -> None:
     assert await live.answer("demo") == "b 3"
 
 
+async def test_a_configuration_without_any_value_is_none(live: Live) -> None:
+    await begin(live, SCHEMA)
+    answer = await live.post(f"/api/plugins/{ID}/config", {})
+    assert (answer.status, answer.body["change"]) == (200, None)
+    await live.quiet()
+    assert live.final() == []
+
+
 async def test_a_corrupt_configuration_changes_nothing(live: Live) -> None:
     await begin(live, SCHEMA)
     await configure(live, {"search:demo": {"key": "a"}})

@@ -21,6 +21,11 @@ def is_on(entry: Mapping[str, Any]) -> bool:
     return entry.get("_enabled", True) is not False
 
 
+def configured(entry: Mapping[str, Any] | None, values: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The entry of a plugin that is given these values; no value at all is what is so where nothing is stored."""
+    return {**values, **own(entry)} or (None if entry is None else {})
+
+
 def granting(entry: Mapping[str, Any] | None, granted: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """The entry of a plugin that is granted something; `None` where nothing is left of it."""
     others = {name: value for name, value in (entry or {}).items() if name != "_granted"}

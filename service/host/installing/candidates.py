@@ -166,8 +166,10 @@ class Candidates:
                 self.failed += 1
                 self.say(unit, "failed", request, _load_error(error))
                 name = f"{unit.type.value}/{unit.short_name}"
-                code = error.code if isinstance(error, PlugbayError) else type(error).__name__
-                log.warning("install.failed", plugin=name, code=code, reason=str(error))
+                if isinstance(error, PlugbayError):
+                    log.warning("install.failed", plugin=name, code=error.code, reason=str(error))
+                else:
+                    log.warning("install.failed", plugin=name, code=type(error).__name__)
             raise
         finally:
             self._announced.pop(id(request), None)

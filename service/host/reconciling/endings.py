@@ -135,7 +135,6 @@ class Endings:
     def disable(self, desk: Desk, plugin: Plugin, cause: Cause) -> None:
         """Let nothing serve; what it is called and does is known from when these bytes last ran."""
         self._registry.list(plugin)
-        before = plugin.view()
         try:
             known = self._known.manifest(self._attempts.snapshot(desk, plugin).revision)
         except SourceFlawed:
@@ -151,7 +150,12 @@ class Endings:
         desk.forget_retry()
         older = self._registry.retire(plugin)
         self.know(plugin)
-        if was_enabled or cause is Cause.STARTUP or _differ(before, plugin.view()):
+        if (
+            was_enabled
+            or cause is Cause.STARTUP
+            or plugin.told is None
+            or _differ(plugin.told, plugin.view())
+        ):
             self._registry.publish(plugin, "disabled", cause)
         if older is not None:
             self._retirement.begin(plugin, older)

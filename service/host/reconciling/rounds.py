@@ -172,6 +172,8 @@ class Rounds:
             generation.worker.kill()
             self._endings.disable(desk, plugin, change.cause)
             return
+        # It may have been off by the name of its file, which is not the one that it says.
+        plugin.enabled = True
         older = self._put_in_place(desk, plugin, generation, error)
         if change.snapshot is None:
             desk.forget_retry()

@@ -144,8 +144,10 @@ class DependencyTemplate:
 
     @property
     def is_idle(self) -> bool:
-        """Whether it has no worker but its spare."""
-        return len(self.workers) <= (self._spare is not None)
+        """Whether it has no worker but its spare, which may still be on its way."""
+        spare = self._spare
+        has_come = spare is not None and spare.done() and not spare.cancelled() and spare.exception() is None
+        return len(self.workers) <= has_come
 
     def retire(self) -> bool:
         """Fork no more; it ends when its last worker has.

@@ -1,25 +1,29 @@
-"""Descriptors and processes run out: what serves goes on, what is new waits or is told why, and all comes by itself."""
+"""Descriptors, events or processes run out, or the clock is set: what serves goes on, and all comes by itself."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import functools
+import itertools
 import json
 import os
 import random
 import resource
 import signal
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import aiohttp
 import pytest
 import pytest_asyncio
 
-from tests.faults.ledger import UNTIL_S, text_of, until_answer, until_ok
-from tests.integration.live import Live, Seen, live_server, save
+from tests.faults.clock import Clock
+from tests.faults.ledger import UNTIL_S, Ledger, place_download_plugin, text_of, until_answer, until_ok
+from tests.integration.live import Live, Seen, live_server, save, search_plugin
 from tests.integration.process_tree import descendants
 from tests.rounds import SEED, SOAK, sized
 
@@ -28,15 +32,36 @@ if SOAK:
     pytestmark.append(pytest.mark.soak)
 
 NAMES = ["ann", "bob", "cyd"]
+DAY_S = 86_400
+SEARCH_S = 2.0
+TOKEN = "a-token-of-the-tests-0123456789"
+SLOW = search_plugin("slow", imports="import asyncio, os", expression="str(os.getpid())").replace(
+    "        return [", "        await asyncio.sleep(float(keyword))\n        return ["
+)
+
+
+@pytest.fixture(scope="module")
+def clock(tmp_path_factory: pytest.TempPathFactory) -> Clock:
+    """The server's."""
+    return Clock(tmp_path_factory.mktemp("clock"))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Live]:
-    home = tmp_path_factory.mktemp("limits") / "home"
+async def server(tmp_path_factory: pytest.TempPathFactory, clock: Clock) -> AsyncIterator[Live]:
+    home = tmp_path_factory.mktemp("machine") / "home"
     for name in NAMES:
         save(home / f"plugins/search/{name}_plugin.py", text_of(name, "0"))
-    # So that it looks at its folder while it lacks what that takes.
-    async with live_server(home, PLUGBAY_WATCH__SCAN_S="1") as live:
+    save(home / "plugins/search/slow_plugin.py", SLOW)
+    place_download_plugin(home)
+    settings = {
+        # So that it looks at its folder while it lacks what that takes.
+        "PLUGBAY_WATCH__SCAN_S": "1",
+        "PLUGBAY_LIMITS__SEARCH_S": str(SEARCH_S),
+        "PLUGBAY_LIMITS__CRASHES_BEFORE_FAILED": "1000",
+        "PLUGBAY_SERVER__TOKEN": TOKEN,
+    }
+    async with live_server(home, **settings, **clock.environ) as live:
+        await live.rpc("subscribe", {"topics": ["tasks/**"]})
         yield live
 
 
@@ -100,7 +125,7 @@ async def test_no_descriptors_are_left(live: Live) -> None:
                 lasted_s = asyncio.get_running_loop().time() - began_s
                 # A loop that spins takes all of it.
                 assert worked_s(pid) - worked_before < 0.6 * lasted_s
-                assert set(await live.listed()) == {f"search/{name}" for name in NAMES}
+                assert set(await live.listed()) >= {f"search/{name}" for name in NAMES}
                 gone = [one for one in live.events[after:] if one.kind in ("unloaded", "crashed")]
                 assert not gone, gone
             for writer in idle:
@@ -173,6 +198,70 @@ def storm(folder: Path, count: int) -> None:
         for path in paths:
             path.touch()
             path.unlink()
+
+
+# -- the time of day ---------------------------------------------------------------------------------------------
+
+
+async def now(live: Live) -> datetime:
+    """The time of day as the server has it."""
+    return datetime.fromisoformat((await live.get("/api/config/export")).body["timestamp"])
+
+
+async def test_the_clock_is_set(live: Live, clock: Clock) -> None:
+    """What is measured and what is ordered does not notice."""
+    if not clock.environ:
+        pytest.skip("there is no C compiler, which the clock that can be set is made with")
+    draw = random.Random(SEED)
+    ledger = Ledger(draw, ("dan", "eva"))
+    shifts = [0, -DAY_S, DAY_S, 0, *(draw.randint(-DAY_S, DAY_S) for _ in range(sized(0, 20)))]
+    for before_s, shift in itertools.pairwise(shifts):
+        began = await now(live)
+        call = asyncio.create_task(live.search("slow", "1"))
+        hanging = asyncio.create_task(live.search("slow", "60"))
+        # Both are under way, as another one that came after them has ended.
+        assert (await live.search("slow", "0.1")).status == 200
+        since = time.monotonic()
+        clock.set(shift)
+        moved = (await now(live)) - began
+        assert abs(moved - timedelta(seconds=shift - before_s)) < timedelta(seconds=60), (
+            "the clock was not set"
+        )
+        await ledger.rounds(live, sized(6, 15))
+        assert (await call).status == 200
+        late = await hanging
+        assert (late.status, late.body["code"]) == (504, "plugin_timeout"), late
+        assert time.monotonic() - since < 15, "a deadline waited for the clock"
+        # A worker that crashes comes back after a back-off of seconds, not of a day.
+        answer = await live.search("slow", "0")
+        after = len(live.events)
+        os.kill(int(answer.body["results"][0]["title"]), signal.SIGKILL)
+        await live.event("crashed", "search/slow", after=after)
+        await live.event("loaded", "search/slow", after=after)
+        allowed = {"Authorization": f"Bearer {TOKEN}", "X-Forwarded-For": "192.0.2.1"}
+        assert (await live.get("/api/plugins", headers=allowed)).status == 200
+        await ledger.check(live)
+    await ledger.tasks_end(live)
+    await in_order(live, ledger)
+    seqs = [one.seq for one in live.events if one.seq is not None]
+    assert len(seqs) > 10
+    assert seqs == sorted(set(seqs))
+    print(f"clock: seed {SEED}, set {len(shifts) - 1} times, {ledger}; out of order 0, lost 0")
+
+
+async def in_order(live: Live, ledger: Ledger) -> None:
+    """See what was done last come first, whatever the clock said then."""
+    changes = [one["id"] for one in (await live.get("/api/changes?limit=200")).body["changes"]]
+    done = ledger.changes[::-1]
+    assert [id for id in changes if id in set(done)] == [id for id in done if id in set(changes)]
+    tasks = [one["id"] for one in (await live.get("/api/tasks?kind=download&limit=200")).body["tasks"]]
+    assert tasks == ledger.tasks[::-1][: len(tasks)]
+    for name in ("dan", "eva"):
+        answer = await live.get(f"/api/plugins/search/{name}/revisions")
+        if answer.status == 404:
+            continue
+        versions = [int(one["version"]) for one in answer.body["revisions"] if one["version"].isdecimal()]
+        assert versions == sorted(versions, reverse=True), name
 
 
 # -- processes ---------------------------------------------------------------------------------------------------
