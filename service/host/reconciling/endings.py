@@ -146,6 +146,7 @@ class Endings:
         plugin.error = None
         plugin.restart_at = None
         desk.attempted = None
+        desk.conflict = None
         desk.forget_crash()
         desk.forget_retry()
         older = self._registry.retire(plugin)
