@@ -31,6 +31,12 @@ async def agree(world: World, model: Model, *, since: int) -> None:
         return model.agrees(came())
 
     await world.until(told, lambda: _unlike(model, came()))
+
+    async def stored() -> bool:
+        return bool(await world.stored() == model.config)
+
+    # An edit by hand may concern no plugin that there is, so that no event tells that it counts.
+    await world.until(stored, lambda: f"the configuration is not {model.config}")
     listed = await world.listed()
     seen = {id: seen_of(plugin, model) for id, plugin in listed.items()}
     wanted = {unit.id: _wanted(unit) for unit in model.listed()}
