@@ -198,7 +198,8 @@ class _Connection:
         """The fault comes in the middle of some bytes; what is to be passed on of them."""
         kind = self.fault.kind
         self._happened = True
-        self._done[kind] += 1
+        if kind != "none":
+            self._done[kind] += 1
         if kind in ("delay", "throttle"):
             asyncio.get_running_loop().call_later(_SLOW_S * self._chance.random(), self.cut)
         if kind == "spoil":

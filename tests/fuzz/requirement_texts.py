@@ -21,10 +21,10 @@ NAMES = (
 )
 VERSIONS = (
     *(
-        "==1 >=1.0 ~=1 ~=1.4 !=1 ===x ===1.0-weird <2,>1 ==1.* ==*.1 >=1.* == = => =1 >= 1..2 ==1.0+local ==1!2.0"
+        "==1 >=1.0 ~=1.4 !=1 <2,>1 ==1.* (>=1) ===x ~=1 ===1.0-weird ==*.1 >=1.* == = => =1 >= 1..2 ==1.0+local ==1!2.0"
     ).split(),
     *(
-        "==1a1.post2.dev3 ==9999999999999999999999 (>=1) (>=1 ==1;0 ~=1,~=2,~=3 ==v1 ==1.0.0.0.0.0.0.0 ==\u0661"
+        "==1a1.post2.dev3 ==9999999999999999999999 (>=1 ==1;0 ~=1,~=2,~=3 ==v1 ==1.0.0.0.0.0.0.0 ==\u0661"
     ).split(),
     "== 1 , != 2",
     ",".join(["!=1"] * 300),
@@ -54,10 +54,10 @@ MARKERS = (
     '; python_version > "3.9" and os_name == "posix"',
     "; python_version in '3.11 3.12'",
     "; python_full_version >= '3.11.0b1'",
-    "; '3' < python_version < '4'",
     "; sys_platform == 'win32'",
     "; extra == 'x'",
     "; extra == 'x' or (extra == 'y' and python_version > '2')",
+    "; '3' < python_version < '4'",
     "; platform_release >= '5'",
     "; platform_release >= 'x.y'",
     "; implementation_version ~= 'x'",
@@ -186,21 +186,20 @@ MORE_STARTS = (
 
 def requirement(chance: Random) -> str:
     """One requirement."""
-    if chance.random() < 0.25:
+    if chance.random() < 0.2:
         return chance.choice(ADDRESSES)
     space = chance.choice(("", "", " ", "\t", "\u00a0"))
-    parts = (
-        chance.choice(NAMES),
-        chance.choice(EXTRAS),
-        space,
-        chance.choice(VERSIONS),
-        chance.choice(MARKERS),
-    )
-    text = "".join(parts)
+    parts = (_any(chance, NAMES, 7), _any(chance, EXTRAS, 4), space, _any(chance, VERSIONS, 8))
+    text = "".join(parts) + _any(chance, MARKERS, 11)
     if chance.random() < 0.1 and text:
         at = chance.randrange(len(text))
         text = text[:at] + chance.choice(("", "\0", "é", "'", '"', "(", ";", "\\", "\u202e")) + text[at + 1 :]
     return text
+
+
+def _any(chance: Random, values: tuple[str, ...], right: int) -> str:
+    """One of the values; mostly of the first, which are right."""
+    return chance.choice(values[:right] if chance.random() < 0.8 else values)
 
 
 def requirement_lines(chance: Random) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import socket
 from collections.abc import AsyncIterator
 from random import Random
@@ -12,6 +13,7 @@ from typing import Any
 import aiohttp
 import pytest
 import pytest_asyncio
+import structlog
 
 from service.host.workers.channel import Channel, ChannelClosed, MethodRaised
 from tests.conformance.json_rpc import check_answers
@@ -32,8 +34,13 @@ PING = '{"jsonrpc":"2.0","method":"ping","id":"the last of all"}'
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def server() -> AsyncIterator[Server]:
-    async with servers() as start:
-        yield await start()
+    # A line for every frame is more than anybody reads.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    try:
+        async with servers() as start:
+            yield await start()
+    finally:
+        structlog.reset_defaults()
 
 
 async def test_json_rpc(server: Server) -> None:

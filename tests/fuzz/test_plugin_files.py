@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(1800
 if SOAK:
     pytestmark.append(pytest.mark.soak)
 
-ROUND = sized(24, 100)
+ROUND = sized(16, 100)
 ROUNDS = sized(1, 8)
 BYSTANDERS = ("first", "second")
 SPARES = 2
@@ -48,7 +48,7 @@ async def live(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Live]:
     folder.mkdir(parents=True)
     for name in BYSTANDERS:
         (folder / f"{name}_plugin.py").write_text(sound_plugin(name))
-    limits = {"LOAD": "4", "START": "2", "SELF_CHECK": "2", "STOP": "1", "SEARCH": "3"}
+    limits = {"LOAD": "8", "START": "4", "SELF_CHECK": "4", "STOP": "1", "SEARCH": "3"}
     settings = {f"PLUGBAY_LIMITS__{name}_S": value for name, value in limits.items()}
     async with live_server(home, **settings, PLUGBAY_DEPENDENCIES__TIMEOUT_S="10") as live:
         for name in BYSTANDERS:

@@ -83,7 +83,7 @@ async def live(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Live]:
     folder = home / "plugins" / "search"
     folder.mkdir(parents=True)
     (folder / "edited_plugin.py").write_text(sound_plugin("edited"))
-    settings = {f"PLUGBAY_LIMITS__{name}_S": "3" for name in ("LOAD", "START", "SELF_CHECK")}
+    settings = {f"PLUGBAY_LIMITS__{name}_S": "8" for name in ("LOAD", "START", "SELF_CHECK")}
     settings |= {"PLUGBAY_LIMITS__STOP_S": "1", "PLUGBAY_LIMITS__INSTALLS_PER_MINUTE": "100000"}
     async with live_server(home, **settings, PLUGBAY_DEPENDENCIES__TIMEOUT_S="10") as live:
         await live.event("loaded", "search/edited")

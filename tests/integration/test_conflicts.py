@@ -224,6 +224,18 @@ async def test_the_files_of_many_plugins_rotate(live: Live, names: str, turn: in
         assert listed[f"search/{old}"]["file"] == f"plugins/search/{name}_plugin.py"
 
 
+async def test_files_change_places_of_which_one_takes_its_time(live: Live) -> None:
+    """Longer than a failure is held back: the others wait what becomes of the name that they claim."""
+    texts = {name: search_plugin(name, name) for name in "ab"}
+    texts["c"] = search_plugin("c", "c", imports="import time\ntime.sleep(0.6)")
+    for name, text in texts.items():
+        await place(live, name, text)
+    for name, other in (("a", "b"), ("b", "c"), ("c", "a")):
+        save(live.plugins / f"search/{name}_plugin.py", texts[other])
+    await only(live, *(f"reloaded search/{name}" for name in "abc"))
+    assert [await live.answer(name) for name in "abc"] == ["a", "b", "c"]
+
+
 async def test_files_that_rotate_one_by_one(live: Live) -> None:
     """Slowly enough that two of them are in conflict for a while; the last move ends that."""
     paths = {name: await place(live, name, search_plugin(name, name)) for name in "abc"}

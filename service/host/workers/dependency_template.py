@@ -9,7 +9,7 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
-from service.host.workers.processes import Nursery
+from service.host.workers.processes import REFILL_PAUSE_SECONDS, Nursery
 from service.host.workers.template_link import TemplateLink, TemplateLost
 from service.host.workers.worker_process import WorkerProcess
 from service.worker import linux
@@ -135,7 +135,7 @@ class DependencyTemplate:
                     return worker
             return await self._link.fork()
         finally:
-            self._refill()
+            asyncio.get_running_loop().call_later(REFILL_PAUSE_SECONDS, self._refill)
 
     @property
     def has_spare(self) -> bool:

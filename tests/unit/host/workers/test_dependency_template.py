@@ -81,9 +81,13 @@ async def test_one_that_has_a_worker_is_not_idle_while_its_next_spare_comes(tmp_
     assert template.is_idle
     link.may_come.set()
     await template.acquire()
+    async with asyncio.timeout(15):
+        while not template.has_spare:
+            await asyncio.sleep(0.001)
     assert not template.is_idle, "the next spare is on its way, but a worker is there"
     link.may_come.set()
-    for _ in range(3):
-        await asyncio.sleep(0)
-    assert len(link.workers) == 2 and not template.is_idle
+    async with asyncio.timeout(15):
+        while len(link.workers) < 2:
+            await asyncio.sleep(0.001)
+    assert not template.is_idle
     template.end()
