@@ -28,7 +28,7 @@ run: setup ## the server on http://127.0.0.1:8000, with this checkout as its hom
 test: setup $(INSTALLED_TEST) ## every check and every test, those in a browser included
 	@.ci/system-packages
 	@$(MAKE) --no-print-directory checks
-	$(BIN)/pytest -m "not alone" -n 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -m "not alone" -n 4 --dist loadfile --no-loadscope-reorder
 	$(BIN)/pytest -m alone $$(grep -rlF mark.alone tests --include='test_*.py')
 
 checks: $(INSTALLED_TEST)

@@ -83,7 +83,8 @@ def _summary(pictures: Path, results: Sequence[Result]) -> Iterator[str]:
         yield _picture(pictures, "overview", drawn, plots.OVERVIEW)
         yield (
             "To the left of 1 it is ahead of its peer, which stands behind the stroke of each name; rates are turned "
-            "over. A bar is what is asked, and orange is what falls short of it."
+            "over. A bar is the ratio that is asked, and orange is what falls short of it. What is asked of a p99, or "
+            "of the figure itself, is in the tables."
         )
 
 
@@ -160,9 +161,9 @@ def _cells(row: Row, *, same: bool) -> list[str]:
     def shown(value: float | None) -> str:
         return "" if value is None else f"{number(value)} {row.unit}"
 
-    ratio = "" if row.ratio is None else f"{row.ratio:.2f} ×"
+    ratio = "" if row.ratio is None else f"{number(row.ratio)} ×"
     if row.p99_ratio is not None:
-        ratio += f" (p99 {row.p99_ratio:.2f})"
+        ratio += f" (p99 {number(row.p99_ratio)})"
     peer = row.peer.en if row.peer else ""
     if row.absent is not None:
         peer += f": not measured, {row.absent.en}"

@@ -150,19 +150,26 @@ async def _compared(
         Row.of(_WARM, "ms", warm[_OURS], peer=Text(zh="没有依赖的插件", en="a plugin without any"),
                peer_values=warm[_WITHOUT], goal=Goal(at_most=300))
     )  # fmt: skip
-    for what, times in ((_WARM, warm), (_COLD, cold)):
+    titles = (
+        Text(zh="安装，依赖已下载过", en="An install, its dependency fetched before"),
+        Text(zh=f"安装，{PACKAGES} 个包从未下载过", en=f"An install, {PACKAGES} packages never fetched"),
+    )
+    for what, title, times in zip((_WARM, _COLD), titles, (warm, cold), strict=True):
         figure.rows += [
             Row.of(what, "ms", times[_OURS], peer=peer, peer_values=times.get(name, ()), absent=absent[name],
                    goal=Goal(at_most=1, ratio=True))
             for name, peer in BY_HAND.items()
         ]  # fmt: skip
-        labels = {_OURS: Text(zh="Plugbay", en="Plugbay"), **BY_HAND}
+        labels = {
+            _OURS: Text(zh="Plugbay", en="Plugbay"),
+            **{name: Text(zh=f"{name} 与重启", en=f"{name} and a restart") for name in BY_HAND},
+        }
         series = [
             Series(label=labels[name], values=times[name], ours=name == _OURS)
             for name in labels
             if name in times
         ]
-        figure.spreads.append(Spread(title=what, unit="ms", series=series))
+        figure.spreads.append(Spread(title=title, unit="ms", series=series))
     figure.notes.append(
         Text(
             zh=f"已下载过的：Plugbay {count} 次，uv 与 pip 各 {count_by_hand} 次；从未下载过的：各 {count_by_hand} 次；"

@@ -145,7 +145,7 @@ def _plot(serving: dict[int, Serving]) -> Lines:
                 ours=True,
             ),
             Series(
-                label=_IN_PROCESS,
+                label=Text(zh="全部在自身进程内", en="all in its own process"),
                 values=[one.in_process.proportional_mb * 1e6 / 2**20 for one in serving.values()],
             ),
         ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import math
 import re
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ _PEERS = ("#c26a12", "#17855b", "#b23a72", "#3f7fbf", "#7a6a00", "#7d53a8", "#5f
 _PEERS_DARK = ("#e9a355", "#53c796", "#ee85b3", "#7fb6ee", "#cdbb45", "#bd98e6", "#a3afbe")
 _DARK |= dict(zip(_PEERS, _PEERS_DARK, strict=True))
 _WIDTH = 9.2
-_LABEL_CHARS = 72
+_WHAT_CHARS, _PEER_CHARS = 46, 34
 OVERVIEW = "Plugbay's cost over its peer's, medians"
 _POINTS = 300
 _STYLE: Any = {
@@ -48,10 +49,8 @@ def spread(plot: Spread) -> str:
     with matplotlib.rc_context(_STYLE):
         rows = [(one, [value for value in one.values if value is not None]) for one in plot.series]
         rows = [(one, values) for one, values in rows if values]
-        canvas = Canvas(figsize=(_WIDTH, 0.95 + 0.46 * len(rows)), layout="constrained")
-        axes = canvas.subplots()
-        _titled(axes, plot.title.en)
-        colours = iter(_PEERS)
+        canvas, axes = _canvas(1.0 + 0.46 * len(rows), plot.title.en)
+        colours = itertools.cycle(_PEERS)
         for place, (one, values) in enumerate(rows):
             colour = _OURS if one.ours else next(colours)
             least, middle, high = min(values), median(values), p99(values)
@@ -82,10 +81,9 @@ def spread(plot: Spread) -> str:
 def lines(plot: Lines) -> str:
     """Medians over a size, the space up to the p99 shaded."""
     with matplotlib.rc_context(_STYLE):
-        canvas = Canvas(figsize=(_WIDTH, 4.2), layout="constrained")
-        axes = canvas.subplots()
-        _titled(axes, plot.title.en)
-        colours = iter(_PEERS)
+        canvas, axes = _canvas(4.6, plot.title.en)
+        ours = itertools.cycle(("-", (0, (4, 1.5)), (0, (1, 1))))
+        colours = itertools.cycle(_PEERS)
         for one in plot.series:
             colour = _OURS if one.ours else next(colours)
             values = [math.nan if value is None else value for value in one.values]
@@ -93,7 +91,8 @@ def lines(plot: Lines) -> str:
             axes.plot(
                 plot.x,
                 values,
-                "o-",
+                marker="o",
+                linestyle=next(ours) if one.ours else "-",
                 color=colour,
                 linewidth=2.4 if one.ours else 1.6,
                 markersize=6 if one.ours else 5,
@@ -114,9 +113,7 @@ def lines(plot: Lines) -> str:
         axes.set_xlabel(plot.x_label.en)
         axes.set_ylabel(plot.unit)
         axes.grid(linewidth=0.8)
-        axes.legend(
-            loc="upper left", bbox_to_anchor=(1.0, 1.02), frameon=False, labelcolor=_INK, handlelength=1.6
-        )
+        canvas.legend(loc="outside lower left", ncols=2, frameon=False, labelcolor=_INK, handlelength=2.4)
         return _svg(canvas, plot.title.en)
 
 
@@ -133,17 +130,15 @@ def overview(figures: Sequence[tuple[str, Figure]]) -> str | None:
     if not rows:
         return None
     with matplotlib.rc_context(_STYLE):
-        canvas = Canvas(figsize=(_WIDTH, 0.8 + 0.28 * len(rows)), layout="constrained")
-        axes = canvas.subplots()
-        canvas.suptitle(OVERVIEW, x=0.01, ha="left", fontsize=11, fontweight="bold")
-        _bare(axes)
+        canvas, axes = _canvas(0.8 + 0.28 * len(rows), OVERVIEW)
         axes.axvline(1, color=_QUIET, linewidth=1.2, zorder=1)
         for place, (_, row) in enumerate(rows):
             cost = _cost(row, row.ratio or 1)
-            colour = _OURS if row.met is not False else _PEERS[0]
+            bound = _bound(row)
+            colour = _OURS if bound is None or cost <= bound else _PEERS[0]
             axes.plot([1, cost], [place, place], color=colour, linewidth=2, alpha=0.45, zorder=2)
             axes.plot([cost], [place], "o", color=colour, markersize=7, markeredgecolor=_PAPER, zorder=4)
-            if (bound := _bound(row)) is not None:
+            if bound is not None:
                 axes.plot([bound], [place], "|", color=_INK, markersize=10, markeredgewidth=1.6, zorder=3)
             axes.annotate(
                 f"{number(cost)} ×",
@@ -154,7 +149,14 @@ def overview(figures: Sequence[tuple[str, Figure]]) -> str | None:
                 fontsize=9,
                 annotation_clip=False,
             )
-        names = [f"{name}: {_short(row)}" for name, row in rows]
+        names = [
+            _named(
+                name,
+                row,
+                same=place > 0 and (rows[place - 1][0], rows[place - 1][1].what) == (name, row.what),
+            )
+            for place, (name, row) in enumerate(rows)
+        ]
         axes.set_yticks(range(len(rows)), names, color=_INK, fontsize=8.5)
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.tick_params(axis="y", length=0)
@@ -174,10 +176,19 @@ def _bound(row: Row) -> float | None:
     return goal.at_most if goal.at_most is not None else 1 / (goal.at_least or 1)
 
 
-def _short(row: Row) -> str:
-    peer = row.peer.en if row.peer else ""
-    text = f"{row.what.en} / {peer}"
-    return text if len(text) <= _LABEL_CHARS else f"{text[: _LABEL_CHARS - 1]}…"
+def _named(name: str, row: Row, *, same: bool) -> str:
+    """What is in a row: the benchmark and the figure, named once of several beside each other, and the peer."""
+    peer = _cut(row.peer.en if row.peer else "", _PEER_CHARS)
+    return f"″ / {peer}" if same else f"{_cut(f'{name}: {row.what.en}', _WHAT_CHARS)} / {peer}"
+
+
+def _cut(text: str, chars: int) -> str:
+    return text if len(text) <= chars else f"{text[: chars - 1].rstrip()}…"
+
+
+def _scattered(place: int) -> float:
+    """Where a point lies across its row, -1 to 1: evenly, and alike from run to run."""
+    return 2 * (place * 0.6180339887 % 1) - 1
 
 
 def _thinned(values: list[float]) -> list[float]:
@@ -187,19 +198,14 @@ def _thinned(values: list[float]) -> list[float]:
     return [*ordered[:-1:step], ordered[-1]]
 
 
-def _scattered(place: int) -> float:
-    """Where a point lies across its row, -1 to 1: evenly, and alike from run to run."""
-    return 2 * (place * 0.6180339887 % 1) - 1
-
-
-def _titled(axes: Axes, title: str) -> None:
-    axes.set_title(title, loc="left", fontsize=11, fontweight="bold", pad=10)
-    _bare(axes)
-
-
-def _bare(axes: Axes) -> None:
+def _canvas(height: float, title: str) -> tuple[Canvas, Axes]:
+    """Inches high, with the title over the whole width."""
+    canvas = Canvas(figsize=(_WIDTH, height), layout="constrained")
+    canvas.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+    axes = canvas.subplots()
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
+    return canvas, axes
 
 
 def _scaled(axes: Axes, which: str, scale: Scale) -> None:

@@ -77,9 +77,9 @@ async def _starts(count: int, repeats: int) -> Starts:
 
 def _plot(starts: dict[int, Starts]) -> Lines:
     lines: tuple[tuple[Text, bool, Callable[[Starts], list[float]]], ...] = (
-        (Text(zh="Plugbay：端口应答", en="Plugbay: the port answers"), True, lambda one: one.answered),
+        (Text(zh="Plugbay：端口应答", en="Plugbay: the port answers"), False, lambda one: one.answered),
         (Text(zh="Plugbay：全部在服务", en="Plugbay: all serve"), True, lambda one: one.serving),
-        (_PEER, False, lambda one: one.peer),
+        (Text(zh="在自身进程内全部导入", en="all in its own process"), False, lambda one: one.peer),
     )
     return Lines(
         title=Text(zh="启动时间", en="Start"),

@@ -103,10 +103,17 @@ async def _beside_peers(figure: Figure, load: Child, count: int, seconds: float,
                p99_goal=Goal(at_most=1, ratio=True))
         for name, peer in _PEERS.items()
     ]  # fmt: skip
-    labels = {"plugbay": Text(zh="Plugbay", en="Plugbay"), **_PEERS}
+    labels = {
+        "plugbay": Text(zh="Plugbay", en="Plugbay"),
+        "in_process": Text(zh="在自身进程内导入", en="importing in its own process"),
+        "uvicorn": Text(zh="uvicorn --reload", en="uvicorn --reload"),
+    }
     figure.spreads.append(
         Spread(
-            title=what,
+            title=Text(
+                zh=f"每秒保存 {_RELOADS_PER_SECOND} 次时的 {_PATH}",
+                en=f"{_PATH} with {_RELOADS_PER_SECOND} saves a second",
+            ),
             unit="ms",
             series=[
                 Series(label=labels[name], values=of, ours=name == "plugbay") for name, of in times.items()

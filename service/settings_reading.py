@@ -32,6 +32,7 @@ from service.settings import (
 
 ENVIRONMENT_PREFIX = "PLUGBAY_"
 ENVIRONMENT_SEPARATOR = "__"
+_SHOWN_MAX_LENGTH = 300
 
 
 class SettingsError(PlugbayError):
@@ -86,13 +87,13 @@ def _from_file(path: Path) -> dict[str, _Setting]:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError(
-            Text(
-                zh=f"无法读取 {source}：{error}。请修正该文件；删除它则使用默认设置",
-                en=f"{source} cannot be read: {error}. Mend it, or remove it to run with the defaults",
-            )
-        ) from error
+    except RecursionError as error:
+        raise _unreadable(source, Text(zh="嵌套层数过多", en="it is nested too deeply")) from error
+    except (
+        OSError,
+        ValueError,
+    ) as error:  # no UTF-8, no TOML, or a number of more digits than Python converts
+        raise _unreadable(source, Text(zh=str(error), en=str(error))) from error
     found: dict[str, _Setting] = {}
     for section, values in document.items():
         keys = types_of(_known_section(section, source))
@@ -103,6 +104,15 @@ def _from_file(path: Path) -> dict[str, _Setting]:
             setting = _Setting(section, key, _known_key(section, key, keys, source), value, source)
             found[setting.name] = setting
     return found
+
+
+def _unreadable(source: str, reason: Text) -> SettingsError:
+    return SettingsError(
+        Text(
+            zh=f"无法读取 {source}：{reason.zh}。请修正该文件；删除它则使用默认设置",
+            en=f"{source} cannot be read: {reason.en}. Mend it, or remove it to run with the defaults",
+        )
+    )
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, _Setting]:
@@ -134,7 +144,7 @@ def _plain_value(text: str, kind: Any) -> Any:
     if table_of(kind) is not None:
         try:
             return json.loads(text or "{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             return text
     if plain in (int, float):
         try:
@@ -149,7 +159,8 @@ def _checked(setting: _Setting) -> Any:
         return _checked_tables(setting, table)
     try:
         return msgspec.convert(setting.value, setting.type)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, ValueError, OverflowError, RecursionError) as error:
+        # Besides what does not fit: bytes of a variable that are no text, and numbers beyond all bounds.
         shown = "********" if setting.key == "token" else setting.value
         raise _wrong(setting.name, setting.source, shown, allowed_for(setting.type)) from error
 
@@ -186,10 +197,11 @@ def _is_plugin(id: str) -> bool:
 
 
 def _wrong(name: str, source: str, value: object, allowed: Text) -> SettingsError:
+    name, source, shown = _shown(name), _shown(source), _shown(repr(value))
     return SettingsError(
         Text(
-            zh=f"设置 {name}（来自 {source}）的值 {value!r} 无效，允许：{allowed.zh}",
-            en=f"Setting {name} (from {source}) is {value!r}; allowed: {allowed.en}",
+            zh=f"设置 {name}（来自 {source}）的值 {shown} 无效，允许：{allowed.zh}",
+            en=f"Setting {name} (from {source}) is {shown}; allowed: {allowed.en}",
         ),
         setting=name,
     )
@@ -208,7 +220,14 @@ def _known_key(section: str, key: str, keys: Mapping[str, Any], source: str) -> 
     return keys[key]
 
 
+def _shown(text: str) -> str:
+    """A text that can be printed anywhere: names and values may be any bytes, and of any length."""
+    text = text.encode("utf-8", "backslashreplace").decode()
+    return text if len(text) <= _SHOWN_MAX_LENGTH else text[:_SHOWN_MAX_LENGTH] + "…"
+
+
 def _unknown(name: str, source: str, known: list[str]) -> SettingsError:
+    name, source = _shown(name), _shown(source)
     near = difflib.get_close_matches(name, known, n=1)
     hint = near[0] if near else ", ".join(known)
     return SettingsError(

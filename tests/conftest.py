@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 
 from tests.rounds import SOAK
+
+HERE = Path(__file__).parent
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -23,7 +26,29 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def in_turn(files: Sequence[Path]) -> list[Path]:
+    """The files of tests in the order in which they are begun, several at once.
+
+    Those with browsers need all of a processor, those with servers wait a good deal: so that some of each run at any
+    time, they are dealt out evenly. What is quick comes last and fills the end.
+    """
+    kinds: dict[str, list[Path]] = {}
+    for file in files:
+        folder = file.relative_to(HERE).parts[0]
+        kinds.setdefault(folder if folder in ("browser", "unit") else "server", []).append(file)
+    turns = {
+        file: (kind == "unit", (number + 0.5) / len(of_kind))
+        for kind, of_kind in kinds.items()
+        for number, file in enumerate(of_kind)
+    }
+    return sorted(files, key=turns.__getitem__)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    turns = {
+        file: turn for turn, file in enumerate(in_turn(list(dict.fromkeys(item.path for item in items))))
+    }
+    items.sort(key=lambda item: turns[item.path])
     if SOAK:
         return
     skip = pytest.mark.skip(reason="full size and length: run it with make soak")

@@ -133,7 +133,7 @@ def decode_json(body: bytes, type: type[T]) -> T:
     except RecursionError:
         raise _too_deep() from None
     except (msgspec.DecodeError, ValueError) as error:
-        fault = fault_of(str(error))
+        fault = fault_of(str(error), body)
         raise RequestInvalid(
             Text(zh=f"请求内容不是有效的 JSON：{fault.zh}", en=f"The body is not valid JSON: {fault.en}")
         ) from None

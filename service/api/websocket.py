@@ -33,6 +33,8 @@ from service.model.text import Text
 # Frames above the limit are read and refused up to here, so that the connection lives; beyond, nothing is read at all.
 _READ_LIMITS = 16
 _NO_CODE = 0
+# What a close frame may have for its code (RFC 6455, 7.4): those of the protocol, of libraries and of applications.
+_SENDABLE = (range(1000, 1004), range(1007, 1015), range(3000, 5000))
 _LINGER_STEP_S = 0.02
 
 
@@ -75,7 +77,7 @@ async def websocket_handler(request: web.Request) -> web.StreamResponse:
         max_msg_size=limits.frame_bytes * _READ_LIMITS + 1,
         decode_text=False,
     )
-    if not ws.can_prepare(request):
+    if not _is_handshake(ws, request):
         raise RequestRefused(
             Text(
                 zh="该地址只接受 WebSocket 连接；普通请求可用 GET /api/plugins",
@@ -100,6 +102,14 @@ async def websocket_handler(request: web.Request) -> web.StreamResponse:
     return ws
 
 
+def _is_handshake(ws: _Socket, request: web.Request) -> bool:
+    try:
+        return bool(ws.can_prepare(request))
+    except ValueError:
+        # A header of it is not ASCII, upon which aiohttp stumbles while it says so.
+        return False
+
+
 async def say_goodbye(app: web.Application) -> None:
     """For `on_shutdown`: aiohttp waits for handlers after it, and those of clients end with their connections."""
     await app[HUB].close()
@@ -115,8 +125,7 @@ async def _listen(ws: _Socket, hub: Hub, client: Client, session: Session) -> No
                 continue
             case WSMsgType.CLOSE:
                 # Either the answer to our own, and then this does nothing, or to be answered likewise.
-                code = message.data
-                hub.close_client(client, empty_close_frame() if code == _NO_CODE else close_frame(code))
+                hub.close_client(client, _answer_to_close(message.data))
                 return
             case WSMsgType.TEXT | WSMsgType.BINARY | WSMsgType.PING:
                 if client.closing:
@@ -131,6 +140,14 @@ async def _listen(ws: _Socket, hub: Hub, client: Client, session: Session) -> No
                     hub.send(client, pong_frame(message.data))
             case _:
                 return
+
+
+def _answer_to_close(code: int) -> bytes:
+    """The close frame that answers a client's: with the same code, unless that is one that nobody may send."""
+    if code == _NO_CODE:
+        return empty_close_frame()
+    sendable = any(code in codes for codes in _SENDABLE)
+    return close_frame(code if sendable else WSCloseCode.PROTOCOL_ERROR)
 
 
 async def _linger(hub: Hub, client: Client, code: int) -> None:

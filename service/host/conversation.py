@@ -260,6 +260,30 @@ def load_failed(snapshot: Snapshot, number: int, stage: Stage, code: str, text: 
     )
 
 
+class EndedAtOnce(LoadFailed):
+    """A process that had loaded its plugin ended before that served; nothing was changed."""
+
+
+async def ended_at_once(generation: Generation) -> EndedAtOnce:
+    """The error of a generation whose process has ended, when it is known how."""
+    await generation.end()
+    worker = generation.worker
+    how = describe_exit(worker.exited.result() if worker.exited.done() else None, worker.ended_for)
+    failed = load_failed(
+        generation.snapshot,
+        generation.number,
+        Stage.START,
+        "worker_exited",
+        Text(
+            zh=f"插件加载后，其进程随即结束（{how.zh}）：请检查 start() 开始的任务和线程，以及 os._exit，"
+            "详情见插件日志",
+            en=f"The plugin's process ended as soon as it had loaded ({how.en}): look at the tasks and threads that "
+            "its start() began, and for os._exit; its log may say more",
+        ),
+    )
+    return EndedAtOnce(failed.error)
+
+
 def imports_of(failure: LoadFailed) -> frozenset[str] | None:
     """The plugin-side modules that a failed load named, as far as the worker came to say so."""
     return failure.__cause__.modules if isinstance(failure.__cause__, _Imports) else None

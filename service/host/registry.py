@@ -34,6 +34,8 @@ from service.model.text import Text
 
 log = structlog.get_logger(__name__)
 
+_LOGGED_MAX_LENGTH = 2000
+
 _WAIT_WHILE_STARTING_SECONDS = 2.0
 
 
@@ -259,7 +261,8 @@ class Registry:
             told["ms"] = round(timings.total_ms, 1)
         if (error := view.error) is not None:
             place = ":".join(str(part) for part in (error.file, error.line) if part is not None)
-            told["error"] = f"{place}: {error.text.en}"
+            # A plugin's own words, which may be many.
+            told["error"] = f"{place}: {error.text.en}"[:_LOGGED_MAX_LENGTH]
         if view.state is PluginState.DEGRADED:
             told["serves"] = "older code"
         # Only then: it wakes the thread that writes the log, which would come before whoever gets the event.

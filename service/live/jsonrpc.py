@@ -65,7 +65,7 @@ def read(frame: bytes) -> Request | Batch:
         if isinstance(error, UnicodeDecodeError):
             fault = _NOT_UTF8
         else:
-            fault = _TOO_DEEP if isinstance(error, RecursionError) else fault_of(str(error))
+            fault = _TOO_DEEP if isinstance(error, RecursionError) else fault_of(str(error), frame)
         raise RpcError(
             PARSE_ERROR,
             Text(zh=f"该帧不是有效的 JSON：{fault.zh}", en=f"The frame is not valid JSON: {fault.en}"),

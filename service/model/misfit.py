@@ -48,6 +48,10 @@ _JSON_FAULTS = {
     "trailing comma in array": Text(zh="数组末尾多了逗号", en="there is a comma at the end of an array"),
     "trailing comma in object": Text(zh="对象末尾多了逗号", en="there is a comma at the end of an object"),
 }
+# What follows has to hold the second half, which takes six bytes.
+_HALF_A_PAIR = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u)")
+_PAIR_BYTES = 12
+_OUT_OF_RANGE = re.compile(r"(?:Integer value|Number) out of range")
 _ESCAPE = Text(zh="字符串中的转义有误", en="an escape in a string is wrong")
 
 
@@ -95,10 +99,21 @@ def misfit_of(message: str, type: Any = None, formats: Mapping[str, Text] | None
     return Misfit(path[:SHOWN_MAX_LENGTH], Text(zh=f"有误（{shown}）", en=f"is wrong ({shown})"))
 
 
-def fault_of(message: str) -> Text:
-    """Understand the message of a `msgspec.DecodeError`: why something is no JSON, and at which byte."""
+def fault_of(message: str, data: bytes = b"") -> Text:
+    """Understand the message of a `msgspec.DecodeError`: why something is no JSON, and at which byte.
+
+    Args:
+        message: as msgspec gave it.
+        data: what was decoded; half a surrogate pair near its end is said to end it too early.
+    """
     if message == _ENDS_EARLY:
-        return Text(zh="内容不完整", en="it ends too early")
+        return (
+            _ESCAPE
+            if _HALF_A_PAIR.search(data[-_PAIR_BYTES:])
+            else Text(zh="内容不完整", en="it ends too early")
+        )
+    if (at := _AT.search(message)) is not None and _OUT_OF_RANGE.fullmatch(message, 0, at.start()):
+        return Text(zh="有数值超出范围", en="a number in it is out of range")
     match = _MALFORMED.fullmatch(message)
     if match is None:
         shown = message[:SHOWN_MAX_LENGTH]
@@ -163,7 +178,7 @@ _SHAPES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Text | Misfit]],
         _wrong_length,
     ),
     (re.compile(r"Expected `(?:int|float)` (?P<bound>>=|<=|>|<) (?P<number>\S+)"), _wrong_number),
-    (re.compile(r"(?:Integer value|Number) out of range"), _out_of_range),
+    (_OUT_OF_RANGE, _out_of_range),
 )
 
 

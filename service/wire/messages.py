@@ -22,6 +22,9 @@ from __future__ import annotations
 
 PROTOCOL = 1
 
+# A manifest, the error of a load, and what is told of a download.
+MANIFEST_MAX_BYTES = 1024 * 1024
+
 LOAD = "load"
 CALL = "call"
 CANCEL = "cancel"

@@ -18,6 +18,10 @@ from service.model.text import Text
 from service.workbench.problems import Found, Place
 from service.workbench.reading import Module, Reading
 
+# Pairs grow with the square of what is declared, and so does the work on one with its clauses: both are a stranger's.
+_MAX_PAIRS = 500
+_MAX_CLAUSES = 50
+
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
@@ -51,14 +55,14 @@ class Declarations:
         by_name: dict[str, list[Declaration]] = defaultdict(list)
         for one in self.all:
             by_name[one.name].append(one)
-        for found in by_name.values():
-            for earlier, later in itertools.combinations(found, 2):
-                if _never_together(earlier.requirement, later.requirement):
-                    continue
-                if _contradict(earlier.requirement.specifier, later.requirement.specifier):
-                    yield _twice(earlier, later, contradicts=True)
-                elif earlier.requirement.marker == later.requirement.marker:
-                    yield _twice(earlier, later, contradicts=False)
+        pairs = (pair for found in by_name.values() for pair in itertools.combinations(found, 2))
+        for earlier, later in itertools.islice(pairs, _MAX_PAIRS):
+            if _never_together(earlier.requirement, later.requirement):
+                continue
+            if _contradict(earlier.requirement.specifier, later.requirement.specifier):
+                yield _twice(earlier, later, contradicts=True)
+            elif earlier.requirement.marker == later.requirement.marker:
+                yield _twice(earlier, later, contradicts=False)
 
     def place_of_key(self, key: str) -> Place:
         """Where a key of the block stands."""
@@ -74,7 +78,7 @@ class Declarations:
     def _in_block(self) -> Iterator[Declaration]:
         names = self._block.data.get("dependencies") if self._block is not None else None
         taken: set[int] = set()
-        for name in names if isinstance(names, list) else ():
+        for name in names[: requirements.MAX_REQUIREMENTS] if isinstance(names, list) else ():
             requirement = _parsed(name)
             if requirement is None or self._block is None:
                 continue
@@ -145,8 +149,13 @@ def _never_together(one: Requirement, other: Requirement) -> bool:
 
 
 def _contradict(one: SpecifierSet, other: SpecifierSet) -> bool:
-    """Whether no version satisfies both: looked for at, and right beside, each version that they name."""
+    """Whether no version satisfies both: looked for at, and right beside, each version that they name.
+
+    Of what names more of them than anybody writes, none is said to contradict.
+    """
     both = one & other
+    if len(both) > _MAX_CLAUSES:
+        return False
     named = [clause.version.removesuffix(".*") for clause in both]
     candidates = ["0", "999999"]
     for version in named:

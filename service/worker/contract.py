@@ -258,7 +258,7 @@ def schema_of(plugin: Any) -> tuple[list[dict[str, Any]], dict[str, Any] | None]
         ContractBroken: neither is what the interface asks for.
     """
     given = plugin.get_config_schema()
-    line = getattr(getattr(type(plugin).get_config_schema, "__code__", None), "co_firstlineno", None)
+    line = line_of_schema(plugin)
     if isinstance(given, Mapping):
         return [], _json_schema(plugin, given, line)
     if given is None or (isinstance(given, list | tuple) and not given):
@@ -274,6 +274,12 @@ def schema_of(plugin: Any) -> tuple[list[dict[str, Any]], dict[str, Any] | None]
             line,
         )
     return [_field(item, line) for item in given], None
+
+
+def line_of_schema(plugin: Any) -> int | None:
+    """Where the method stands that gives a plugin's schema, if it has one."""
+    line = getattr(getattr(type(plugin).get_config_schema, "__code__", None), "co_firstlineno", None)
+    return line if type(line) is int else None
 
 
 def _json_schema(plugin: Any, schema: Mapping[str, Any], line: int | None) -> dict[str, Any]:

@@ -17,11 +17,13 @@ from typing import Any, NoReturn
 
 from service.wire import messages
 from service.worker import contract, site_folder
-from service.worker.calling import Calls, OwnedTasks, Send
+from service.worker.calling import Calls, OwnedTasks, Send, to_json
 from service.worker.compat import stand_ins
 from service.worker.faults import ContractBroken, Describer, main_thread_frame
 from service.worker.modules import SnapshotImporter, quote
 
+# Taken now: what a plugin imports may put others in their place.
+_set_handler, _set_timer = signal.signal, signal.setitimer
 # A stage that only waits is ended by its own timeout; the alarm is for one that does not let go of the thread.
 _HEAD_START_SECONDS = 0.5
 
@@ -47,6 +49,7 @@ class Loading:
         report: tells the server that the load failed, and gives the exit status for that.
 
     Attributes:
+        stage: where it is.
         plugin: the instance, once there is one.
         calls: its calls, once it has started.
     """
@@ -73,14 +76,15 @@ class Loading:
         self._report = report
         self._config: dict[str, Any] = {}
         self._methods: list[str] = []
+        self.stage = "import"
         self.plugin: Any = None
         self.calls: Calls | None = None
 
-    def run(self, loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
+    def run(self, loop: asyncio.AbstractEventLoop) -> bytes:
         """Go through all stages.
 
         Returns:
-            the plugin's manifest.
+            the plugin's manifest, as JSON.
 
         Raises:
             StageFailed
@@ -93,17 +97,17 @@ class Loading:
                 manifest = self._prepare()
             loop.run_until_complete(self._begin())
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            _set_timer(signal.ITIMER_REAL, 0)
         return manifest
 
     def overrides(self, name: str) -> bool:
         """Whether the plugin has a method of its own where the base class has one that does nothing."""
         return name in self._methods
 
-    async def _prepare_on_the_loop(self) -> dict[str, Any]:
+    async def _prepare_on_the_loop(self) -> bytes:
         return self._prepare()
 
-    def _prepare(self) -> dict[str, Any]:
+    def _prepare(self) -> bytes:
         self._limit_stage("import", self._limits["load_s"])
         log = logging.getLogger(self._module_name)
         log.setLevel(logging.DEBUG)
@@ -144,12 +148,11 @@ class Loading:
             self._config = config
         except BaseException as error:
             raise StageFailed("config") from error
-        return {
-            **manifest,
-            "config_schema": fields,
-            "config_json_schema": json_schema,
-            "config_missing": missing,
-        }
+        schema = {"config_schema": fields, "config_json_schema": json_schema, "config_missing": missing}
+        try:
+            return _encoded({**manifest, **schema}, contract.line_of_schema(plugin))
+        except BaseException as error:
+            raise StageFailed("contract") from error
 
     @contextlib.contextmanager
     def _no_silent_exit(self) -> Iterator[None]:
@@ -231,9 +234,37 @@ class Loading:
             # The plugin may be in a loop that swallows exceptions, so this does not raise one.
             os._exit(self._report(error))
 
-        signal.signal(signal.SIGALRM, on_alarm)
+        self.stage = stage
+        _set_handler(signal.SIGALRM, on_alarm)
         # An asynchronous stage that only waits is ended by its own timeout, which comes before this.
-        signal.setitimer(signal.ITIMER_REAL, seconds + (0 if stage == "import" else _HEAD_START_SECONDS))
+        _set_timer(signal.ITIMER_REAL, seconds + (0 if stage == "import" else _HEAD_START_SECONDS))
+
+
+def _encoded(manifest: dict[str, Any], line: int | None) -> bytes:
+    """The manifest as JSON; `line` is that of its schema.
+
+    Raises:
+        ContractBroken: it is none, as a schema may hold anything, or is too large.
+    """
+    try:
+        encoded = to_json(manifest)
+    except Exception as error:
+        raise ContractBroken(
+            "schema_invalid",
+            f"配置 schema 无法写成 JSON：{error}；请只用文本、有限的数字、列表和以文本为键的字典",
+            f"The configuration schema cannot be written as JSON: {error}; use texts, finite numbers, lists, and "
+            "dictionaries whose keys are texts",
+            line,
+        ) from None
+    if len(encoded) > messages.MANIFEST_MAX_BYTES:
+        limit = messages.MANIFEST_MAX_BYTES // 1024
+        raise ContractBroken(
+            "manifest_invalid",
+            f"插件对自身的描述有 {len(encoded)} 字节，超过 {limit} KiB；请缩短 version、description 或配置 schema",
+            f"What the plugin says of itself has {len(encoded)} bytes, more than {limit} KiB; shorten its version, "
+            "description or configuration schema",
+        )
+    return encoded
 
 
 def _modules_replaced() -> ContractBroken:

@@ -152,19 +152,28 @@ class Worker:
             StallWatch(loop, self._header["root"], stall_s).start()
         try:
             manifest = self._loading.run(loop)
+            load_ms = (time.perf_counter() - began) * 1000
+            hello = {
+                "t": messages.HELLO,
+                "protocol": messages.PROTOCOL,
+                "load_ms": load_ms,
+                "modules": self._importer.imported(),
+                "third_party": site_folder.third_party(newest_before),
+            }
         except StageFailed as failure:
-            return self._report(self._describer.fault(failure.stage, failure.__cause__ or failure))
-        load_ms = (time.perf_counter() - began) * 1000
-        loaded = self._importer.imported()
-        hello = {
-            "t": messages.HELLO,
-            "protocol": messages.PROTOCOL,
-            "load_ms": load_ms,
-            "modules": loaded,
-            "third_party": site_folder.third_party(newest_before),
-        }
-        self._write(hello, to_json(manifest))
+            return self._report(self._fault(failure.stage, failure.__cause__ or failure))
+        except BaseException as error:  # such as a loop that the plugin has stopped
+            return self._report(self._describer.disturbed(self._loading.stage, error))
+        self._write(hello, manifest)
         return 0
+
+    def _fault(self, stage: str, error: BaseException) -> dict[str, Any]:
+        try:
+            return self._describer.fault(stage, error)
+        except (
+            BaseException
+        ) as failure:  # an exception of a plugin's own making may have anything for its parts
+            return self._describer.disturbed(stage, failure)
 
     def _tell_outline(self) -> int:
         module = self._importer.module(self._module_name)

@@ -45,13 +45,14 @@ class Fault(NamedTuple):
     after: int = 0
 
 
-def any_of(*kinds: Kind, most_bytes: int = 6000) -> Callable[[random.Random], Fault]:
-    """What draws a fault of these kinds, at any byte."""
+def any_of(*kinds: Kind, most_sent: int = 500, most_received: int = 3000) -> Callable[[random.Random], Fault]:
+    """What draws a fault of these kinds, within so many bytes of what a client sends or receives."""
 
     def draw(chance: random.Random) -> Fault:
-        towards: Towards = "server" if chance.random() < 0.3 else "client"
-        # What a client sends is short, but for uploads; most faults are to come in the middle of something.
-        return Fault(chance.choice(kinds), towards, int(most_bytes ** chance.random()))
+        kind = chance.choice(kinds)
+        if chance.random() < 0.4:
+            return Fault(kind, "server", int(most_sent ** chance.random()))
+        return Fault(kind, "client", int(most_received ** chance.random()))
 
     return draw
 
@@ -197,7 +198,8 @@ class _Connection:
         """The fault comes in the middle of some bytes; what is to be passed on of them."""
         kind = self.fault.kind
         self._happened = True
-        self._done[kind] += 1
+        if kind != "none":
+            self._done[kind] += 1
         if kind in ("delay", "throttle"):
             asyncio.get_running_loop().call_later(_SLOW_S * self._chance.random(), self.cut)
         if kind == "spoil":

@@ -24,8 +24,9 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.faults.victims import LIBRARY_VERSIONS, furnish
 from tests.faults.watcher import Watcher
-from tests.faults.workload import LIBRARY_VERSIONS, Called, Load, furnish
+from tests.faults.workload import Called, Load
 from tests.integration.live import Live, connected, ready
 from tests.integration.process_tree import alive, descendants, template_of
 from tests.integration.server_process import environment, running_server
@@ -33,14 +34,14 @@ from tests.integration.test_killed_changes import leftovers, settled
 from tests.registry import Registry
 from tests.rounds import SEED, SOAK, sized
 
-LIVES = int(os.environ.get("XLIVES", sized(1, 60)))
+LIVES = sized(1, 60)
 # Of a life; every life ends with the server's own.
 WORKERS, TEMPLATES = sized(7, 4), sized(2, 2)
 SECONDS = 1200.0
 # A killed worker or template is made up for within this, however busy the machine.
 RECOVERS_S = 20.0
 
-pytestmark = [pytest.mark.timeout(sized(500, SECONDS + 300))]
+pytestmark = [pytest.mark.timeout(sized(180, SECONDS + 300))]
 if SOAK:
     pytestmark.append(pytest.mark.soak)
 

@@ -30,7 +30,12 @@ def needs(line: str, *, mark: str = f"  {HERE}") -> str:
 
 # By code. A code may have several plugins; where the name before `:` is no type, it is a search plugin.
 TEXTS: dict[str, list[str]] = {
-    "syntax_error": [_search(f"\n    def broken(:  {HERE}\n        pass\n"), f"x = 1\ny = (  {HERE}\n"],
+    "syntax_error": [
+        _search(f"\n    def broken(:  {HERE}\n        pass\n"),
+        f"x = 1\ny = (  {HERE}\n",
+        # Raised by hand, of a place that is none.
+        _search(head=f"raise SyntaxError('mine', ('elsewhere.py', -3, 'x', None))  {HERE}\n"),
+    ],
     "import_failed": [
         _search(head=f"import no_such_library  {HERE}\n"),
         _search(head=f"1 / 0  {HERE}\n"),
@@ -49,7 +54,8 @@ TEXTS: dict[str, list[str]] = {
         # It speaks to the server itself, and a language that nobody knows.
         'import os\nhead = b\'{"t":"hello","protocol":99,"load_ms":1,"modules":[]}\'\n'
         "os.write(3, len(head).to_bytes(4, 'big') + (0).to_bytes(4, 'big') + head)\n"
-        + _search(name=f'    name = "broken"  {HERE}\n')
+        + _search(name=f'    name = "broken"  {HERE}\n'),
+        _search(name=f'    name = "broken"  {HERE}\n').replace('"broken"\n\n', '"x" * 2_000_000\n\n'),
     ],
     "no_plugin_class": [f"x = 1  {HERE}\n"],
     "several_plugin_classes": [
@@ -80,10 +86,30 @@ TEXTS: dict[str, list[str]] = {
         _search(f"    config_schema = {{'properties': {{'x': {{'type': 'strng'}}}}}}  {HERE}\n"),
         _search(f"    config_schema = {{'properties': {{'x': {{'$ref': '#/$defs/y'}}}}}}  {HERE}\n"),
         _search(f"    config_schema = 5\n    def get_config_schema(self):  {HERE}\n        return 5\n"),
+        *[
+            _search(f"\n    def get_config_schema(self):  {HERE}\n        {body}\n")
+            for body in (
+                "return [ConfigField(name='a', default={5: {(): 1}})]",
+                "return [ConfigField(name='a', default=float('inf'))]",
+                "found = {}; found['a'] = found; return found",
+            )
+        ],
     ],
     "contract_failed": [_search(f"\n    def __init__(self):\n        raise OSError('no')  {HERE}\n")],
     "config_failed": [_search(f"\n    def set_config(self, config):\n        config['nothing']  {HERE}\n")],
-    "start_failed": [_search(f"\n    async def start(self):\n        raise OSError('no')  {HERE}\n")],
+    "start_failed": [
+        _search(f"\n    async def start(self):\n        raise OSError('no')  {HERE}\n"),
+        # Neither can be described as it is.
+        _search(
+            "\n    async def start(self):\n"
+            f"        raise type('E', (Exception,), {{'__str__': lambda self: exit()}})()  {HERE}\n"
+        ),
+        # It breaks what its worker works with.
+        _search(
+            f"\n    async def start(self):  {HERE}\n"
+            "        import asyncio\n        asyncio.get_running_loop().stop()\n        await asyncio.sleep(60)\n"
+        ),
+    ],
     "self_check_failed": [
         _search(f"\n    async def self_check(self):\n        raise OSError('no')  {HERE}\n"),
         _search(f"\n    async def self_check(self):  {HERE}\n        return False\n"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import json
 import os
 import signal
@@ -31,6 +32,11 @@ class Forged:
         self.pid = pid
         self.stdout: asyncio.StreamReader | None = None
         self.stderr: asyncio.StreamReader | None = None
+        # By its number a signal could reach another process that has it by then.
+        try:
+            self._process: int | None = os.pidfd_open(pid)
+        except ProcessLookupError:
+            self._process = None
         self._status: int | None = status
         self._stdin = stdin
         self._returncode: int | None = None
@@ -54,6 +60,9 @@ class Forged:
         self._loop.remove_reader(self._status)
         os.close(self._status)
         self._status = None
+        if self._process is not None:
+            os.close(self._process)
+            self._process = None
         # Nothing is told if the forge itself was killed.
         self._returncode = int(told or -signal.SIGKILL)
         self._ended.set()
@@ -86,8 +95,9 @@ class Forged:
 
     def send_signal(self, number: int) -> None:
         """Sends a signal, unless it has ended."""
-        if self.returncode is None:
-            os.kill(self.pid, number)
+        if self.returncode is None and self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._process, number)
 
     def terminate(self) -> None:
         """SIGTERM."""

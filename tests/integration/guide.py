@@ -172,7 +172,7 @@ class Reader:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=50,
+            timeout=120,
         )
         return done.returncode, done.stdout
 

@@ -121,7 +121,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Seen]]:
             patch.setenv(name, value)
         with small_disk(folder / "small"):
             program = [sys.executable, "-m", "tests.integration.examining", str(folder)]
-            subprocess.run(program, cwd=SERVICE.parent, check=True, timeout=50)
+            subprocess.run(program, cwd=SERVICE.parent, check=True, timeout=110)
             written = (folder / "seen.json").read_bytes()
     return msgspec.json.decode(written, type=dict[str, list[Seen]])
 

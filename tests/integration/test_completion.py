@@ -20,7 +20,7 @@ from service.sdk.testing.process import server_process
 from tests.integration.live import search_plugin, write
 from tests.integration.server_process import environment
 
-SECONDS = 20.0
+SECONDS = 60.0
 NOBODY = "http://127.0.0.1:9"
 PROGRAMS = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 

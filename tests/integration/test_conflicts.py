@@ -90,6 +90,30 @@ async def test_a_serving_plugin_that_claims_a_name_that_is_taken_serves_on(live:
     assert await live.answer("demo") == "second"
 
 
+async def test_one_that_claimed_a_name_and_is_broken_by_now_claims_it_no_more(live: Live) -> None:
+    holder = await place(live, "second", search_plugin("demo", "second"))
+    first = await place(live, "first", search_plugin("demo", "first"))
+    save(first, "broken(")
+    await only(live, "failed search/first")
+    live.events.clear()
+    holder.unlink()
+    await only(live, "unloaded search/demo")
+
+
+async def test_names_are_not_exchanged_with_one_that_is_broken_by_now(live: Live) -> None:
+    second = await place(live, "second", search_plugin("demo", "second"))
+    first = await place(live, "first", search_plugin("mine", "first"))
+    for text in (search_plugin("demo", "third"), "broken("):
+        save(first, text)
+        await only(live, "failed search/mine")
+        live.events.clear()
+    save(second, search_plugin("mine", "fourth"))
+    await only(live, "failed search/demo")
+    assert (await live.plugin("search/demo"))["error"]["code"] == "conflict"
+    assert await live.answer("mine") == "first"
+    assert await live.answer("demo") == "second"
+
+
 async def test_a_file_and_a_package_of_one_stem(live: Live) -> None:
     await place(live, "demo", search_plugin("demo", "file"))
     write(live.plugins / "search/demo_plugin/__init__.py", search_plugin("demo", "package"))
@@ -198,6 +222,18 @@ async def test_the_files_of_many_plugins_rotate(live: Live, names: str, turn: in
     for name, old in zip(names, names[turn:] + names[:turn], strict=True):
         assert await live.answer(name) == name
         assert listed[f"search/{old}"]["file"] == f"plugins/search/{name}_plugin.py"
+
+
+async def test_files_change_places_of_which_one_takes_its_time(live: Live) -> None:
+    """Longer than a failure is held back: the others wait what becomes of the name that they claim."""
+    texts = {name: search_plugin(name, name) for name in "ab"}
+    texts["c"] = search_plugin("c", "c", imports="import time\ntime.sleep(0.6)")
+    for name, text in texts.items():
+        await place(live, name, text)
+    for name, other in (("a", "b"), ("b", "c"), ("c", "a")):
+        save(live.plugins / f"search/{name}_plugin.py", texts[other])
+    await only(live, *(f"reloaded search/{name}" for name in "abc"))
+    assert [await live.answer(name) for name in "abc"] == ["a", "b", "c"]
 
 
 async def test_files_that_rotate_one_by_one(live: Live) -> None:

@@ -47,6 +47,7 @@ def test_the_quick_start_in_chinese(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize("document", ["plugin-guide.md", "sdk.md"])
 def test_the_guides(document: str, tmp_path: Path) -> None:
     (tmp_path / "plugbay/plugins").mkdir(parents=True)  # so that no bundled plugins have to load first

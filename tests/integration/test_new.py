@@ -8,6 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from tests.integration.forging import run_plugbay
 from tests.integration.server_process import ROOT
 
 CALLS = {
@@ -17,7 +20,10 @@ CALLS = {
 }
 
 
-def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+pytestmark = pytest.mark.timeout(180)
+
+
+def run(program: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     environment = {
         **os.environ,
         "PLUGBAY_LANG": "en",
@@ -26,13 +32,15 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     }
     environment.pop("PYTEST_ADDOPTS", None)
     environment.pop("PYTEST_XDIST_WORKER", None)
+    if program == "service":
+        return run_plugbay(*arguments, environ=environment, folder=cwd, timeout_s=50)
     return subprocess.run(
-        [sys.executable, "-m", *arguments],
+        [sys.executable, "-m", program, *arguments],
         cwd=cwd,
         env=environment,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=120,
         check=False,
     )
 

@@ -621,9 +621,13 @@ async def test_a_huge_frame_ends_its_own_connection_only(
         frame(b"{}", 0x80),
         frame(b"\x03", 0x88),
         frame(b"\x00\x01", 0x88),
+        # Codes that nobody may send are not sent back.
+        frame(b"\x03\xee", 0x88),
+        frame(b"\x13\x88", 0x88),
         frame(b"{", 0x01) + frame(b"}", 0x81),
     ],
-    ids="reserved opcode3 opcode15 fragmented-ping long-ping continuation short-close code-1 interleaved".split(),
+    ids="reserved opcode3 opcode15 fragmented-ping long-ping continuation short-close code-1 code-1006 code-5000 "
+    "interleaved".split(),
 )
 async def test_a_frame_that_is_none_ends_the_connection_by_the_rules(
     start: Start, session: aiohttp.ClientSession, bad: bytes
@@ -970,6 +974,28 @@ async def test_a_plain_request_is_told_to_upgrade(start: Start, session: aiohttp
     async with session.get(server.url) as response:
         assert response.status == 426
         assert (await response.json())["code"] == "upgrade_required"
+
+
+@pytest.mark.parametrize("header", ["Upgrade", "Sec-WebSocket-Version", "Sec-WebSocket-Key"])
+async def test_a_handshake_of_other_bytes_than_ascii_is_none(start: Start, header: str) -> None:
+    server = await start()
+    headers = {
+        "Host": f"127.0.0.1:{server.port}",
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": base64.b64encode(b"0123456789abcdef").decode(),
+    }
+    headers[header] = f"\xe5{headers[header]}"
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    try:
+        writer.write(f"GET /api/ws HTTP/1.1\r\n{lines}\r\n".encode("latin-1"))
+        async with asyncio.timeout(SECONDS):
+            answer = await reader.readuntil(b"\r\n\r\n")
+    finally:
+        writer.transport.abort()
+    assert answer.startswith(b"HTTP/1.1 426 "), answer
 
 
 async def test_shutdown_sends_what_is_pending_and_says_to_reconnect(

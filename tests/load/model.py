@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from tests.load.facts import CONFLICT, Config, Failure, Running, Served, Unit, path_of
 from tests.load.written import FAULTS, PART, UNMET, UNRUN, Code
 
+# For so many steps what may come or not may still come.
+STEPS_LATE = 5
+
 
 class Unsaid:
     """Nothing is given."""
@@ -32,7 +35,8 @@ class Model:
         last_good: what served last, by file.
         installed: the files that an install put in place, also those that went since.
         told: what events have to tell in this step, by id: each a choice of phrases, with `?` at its end where it
-            may be left out, `~` where that is known by what follows.
+            may be left out, `~` where it comes before what follows if it comes at all.
+        late: what the last steps may have had to tell, or not.
     """
 
     units: dict[str, Unit] = field(default_factory=dict)
@@ -43,6 +47,7 @@ class Model:
     last_good: dict[str, Served] = field(default_factory=dict)
     installed: set[str] = field(default_factory=set)
     told: dict[str, list[str]] = field(default_factory=dict)
+    late: list[dict[str, list[str]]] = field(default_factory=list)
 
     # -- looking -------------------------------------------------------------------------------------------------
 
@@ -105,10 +110,16 @@ class Model:
             for id in self.told.keys() | events.keys()
         )
 
-    @property
-    def is_vague(self) -> bool:
-        """Whether some events of this step may come or not."""
-        return any(choice.endswith("?") for choices in self.told.values() for choice in choices)
+    def begin(self) -> None:
+        """A step begins. What the last ones may have had to tell, or not, may still come before anything else."""
+        vague = {
+            id: [choice for choice in choices if choice.endswith("?")] for id, choices in self.told.items()
+        }
+        self.late = [*self.late, {id: choices for id, choices in vague.items() if choices}][-STEPS_LATE:]
+        self.told = {}
+        for told in self.late:
+            for id, choices in told.items():
+                self.told.setdefault(id, []).extend(choice.replace("?", "~") for choice in choices)
 
     @property
     def is_ambiguous(self) -> bool:
@@ -198,6 +209,7 @@ class Model:
         """Have what runs follow a file that changed, or was asked to be loaded anew."""
         if not self.enabled(unit.type, unit.listed or self._free_name(unit)):
             self._list(unit)
+            unit.claims = None
             self.switch_off(unit)
             return
         unit.off = False
@@ -267,10 +279,7 @@ class Model:
         """Names that are free now go to those that wait for them."""
         for unit in sorted(self.units.values(), key=lambda one: one.path):
             if unit.claims is not None and self.holder(unit.type, unit.claims) in (None, unit):
-                if unit.off:
-                    unit.claims = None
-                else:
-                    self.follow(unit)
+                self.follow(unit)
 
     def _rotate(self, unit: Unit, name: str, holder: Unit) -> bool:
         """Whether each of some files claims the name of the next, and the last that of this: they changed places."""

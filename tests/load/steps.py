@@ -126,7 +126,7 @@ class Steps(RuleBasedStateMachine):
                 return None
             expected = outcome[0]
         else:
-            self.model.told.clear()
+            self.model.begin()
         said = options.get("data", b"").decode() if "data" in options else body
         self._step(kind, f"{method} {path} {said if said is not None else ''} {about}")
         since = len(self.world.staying.events)
@@ -141,7 +141,7 @@ class Steps(RuleBasedStateMachine):
     def _plan(self, change: Callable[[], object]) -> bool:
         """Have the model take a step, if it can say what comes of it; else it stays as it is."""
         before = deepcopy(self.asked)
-        self.model.told.clear()
+        self.model.begin()
         change()
         if self.model.is_ambiguous:
             self.asked = before

@@ -140,6 +140,11 @@ class World:
         """Those of these plugins that the model knows of."""
         return {id: plugin for id, plugin in plugins.items() if id != self.apart[1]}
 
+    async def stored(self) -> Config:
+        """The configuration that is in force."""
+        config: Config = (await self.request("GET", "/api/config/export")).body["config"]
+        return config
+
     async def call(self, type_: str, name: str, wish: str = "x") -> str:
         """What a call of a plugin gives, or the code of its refusal."""
         if type_ == "search":
@@ -266,8 +271,7 @@ class World:
         return self.home / "config" / "plugins.json"
 
     async def _is_empty(self) -> bool:
-        config = (await self.request("GET", "/api/config/export")).body["config"]
-        return not self.known(self.staying.plugins) and not config
+        return not self.known(self.staying.plugins) and not await self.stored()
 
     async def _wait(self, request: web.Request) -> web.Response:
         token = request.match_info["token"]

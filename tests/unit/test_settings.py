@@ -207,3 +207,37 @@ def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
 
 def test_every_default_is_within_its_own_bounds() -> None:
     assert msgspec.convert(msgspec.to_builtins(Settings()), Settings) == Settings()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[limits]\ncall_s = " + "[" * 3000,
+        "[limits]\ncall_s = " + "9" * 5000,
+        "[limits]\ncall_s = 5\x00",
+        "[limits]\n" + "a." * 3000 + "b = 1",
+    ],
+    ids=["nested", "digits", "nul", "dotted"],
+)
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, text: str) -> None:
+    write(tmp_path, text)
+    with pytest.raises(SettingsError, match=r"config/service\.toml"):
+        load_settings(tmp_path, {})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PLUGBAY_LIMITS__CALL_S", "\udcff"),
+        ("PLUGBAY_SERVER__HOST", "\udcff"),
+        ("PLUGBAY_LIMITS__PLUGINS", '{"a":' * 100_000),
+        ("PLUGBAY_SERVER__PORT", "9" * 5000),
+        ("PLUGBAY_\udcff__X", "1"),
+        ("PLUGBAY_SERVER__PORT", "x" * 100_000),
+    ],
+)
+def test_what_is_wrong_with_a_variable_can_be_printed(tmp_path: Path, name: str, value: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        load_settings(tmp_path, {name: value})
+    for text in (raised.value.text.zh, raised.value.text.en):
+        assert 0 < len(text.encode()) < 2000

@@ -69,7 +69,17 @@ def parse(text: str) -> Requirement:
     if requirement.url is not None:
         raise _refused(shown, "直接引用地址（name @ url）", "a direct reference (name @ url)")
     applies(requirement)
+    if not _can_be_written(requirement):
+        raise _invalid(shown, "环境标记中的文字无法使用", "a text in its marker cannot be used")
     return requirement
+
+
+def _can_be_written(requirement: Requirement) -> bool:
+    """Whether it is the same when it is read again: a marker's text may be one that has no way to be written."""
+    try:
+        return str(Requirement(str(requirement))) == str(requirement)
+    except InvalidRequirement:
+        return False
 
 
 def applies(requirement: Requirement, extra: str = "") -> bool:

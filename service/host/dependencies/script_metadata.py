@@ -18,6 +18,7 @@ from service.model.text import Text
 
 MAX_BLOCK_BYTES = 64 * 1024
 MAX_BLOCKS = 1000
+_PIECE_BYTES = 64 * 1024
 
 # The fixed text comes first and its place is checked afterwards, because `re` finds a fixed text fast.
 _START = re.compile(
@@ -86,12 +87,14 @@ def scan(source: bytes) -> Scan:
     found: tuple[int, bytes] | None = None
     unclosed: int | None = None
     position = 0
+    run = range(0)
     for _ in range(MAX_BLOCKS):
         start = _START.search(source, position)
         if start is None:
             break
-        last = _LAST_OF_RUN.search(source, start.end() - 1)
-        run = range(start.end(), len(source) if last is None else last.end())
+        # A run of comments can have many blocks in it; where it ends is looked for once.
+        run_end = run.stop if start.end() < run.stop else _end_of_run(source, start.end())
+        run = range(start.end(), run_end)
         end = _last_end(source, run)
         is_script = start[1] == b"script"
         # Without an end in this run, no later start in it can have one either.
@@ -142,6 +145,16 @@ def _misspelt_line(source: bytes) -> int | None:
         if meant[1] != _START_LINE and difflib.SequenceMatcher(None, word, _WORD).ratio() >= _NEAR:
             return _line_number(source, meant.start())
     return None
+
+
+def _end_of_run(source: bytes, start: int) -> int:
+    """Where the comment lines end that begin at `start`; in pieces, as no other thread runs during one search."""
+    for piece in range(start - 1, len(source), _PIECE_BYTES):
+        # What tells of the last line takes three bytes behind its end.
+        last = _LAST_OF_RUN.search(source, piece, min(piece + _PIECE_BYTES + 3, len(source)))
+        if last is not None and last.end() <= piece + _PIECE_BYTES:
+            return last.end()
+    return len(source)
 
 
 def _last_end(source: bytes, run: range) -> re.Match[bytes] | None:

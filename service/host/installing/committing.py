@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Literal, TypeVar
 
 from service.errors import PlugbayError
+from service.host.conversation import EndedAtOnce
 from service.host.history.errors import ChangeNotSaved
-from service.model.text import Text
 
 T = TypeVar("T")
 
@@ -22,29 +22,16 @@ class NotSaved(PlugbayError):
     code = "plugin_not_saved"
 
 
-class ProcessEnded(NotSaved):
-    """A process that had loaded the plugin ended before that was put in place; nothing was changed."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            Text(
-                zh="插件加载后，进程在投入使用前退出，请重试；若再次出现，请看插件日志",
-                en="The plugin's process ended after its load and before it served; try again, and if it happens "
-                "again, see the plugin's log",
-            )
-        )
-
-
 async def in_several_tries(attempt: Callable[[], Awaitable[T]]) -> T:
     """Load and put in place, and once more where a process ended in between: it may have been lost with its template.
 
     Raises:
-        ProcessEnded: it did so every time.
+        EndedAtOnce: it did so every time.
     """
     for _ in range(_TRIES - 1):
         try:
             return await attempt()
-        except ProcessEnded:
+        except EndedAtOnce:
             continue
     return await attempt()
 

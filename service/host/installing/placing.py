@@ -16,6 +16,7 @@ from typing import Any
 
 from service.errors import LoadFailed, PlugbayError, PluginExists, PluginNotFound
 from service.host.configuration.entries import granting
+from service.host.conversation import EndedAtOnce, ended_at_once
 from service.host.files.sources import Unit
 from service.host.generation import Generation
 from service.host.history.changeset import Wanted
@@ -23,7 +24,7 @@ from service.host.history.errors import ChangeNotSaved, changed
 from service.host.history.journal import Journal, Performed
 from service.host.history.revisions import Revisions
 from service.host.installing.candidates import Candidate
-from service.host.installing.committing import Commits, NotSaved, ProcessEnded, in_several_tries
+from service.host.installing.committing import Commits, NotSaved, in_several_tries
 from service.host.installing.planning import final_unit, held_by, must_wait, without_leftovers
 from service.host.installing.trial import HeldOutput, NewFolders, Trials
 from service.host.kernel import Kernel
@@ -110,7 +111,13 @@ class Placing:
             PluginExists, NameChanged, NotSaved, ChangeSuperseded: nothing was changed.
             LoadFailed: it does not load; with `keep` it is put in place all the same.
         """
-        return await in_several_tries(partial(self._put, candidate, wishes))
+        try:
+            return await in_several_tries(partial(self._put, candidate, wishes))
+        except EndedAtOnce:
+            if not wishes.keep:
+                raise
+            keeping = self._keep(without_leftovers(self._kernel, candidate), wishes, self._trials.folders())
+            return await self._commits.shielded(keeping)
 
     async def _put(self, candidate: Candidate, wishes: Wishes) -> Installed:
         candidate = without_leftovers(self._kernel, candidate)
@@ -199,7 +206,7 @@ class Placing:
                     raise PluginExists(str(held.identity), held.file)
                 self._require_as_loaded(candidate, wishes)
                 if generation.worker.has_ended():
-                    raise ProcessEnded
+                    raise await ended_at_once(generation)
                 identity = Identity(candidate.unit.type, name)
                 wanted = await self._wanted(candidate, identity, held, wishes, generation.asked)
                 with self._knowing(wanted.origins):

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from service.errors import LoadFailed, PlugbayError, PluginNotFound
+from service.host.conversation import ended_at_once
 from service.host.generation import Generation
 from service.host.history.changeset import Link, Wanted
 from service.host.history.journal import Journal
 from service.host.history.revisions import Revisions
 from service.host.installing.candidates import Candidate
-from service.host.installing.committing import Commits, ProcessEnded, in_several_tries
+from service.host.installing.committing import Commits, in_several_tries
 from service.host.installing.placing import require_name
 from service.host.installing.planning import must_wait
 from service.host.installing.plugin_files import PluginFiles
@@ -199,8 +200,9 @@ class Sharing:
             async with self._commits.one_by_one:
                 # One that was deleted meanwhile needs nothing any more.
                 loaded = [one for one in loaded if self._is_there(one, edit)]
-                if any(one.generation is not None and one.generation.worker.has_ended() for one in loaded):
-                    raise ProcessEnded
+                for one in loaded:
+                    if one.generation is not None and one.generation.worker.has_ended():
+                        raise _of(one.plugin, await ended_at_once(one.generation))
                 wanted = Wanted(
                     files={edit.path: edit.content},
                     expected={} if edit.expected is None else {edit.path: edit.expected},

@@ -204,6 +204,8 @@ class Attempts:
     ) -> None:
         plugin.generation_count = number
         if newest:
+            # What does not load claims no name.
+            desk.conflict = None
             desk.missed = imports_of(failure) or _all_helpers(snapshot)
 
     def _imports_differ(self, desk: Desk, newest: Snapshot, snapshot: Snapshot) -> bool:

@@ -36,6 +36,9 @@ _LACKING_RETRY_SECONDS = (1.0, 60.0)
 # How long a plugin whose file is gone serves on while a new file loads that may turn out to be the same plugin.
 _RENAME_SECONDS = 3.0
 
+# How long a name that another file has is not told to be taken while that file itself is loaded anew.
+_CHANGE_PLACES_SECONDS = 3.0
+
 
 class Endings:
     """See the module.
@@ -94,7 +97,10 @@ class Endings:
         Returns:
             whether that stands; `False` when something newer came meanwhile.
         """
-        if change.settles and await desk.arrival_within(self._settle_s):
+        if change.settles and (
+            await desk.arrival_within(self._settle_s)
+            or await self._naming.change_places(desk, _CHANGE_PLACES_SECONDS)
+        ):
             desk.attempted = None
             return False
         if not await self._handover.await_leavers(desk):
@@ -146,6 +152,7 @@ class Endings:
         plugin.error = None
         plugin.restart_at = None
         desk.attempted = None
+        desk.conflict = None
         desk.forget_crash()
         desk.forget_retry()
         older = self._registry.retire(plugin)

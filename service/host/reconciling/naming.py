@@ -88,6 +88,20 @@ class Naming:
         if rival is not None and not self._tree.has(holder.unit):
             await rival.arrival_within(seconds)
 
+    async def change_places(self, desk: Desk, seconds: float) -> bool:
+        """While a file is worked on that may give up the name which this one claims, wait for what comes of it.
+
+        Returns:
+            whether something is wanted of this desk by then.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                while desk.pending is None and (work := self._undecided(desk)) is not None:
+                    await desk.arrival_before(work)
+        except TimeoutError:
+            pass
+        return desk.pending is not None
+
     def claim(self, desk: Desk, plugin: Plugin, generation: Generation, cause: Cause) -> bool:
         """Have the plugin listed under the name that it gives.
 
@@ -128,6 +142,21 @@ class Naming:
             return served
         desk.conflict = identity
         raise LoadFailed(identity_taken(identity, plugin, holder, generation.number))
+
+    def _undecided(self, desk: Desk) -> asyncio.Task[None] | None:
+        """The work on the first of those that are not known yet to keep their names: this one claims the name of the
+        next, which may itself only wait for that of one more.
+        """
+        asked = [desk]
+        while (claimed := asked[-1].conflict) is not None:
+            holder = self._registry.get(claimed)
+            rival = self._desks.get(holder.unit.path) if holder is not None else None
+            if rival is None or rival in asked:
+                return None
+            if rival.task is not None and (rival.loading or rival.conflict is None):
+                return rival.task
+            asked.append(rival)
+        return None
 
     def _circle(self, plugin: Plugin, holder: Plugin) -> list[Plugin] | None:
         """The plugins of which each one's newest file claims the name of the next, and the last one's that of this."""

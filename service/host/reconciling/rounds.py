@@ -141,6 +141,7 @@ class Rounds:
             if revision == desk.attempted and not change.force:
                 return True
             desk.attempted = revision
+            desk.conflict = None
             desk.forget_retry()
             plugin.generation_count += 1
             failure = flawed(flaw, plugin.generation_count, self._limits.plugin_file_bytes)

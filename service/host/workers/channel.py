@@ -39,7 +39,6 @@ _REPORTS_A_SECOND = 100
 _CHECKPOINTS_NOT_KEPT = 2
 # Two stages, and hello or failed.
 _LOAD_MESSAGES = 3
-_MANIFEST_BYTES = 1024 * 1024
 
 
 # Called with an item, and with what to call with the number of items that are done with.
@@ -312,7 +311,11 @@ class Channel(asyncio.Protocol):
             if self.on_imports is not None:
                 self.on_imports(message.modules)
         elif isinstance(message, Stage | Hello | Failed):
-            if self._is_loaded or self._load_messages >= _LOAD_MESSAGES or len(body) > _MANIFEST_BYTES:
+            if (
+                self._is_loaded
+                or self._load_messages >= _LOAD_MESSAGES
+                or len(body) > messages.MANIFEST_MAX_BYTES
+            ):
                 raise FrameError("messages of a load come once, and are small")
             self._load_messages += 1
             self._is_loaded = not isinstance(message, Stage)
@@ -336,7 +339,7 @@ class Channel(asyncio.Protocol):
         if (
             call.reports > _REPORTS_A_SECOND
             or call.checkpoints_not_kept > _CHECKPOINTS_NOT_KEPT
-            or len(body) > _MANIFEST_BYTES + 1024
+            or len(body) > messages.MANIFEST_MAX_BYTES + 1024
         ):
             raise FrameError("notes are few and small")
         if _not_json(body) is not None:

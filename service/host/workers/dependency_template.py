@@ -9,7 +9,7 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
-from service.host.workers.processes import Nursery
+from service.host.workers.processes import REFILL_PAUSE_SECONDS, Nursery
 from service.host.workers.template_link import TemplateLink, TemplateLost
 from service.host.workers.worker_process import WorkerProcess
 from service.worker import linux
@@ -135,7 +135,7 @@ class DependencyTemplate:
                     return worker
             return await self._link.fork()
         finally:
-            self._refill()
+            asyncio.get_running_loop().call_later(REFILL_PAUSE_SECONDS, self._refill)
 
     @property
     def has_spare(self) -> bool:
@@ -144,8 +144,10 @@ class DependencyTemplate:
 
     @property
     def is_idle(self) -> bool:
-        """Whether it has no worker but its spare."""
-        return len(self.workers) <= (self._spare is not None)
+        """Whether it has no worker but its spare, which may still be on its way."""
+        spare = self._spare
+        has_come = spare is not None and spare.done() and not spare.cancelled() and spare.exception() is None
+        return len(self.workers) <= has_come
 
     def retire(self) -> bool:
         """Fork no more; it ends when its last worker has.

@@ -48,10 +48,11 @@ class OutputLines:
 
     def _emit(self, line: bytes) -> None:
         level, request = _PRINTED, None
-        if line[:2] == _MARK:
-            request, line = _marked(line)
-        if len(line) >= 3 and line[:1] == b"<" and line[2:3] == b">":
-            level, line = _LEVELS.get(line[1:2], _PRINTED), line[3:]
+        if len(line) >= 3 and line[:1] == b"<":
+            if line[1:2] == b";":
+                request, line = _marked(line)
+            if line[:1] == b"<" and line[2:3] == b">":
+                level, line = _LEVELS.get(line[1:2], _PRINTED), line[3:]
         self._on_line(level, line, request)
 
 

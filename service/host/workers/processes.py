@@ -29,7 +29,7 @@ _END_SECONDS = 5.0
 _RESTART_PAUSE_SECONDS = 0.1
 _RESTART_PAUSE_MAX_SECONDS = 5.0
 # Whoever took a spare loads a plugin now; to make the next one meanwhile would take the processors from it.
-_REFILL_PAUSE_SECONDS = 0.025
+REFILL_PAUSE_SECONDS = 0.025
 # All that plugins get of the server's environment: tokens and passwords stand there under any name. An address of a
 # proxy may have a password in it, too, but without it a plugin would not reach anything.
 _HANDED_ON = frozenset(
@@ -192,7 +192,7 @@ class Nursery:
         while True:
             await self._refill_wanted.wait()
             if self._spares.qsize():
-                await asyncio.sleep(_REFILL_PAUSE_SECONDS)
+                await asyncio.sleep(REFILL_PAUSE_SECONDS)
             self._refill_wanted.clear()
             while self._spares.qsize() < self._wanted_spares:
                 try:

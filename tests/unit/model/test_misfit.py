@@ -124,3 +124,19 @@ def test_why_something_is_no_json(data: bytes, zh: str | None, en: str | None) -
 
 def test_a_fault_that_is_not_known_is_quoted() -> None:
     assert fault_of("the moon is full") == Text(zh="the moon is full", en="the moon is full")
+
+
+@pytest.mark.parametrize(
+    ("data", "zh", "en"),
+    [
+        ('["\\ud800"]', "字符串中的转义有误", "an escape in a string is wrong"),
+        ('{"a": "\\uDBFF"}', "字符串中的转义有误", "an escape in a string is wrong"),
+        ('["\\ud83d\\ude00"', "内容不完整", "it ends too early"),
+        ("[1e999]", "有数值超出范围", "a number in it is out of range"),
+        (f"[{'9' * 5000}]", "有数值超出范围", "a number in it is out of range"),
+    ],
+)
+def test_what_msgspec_gives_another_reason_for(data: str, zh: str, en: str) -> None:
+    with pytest.raises(msgspec.MsgspecError) as raised:
+        msgspec.json.decode(data)
+    assert fault_of(str(raised.value), data.encode()) == Text(zh=zh, en=en)

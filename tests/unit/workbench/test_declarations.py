@@ -54,3 +54,14 @@ def test_the_place_of_a_requirement_that_a_message_names() -> None:
     assert found.place_named_in("there is no version of my-lib>=2").line == 4
     assert found.place_named_in("last was not found").line == 5
     assert found.place_named_in("something else").line == 3
+
+
+def test_thousands_of_requirements_take_no_longer_than_their_number() -> None:
+    lines = [f"lib=={number}" for number in range(150)]
+    found = declarations(lines, "".join(f"other>={number}\n" for number in range(199)))
+    assert 100 < len(list(found.problems())) < 1000
+    assert len(declarations(["lib"] * 10_000).all) < 1000
+    clauses = ",".join(f"!={number}" for number in range(60))
+    assert [one.code for one in declarations([f"lib{clauses}", "lib==1"]).problems()] == [
+        "requirement_repeated"
+    ]

@@ -147,6 +147,7 @@ def test_a_file_in_its_own_encoding() -> None:
         b"# /// script\n" + b"#\n" * 2_500_000,
         b"# /// script\n" * 400_000,
         b"# /// a\n# ///\n\n" * 350_000,
+        b"# /// a\n# b = 1\n# ///\n" * 200_000,
         b"# /// script\n" + b"# ///\n" * 800_000,
         b"# /// script\n" + b"# /// \n" * 700_000,
         b"# ///" * 1_000_000,
@@ -419,3 +420,11 @@ def test_other_tools_and_other_blocks_are_no_misspellings() -> None:
     ]
     assert declared("\n".join(lines).encode()).notes == []
     assert declared(b"# // describe\n# /// prescription\n# // Script tags are stripped\n").notes == []
+
+
+@pytest.mark.parametrize("text", ["\\u0000", "\\n", "\\ud800"])
+def test_a_marker_whose_text_cannot_be_written_again_is_refused(text: str) -> None:
+    failed = refused(b"", f"lib; os_name == '{text}'".encode())
+    assert (failed.error.code, failed.error.line) == ("metadata_invalid", 1)
+    [taken] = declared(b"", b"lib; os_name == 'x' or extra == 'a b'").dependencies
+    assert declared(b"", taken.encode()).dependencies == [taken]

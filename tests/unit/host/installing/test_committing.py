@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from service.host.installing.committing import ProcessEnded, in_several_tries
+from service.host.conversation import EndedAtOnce
+from service.host.installing.committing import in_several_tries
+from service.model.plugin import LoadError, Stage
+from service.model.text import Text
+
+ENDED = EndedAtOnce(
+    LoadError.of_server(Stage.START, "worker_exited", Text(zh="结束", en="it ended"), file=None)
+)
 
 
 @pytest.mark.parametrize("deaths", [0, 1, 2])
 async def test_it_is_done_in_spite_of_deaths(deaths: int) -> None:
-    left = [ProcessEnded()] * deaths
+    left = [ENDED] * deaths
 
     async def put() -> str:
         if left:
@@ -26,8 +33,8 @@ async def test_one_that_always_dies_is_refused() -> None:
     async def put() -> None:
         nonlocal tries
         tries += 1
-        raise ProcessEnded
+        raise ENDED
 
-    with pytest.raises(ProcessEnded):
+    with pytest.raises(EndedAtOnce):
         await in_several_tries(put)
     assert tries == 3

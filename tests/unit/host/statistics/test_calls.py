@@ -56,3 +56,28 @@ def test_it_keeps_two_minutes_however_long_it_counts() -> None:
     counts.forget("search/a")
     counts.forget("search/a")
     assert counts.total("search/a").calls == 0
+
+
+def test_a_call_that_ends_after_its_plugin_is_gone_is_forgotten_with_the_next_look() -> None:
+    counts = CallCounts(Clock())
+    counts.count("search/a", "search", "ok", 0.001)
+    counts.count("search/b", "search", "plugin_disabled", 0.0)
+    counts.forget("search/a")
+    counts.count("search/a", "search", "ok", 0.001)
+    assert counts.asked_for() == ["search/b", "search/a"]
+    counts.forget_all_but({"search/b"})
+    assert counts.asked_for() == ["search/b"] and counts.outcomes("search/a") is None
+    refused = counts.outcomes("search/b")
+    assert refused is not None and refused.counts == {("search", "plugin_disabled"): 1}
+    assert sum(refused.latency.counts) == 0, "it was not asked, so that took no time of its"
+
+
+def test_ends_of_calls_are_told_apart_as_far_as_there_can_be_any() -> None:
+    counts = CallCounts(Clock())
+    for number in range(1000):
+        counts.count("search/a", f"method{number}", "ok", 0.3)
+    found = counts.outcomes("search/a")
+    assert found is not None and len(found.counts) <= 258
+    assert sum(found.counts.values()) == sum(found.latency.counts) == 1000
+    assert found.latency.bounds[found.latency.counts.index(1000)] == 0.5
+    assert round(found.latency.total_s, 6) == 300

@@ -21,6 +21,9 @@ class Worker:
     def kill(self) -> None:
         self.kills += 1
 
+    def has_ended(self) -> bool:
+        return False
+
 
 class Link:
     """Forks one worker when it is told to; `on_fork` is called as it comes."""
@@ -68,4 +71,23 @@ async def test_a_spare_that_comes_as_its_taker_goes_is_ended(tmp_path: Path) -> 
     assert taker.cancelled()
     await asyncio.sleep(0)
     assert [worker.kills for worker in link.workers.values()] == [1]
+    template.end()
+
+
+async def test_one_that_has_a_worker_is_not_idle_while_its_next_spare_comes(tmp_path: Path) -> None:
+    link = Link()
+    template = DependencyTemplate(tmp_path, ["json"], Policy(), 5.0)
+    await template.start(cast(Any, Nursery(link)))
+    assert template.is_idle
+    link.may_come.set()
+    await template.acquire()
+    async with asyncio.timeout(15):
+        while not template.has_spare:
+            await asyncio.sleep(0.001)
+    assert not template.is_idle, "the next spare is on its way, but a worker is there"
+    link.may_come.set()
+    async with asyncio.timeout(15):
+        while len(link.workers) < 2:
+            await asyncio.sleep(0.001)
+    assert not template.is_idle
     template.end()
