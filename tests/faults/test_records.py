@@ -74,8 +74,8 @@ def folder(path: Path) -> None:
 
 
 def gone_with_its_log(path: Path) -> None:
-    for one in path.parent.glob("plugbay.db*"):
-        one.unlink()
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 DAMAGE: dict[str, Callable[[Path], object]] = {
@@ -133,8 +133,8 @@ async def test_the_database_is_taken_away(world: World) -> None:
     home, live, ledger = world
     times = sized(1, 20)
     for number in range(times):
-        for one in (home / "data").glob("plugbay.db*" if number % 2 == 0 else "plugbay.db"):
-            one.unlink()
+        take_away = gone_with_its_log if number % 2 == 0 else Path.unlink
+        take_away(home / "data/plugbay.db")
         await ledger.rounds(live, 3)
         await ledger.check(live)
     await ledger.tasks_end(live)

@@ -577,7 +577,7 @@ async def test_going_back_to_what_ran_last_while_it_is_off(live: Live) -> None:
     await upload(live, search_plugin())
     await live.post(f"{API}/toggle?enabled=false")
     save(live.plugins / "search/demo_plugin.py", search_plugin(says="2"))
-    await live.until(lambda _: live.final()[-2:] == [f"disabled {ID}"] * 2)
+    await live.until(lambda _: live.final().count(f"disabled {ID}") == 2)
     [first] = await revisions(live)
     assert (await live.post(f"{API}/rollback", {"revision": first["revision"]})).status == 200
     await same_view(live)

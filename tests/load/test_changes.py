@@ -44,7 +44,7 @@ WARM_UP = sized(False, True)
 # The one under load, and two spares.
 WORKERS_AT_REST = 3
 # What may have come on top of that. The events of 2,000 changes and the manifests of 2,000 texts are kept, 14 MB in
-# all, and not all of them may be there at the first look; after that memory stays. Connections of clients come and go.
+# all, and not all may be there at the first look; after that memory stays. Connections of clients come and go.
 MEMORY_GROWTH, DESCRIPTOR_GROWTH = 16e6, 8
 
 
