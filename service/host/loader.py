@@ -101,6 +101,10 @@ class Loader:
         """The folder that is a plugin's own."""
         return self._conversation.data_dir(plugin_type, short_name)
 
+    def forget(self, data_dir: Path) -> None:
+        """Know nothing any more of the folder that was a plugin's own."""
+        self._policies.forget(data_dir)
+
     async def load(
         self,
         snapshot: Snapshot,

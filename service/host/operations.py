@@ -155,16 +155,18 @@ class Operations:
         return result
 
     async def reload_all(self) -> list[ReloadResult]:
-        """Load the newest files of all plugins that are switched on."""
+        """Load the newest files of all plugins that are switched on, and those that have only just come."""
         await asyncio.to_thread(self._eyes.look_everywhere)
-        plugins = [plugin for plugin in self._registry.all() if plugin.enabled]
-        # One that goes meanwhile is no failed reload.
+        # What has just come is loaded anyhow, so once is enough.
+        force = {plugin: True for plugin in self._registry.all() if plugin.enabled}
+        force |= dict.fromkeys(self._reconciler.newcomers(), False)
+        reloads = (self._reload(plugin, force=forced) for plugin, forced in force.items())
+        # One that goes meanwhile is no failed reload, nor is one that turns out to be switched off.
         results = [
             result
-            for plugin, result in zip(
-                plugins, await asyncio.gather(*(self._reload(plugin) for plugin in plugins)), strict=True
-            )
-            if not plugin.removed or plugin.successor is not None
+            for plugin, result in zip(force, await asyncio.gather(*reloads), strict=True)
+            if (not plugin.removed or plugin.successor is not None)
+            and result.state is not PluginState.DISABLED
         ]
         succeeded = sum(result.ok for result in results)
         failed = len(results) - succeeded
@@ -202,6 +204,7 @@ class Operations:
             folders_later=True,
         ) as performed:
             pass
+        self._loader.forget(folder)
         # Only now: were the deletion not recorded, its files would be back, and it shall have served all the while.
         running = plugin.running + plugin.draining_calls
         self._reconciler.set_origin(plugin.file, None)
@@ -336,8 +339,8 @@ class Operations:
             plugin.manifest = config_schema.saying_missing(manifest, values)
         self._registry.publish(plugin, "configured", Cause.CONFIG)
 
-    async def _reload(self, plugin: Plugin) -> ReloadResult:
-        future = self._reconciler.request(plugin, Change(Cause.API, force=True))
+    async def _reload(self, plugin: Plugin, *, force: bool = True) -> ReloadResult:
+        future = self._reconciler.request(plugin, Change(Cause.API, force=force))
         outcome = await self._done(plugin, future)
         view = outcome.plugin or plugin.view()
         return ReloadResult(

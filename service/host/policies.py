@@ -87,6 +87,10 @@ class Policies:
         self._remember(place, allowed, policy)
         return await load(policy)
 
+    def forget(self, data_dir: Path) -> None:
+        """Guess nothing of a plugin whose own folder is about to go: another one may come by its name."""
+        self._known.pop(data_dir, None)
+
     def _remember(self, place: Place, allowed: Mapping[str, Any], policy: Policy) -> None:
         self._known[place.data_dir] = _Known(place, allowed, policy)
         while len(self._known) > _KEPT:

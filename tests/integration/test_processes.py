@@ -166,6 +166,37 @@ async def test_a_load_that_loses_its_worker_begins_again(live: Live, way: str, w
     assert not [one for one in live.events[start:] if one.kind == "failed"]
 
 
+# Loads at once the first time; the second time it says so and waits.
+SLOW_TO_COME_BACK = search_plugin(
+    imports="""
+import os, pathlib, time
+FOLDER = pathlib.Path("{folder}")
+if (FOLDER / "pid").exists():
+    (FOLDER / "again").touch()
+    while not (FOLDER / "gate").exists():
+        time.sleep(0.01)
+(FOLDER / "pid").write_text(str(os.getpid()))
+""",
+    says="old",
+)
+
+
+async def test_what_crashed_does_not_come_back_over_what_was_saved_meanwhile(live: Live) -> None:
+    folder = live.home / "data/plugins/search/demo"
+    save(live.plugins / "search/demo_plugin.py", SLOW_TO_COME_BACK.replace("{folder}", str(folder)))
+    await live.until(lambda _: live.mirror()["search/demo"]["version"] == "old")
+    os.kill(int((folder / "pid").read_text()), signal.SIGKILL)
+    async with asyncio.timeout(15):
+        while not (folder / "again").exists():
+            await asyncio.sleep(0.01)
+    answer = await live.request("PUT", "/api/plugins/search/demo/source", data=search_plugin(says="new"))
+    assert (answer.status, answer.body["version"]) == (200, "new"), answer
+    write(folder / "gate", "")
+    await live.quiet()
+    assert await live.answer("demo") == "new"
+    assert live.mirror()["search/demo"]["version"] == "new"
+
+
 async def test_a_killed_server_leaves_no_process_behind(live: Live) -> None:
     write(live.plugins / "search/litter_plugin.py", LITTERS)
     write(live.plugins / "search/spin_plugin.py", "while True: pass\n")

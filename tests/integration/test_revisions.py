@@ -338,6 +338,8 @@ async def test_source_of_one_that_was_off_by_the_name_of_its_file(live: Live) ->
     assert (await put(live, search_plugin("other"))).body["state"] == "active"
     assert await live.answer("other") == "1"
     await same_view(live)
+    # That of the name which nobody has now is no plugin's, and would stay for the tests to come.
+    await live.post("/api/config/import", {"config": {"search:demo": {"_enabled": True}}})
 
 
 async def test_source_of_one_that_runs_alone(live: Live, unused_tcp_port: int) -> None:

@@ -762,3 +762,15 @@ async def test_a_bundled_plugin_is_known_for_one(tmp_path: Path) -> None:
             write(file, file.read_text() + "\n# mine\n")
             await live.event("reloaded", id)
             assert (await live.plugin(id))["origin"]["kind"] == "file"
+
+
+async def test_a_reload_of_all_takes_along_what_has_just_come(live: Live) -> None:
+    for number in range(6):
+        name, is_sound = f"late{number}", number % 2 == 0
+        save(live.plugins / f"search/{name}_plugin.py", search_plugin(name) if is_sound else "x = (")
+        answer = await live.post("/api/plugins/reload")
+        found = {one["id"]: one["ok"] for one in answer.body["results"]}
+        assert found.get(f"search/{name}") is is_sound, answer
+    assert (answer.body["success_count"], answer.body["fail_count"]) == (3, 3)
+    await live.quiet()
+    assert without_passing(await live.listed()) == without_passing(live.mirror())

@@ -206,6 +206,16 @@ class Reconciler:
         self._want(plugin.unit, change)
         return future
 
+    def newcomers(self) -> list[Plugin]:
+        """The plugins whose files have come and were not tried yet, so that nobody knows them."""
+        units = [
+            desk.unit
+            for desk in self._desks.values()
+            if not desk.passed.is_set() and self._tree.has(desk.unit)
+        ]
+        plugins = [self._registry.at(unit.path) or self._registry.add(unit) for unit in units]
+        return [plugin for plugin in plugins if not self._registry.lists(plugin)]
+
     def introduce(self, unit: Unit, origin: Origin | None) -> Plugin:
         """Know a plugin whose files were put in place just now; nothing is loaded yet.
 

@@ -126,8 +126,8 @@ class Rounds:
         if not self._config.enabled(plugin.identity.config_key):
             self._endings.disable(desk, plugin, change.cause)
             return True
-        if change.snapshot is not None and plugin.serving not in (None, _of(plugin, change.snapshot)):
-            return True  # something newer serves than what crashed
+        if _is_passed(plugin, change):
+            return True
         was_disabled, plugin.enabled = not plugin.enabled, True
         if not await self._room.wait(desk, plugin):
             return False
@@ -236,6 +236,11 @@ class Rounds:
             desk.attempted = snapshot.revision
         if generation is not None:
             await self._naming.turn(desk)
+        if _is_passed(plugin, change):
+            if generation is not None:
+                generation.worker.kill()
+            return True
+        if generation is not None:
             try:
                 self.serve(desk, plugin, generation, change, None if newest else plugin.error)
                 return True
@@ -369,6 +374,11 @@ class Rounds:
             return  # a file has just gone, so this is likely the same one by another name
         self._registry.list(plugin)
         self._registry.publish(plugin, "loading", cause)
+
+
+def _is_passed(plugin: Plugin, change: Change) -> bool:
+    """Whether something newer serves than the code that crashed, which is to be started again."""
+    return change.snapshot is not None and plugin.serving not in (None, _of(plugin, change.snapshot))
 
 
 def _of(plugin: Plugin, snapshot: Snapshot) -> Generation | None:

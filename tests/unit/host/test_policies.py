@@ -58,6 +58,9 @@ class Plugin:
         loaded = await self._policies.load(self.snapshot, 1, self._place, asked, {}, self._load)
         return cast(Loaded, loaded)
 
+    def forget(self) -> None:
+        self._policies.forget(self.data_dir)
+
     async def _load(self, policy: Policy) -> Generation:
         self.steps.append("load")
         assert policy.own == (str(self.data_dir),)
@@ -93,6 +96,15 @@ async def test_where_the_folder_has_gone_it_is_made_and_the_plugin_loaded_again(
     assert await asyncio.to_thread(plugin.data_dir.is_dir)
     assert [one.ended for one in plugin.loads] == [False, True, False]
     assert served is plugin.loads[-1]
+
+
+async def test_of_one_that_was_deleted_nothing_is_guessed(plugin: Plugin) -> None:
+    await plugin.load()
+    await asyncio.to_thread(shutil.rmtree, plugin.data_dir)
+    plugin.forget()
+    plugin.steps.clear()
+    await plugin.load()
+    assert plugin.steps == ["look", "load"]
 
 
 async def test_a_load_that_fails_is_not_tried_again(plugin: Plugin) -> None:
