@@ -58,6 +58,8 @@ async def server(tmp_path_factory: pytest.TempPathFactory, clock: Clock) -> Asyn
         "PLUGBAY_WATCH__SCAN_S": "1",
         "PLUGBAY_LIMITS__SEARCH_S": str(SEARCH_S),
         "PLUGBAY_LIMITS__CRASHES_BEFORE_FAILED": "1000",
+        # It grows with every crash, and there is one for each time that the clock is set.
+        "PLUGBAY_LIMITS__CRASH_BACKOFF_MAX_S": "1",
         "PLUGBAY_SERVER__TOKEN": TOKEN,
     }
     async with live_server(home, **settings, **clock.environ) as live:
