@@ -177,9 +177,19 @@ async def test_edits_by_hand_of_a_running_server(live: Live) -> None:
     for line in live.server.printed.split("\n"):
         if "Traceback" in line:
             findings.add(line[:2000], "the server's own log has a fault")
-    beside = {one.name.partition(".corrupt-")[0] for one in path.parent.iterdir()}
-    assert beside == {"plugins.json", "plugins.json.good"}, beside
+    async with asyncio.timeout(SECONDS):
+        # The copy of what is good is written when all else is done.
+        while (beside := beside_of(path)) != {"plugins.json", "plugins.json.good"}:
+            assert all(name.endswith(".tmp") for name in beside - {"plugins.json", "plugins.json.good"}), (
+                beside
+            )
+            await asyncio.sleep(0.05)
     findings.close()
+
+
+def beside_of(path: Path) -> set[str]:
+    """What lies in a file's folder, damaged ones that were kept under the file's own name."""
+    return {one.name.partition(".corrupt-")[0] for one in path.parent.iterdir()}
 
 
 async def are_well(live: Live) -> bool:
