@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -26,8 +25,9 @@ from service.host.reconciling.naming import Naming
 from service.host.reconciling.record import Record
 from service.host.reconciling.retirement import Retirement
 from service.host.reconciling.room import Room
+from service.host.reconciling.timings import timings_of
 from service.host.registry import Registry
-from service.model.events import Cause, PluginChange, Timings
+from service.model.events import Cause, PluginChange
 from service.model.plugin import LoadError
 
 log = structlog.get_logger(__name__)
@@ -181,7 +181,7 @@ class Rounds:
         kind: PluginChange = change.kind
         if kind == "loaded" and served_before:
             kind = "reloaded"
-        self._registry.publish(plugin, kind, change.cause, _timings(change, generation))
+        self._registry.publish(plugin, kind, change.cause, timings_of(change, generation))
         # All else comes after: whoever waits for the change shall not wait for what is written down of it.
         self._known.learn(generation.snapshot.revision, generation.manifest)
         if change.snapshot is None:
@@ -389,19 +389,3 @@ def _of(plugin: Plugin, snapshot: Snapshot) -> Generation | None:
 
 def _same_code(one: Snapshot, other: Snapshot) -> bool:
     return one.modules == other.modules and one.requirements == other.requirements
-
-
-def _timings(change: Change, generation: Generation) -> Timings:
-    now_ns = time.time_ns()
-    saved_ns = (
-        generation.snapshot.saved_ns if change.cause is Cause.FILE and not change.force else change.noticed_ns
-    )
-    # A file that was moved in may be old; its last change of name or content is what counts, and never the future.
-    saved_ns = min(saved_ns, change.noticed_ns)
-    load_ms = round(generation.load_ms, 2)
-    return Timings(
-        detect_ms=round((change.noticed_ns - saved_ns) / 1e6, 2),
-        load_ms=load_ms,
-        # An install or a save over the API loads first and is noticed after: its load is part of the whole, too.
-        total_ms=max(round((now_ns - saved_ns) / 1e6, 2), load_ms),
-    )

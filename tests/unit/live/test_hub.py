@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from time import perf_counter
+from time import thread_time
 
 import pytest
 
@@ -101,18 +101,19 @@ async def test_a_broadcast_to_thousands_never_holds_the_loop(begin: Begin) -> No
         await bench.subscribe(client, "**")
 
     def slow_write() -> None:
-        end = perf_counter() + 10e-6
-        while perf_counter() < end:
+        end = thread_time() + 10e-6
+        while thread_time() < end:
             pass
 
     for _, transport in clients:
         transport.on_write = slow_write
     bench.log.publish(Happened(value=1))
+    # In processor time, so that what other processes take of it counts for nothing.
     gaps = []
-    last = perf_counter()
+    last = thread_time()
     while not all(transport.written for _, transport in clients):
         await asyncio.sleep(0)
-        now = perf_counter()
+        now = thread_time()
         gaps.append(now - last)
         last = now
     # Two thousand writes take 20 ms and more; they came in more than ten pieces.
