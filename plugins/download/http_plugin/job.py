@@ -149,7 +149,15 @@ class Job:
         finally:
             self.speed, self.eta = 0.0, None
             self._stopped.set()
-            await self._in_full(self._leave(keep))
+            try:
+                await self._in_full(self._leave(keep))
+            except asyncio.CancelledError:
+                # It was through, and is told to end before it could say so.
+                if task.status == "completed":
+                    task.status = "paused" if task.paused else "cancelled"
+                    if self._saved is not None and not task.paused:
+                        await self._in_full(asyncio.to_thread(self._saved.unlink, missing_ok=True))
+                raise
 
     def _adopt(self) -> None:
         """Go on from the checkpoint, where there is one and its part file is still there."""

@@ -435,8 +435,10 @@ def test_a_killed_template_of_a_set_costs_its_own_workers_only(own_server: Serve
         loaded.append(server.load(plugin("0", more=litters), site))
     assert all(one["preloaded"] for one in loaded)
     template = server.settled(sites[0])["pid"]
-    of_template = descendants(template)
-    assert len(of_template) >= 3  # the worker, what it started, a spare
+    deadline = time.monotonic() + 15
+    while len(of_template := descendants(template)) < 3:  # the worker, what it started, a spare
+        assert time.monotonic() < deadline, of_template
+        time.sleep(0.01)
     waiting = [server.begin("call", number=one["number"], keyword="wait") for one in loaded]
     server.title(loaded[0])
 
